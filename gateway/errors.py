@@ -1,0 +1,214 @@
+"""Every error the gateway raises on purpose, split by whose fault it is.
+
+GatewayError
+├── SettingsError                 the operator's configuration
+├── ClientFault                   the request cannot be served as it is
+│   ├── BadRequest                not understood at all
+│   ├── AddressNotFound           there is no such route
+│   ├── MethodNotAllowed
+│   ├── BadFields                 understood, but its values are refused
+│   ├── BadMediaType
+│   ├── BodyTooLarge
+│   ├── BodyTimeout               the body did not come in time
+│   ├── UpgradeRequired           a WebSocket endpoint was asked by plain HTTP
+│   ├── SandboxNotFound
+│   ├── RequestIdInUse
+│   └── TooManyCommands
+├── HostFault                     the machine or the engine underneath
+│   ├── EngineFault
+│   │   ├── EngineUnavailable     nobody answers
+│   │   ├── EngineTimeout         it took the call and did not answer in time
+│   │   ├── EngineRefused         it answered with an error
+│   │   ├── ContainerGone         the container does not exist or does not run
+│   │   └── ImageMissing
+│   ├── StoreUnavailable
+│   └── NotReady                  something that sandboxes need does not work
+└── SandboxFault                  what runs inside the sandbox
+    ├── AgentMissing              the image has no python3 to run the agent
+    ├── AgentUnavailable          the agent could not be reached or started
+    ├── LinkLost                  the stream to the agent broke
+    └── CommandLost               a command's end can no longer be known
+
+`code` is stable and machine-readable. `title` is constant. `message` is what the edge translates
+for people; it may name things (`%(sandbox_id)s`) and is the title where none is given. `detail` is
+English for whoever debugs. HTTP statuses exist only in `gateway.rest.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def _mark_for_translation(text: str) -> str:
+    """Make `pybabel extract` find a text that is translated later, when a request is at hand."""
+    return text
+
+
+N_ = _mark_for_translation
+
+
+class GatewayError(Exception):
+    """Base of all. `params` fill the placeholders of `message`.
+
+    `members` are what a problem document says beyond the usual (RFC 9457, section 3.2).
+    """
+
+    code = "internal_error"
+    title = N_("Internal error")
+    message = ""
+
+    def __init__(self, detail: str = "", **params: str) -> None:
+        super().__init__(detail or (self.message or self.title) % params)
+        self.detail = detail
+        self.params = params
+        self.members: dict[str, object] = {}
+
+
+class SettingsError(GatewayError):
+    code = "bad_settings"
+    title = N_("Wrong configuration")
+
+
+class ClientFault(GatewayError):
+    code = "bad_request"
+    title = N_("The request is not valid")
+
+
+class BadRequest(ClientFault):
+    pass
+
+
+class AddressNotFound(ClientFault):
+    code = "not_found"
+    title = N_("There is nothing at this address")
+
+
+class MethodNotAllowed(ClientFault):
+    code = "method_not_allowed"
+    title = N_("This address does not support the method")
+
+
+class BadFields(ClientFault):
+    """`errors` say where (`loc`), what (`type`) and why (`msg`), as `gateway.models.FieldError`."""
+
+    code = "invalid_fields"
+    title = N_("The request has values that are not allowed")
+
+    def __init__(self, detail: str = "", errors: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(detail)
+        if errors:
+            self.members["errors"] = list(errors)
+
+
+class BadMediaType(ClientFault):
+    code = "unsupported_media_type"
+    title = N_("The body must be JSON (Content-Type: application/json)")
+
+
+class BodyTooLarge(ClientFault):
+    code = "body_too_large"
+    title = N_("The body is too large")
+
+
+class BodyTimeout(ClientFault):
+    code = "body_timeout"
+    title = N_("The body did not arrive in time")
+
+
+class UpgradeRequired(ClientFault):
+    code = "upgrade_required"
+    title = N_("This address speaks WebSocket only")
+
+
+class SandboxNotFound(ClientFault):
+    code = "sandbox_not_found"
+    title = N_("Sandbox not found")
+    message = N_("Sandbox %(sandbox_id)s not found")
+
+    def __init__(self, sandbox_id: str, detail: str = "") -> None:
+        super().__init__(detail, sandbox_id=sandbox_id)
+
+
+class RequestIdInUse(ClientFault):
+    code = "request_id_in_use"
+    title = N_("A command with this request_id is still running")
+
+
+class TooManyCommands(ClientFault):
+    code = "too_many_commands"
+    title = N_("Too many commands at once")
+
+
+class HostFault(GatewayError):
+    code = "host_fault"
+    title = N_("The host cannot serve the request at the moment")
+
+
+class EngineFault(HostFault):
+    code = "engine_failed"
+    title = N_("The container engine failed")
+
+
+class EngineUnavailable(EngineFault):
+    code = "engine_unavailable"
+    title = N_("The container engine cannot be reached")
+
+
+class EngineTimeout(EngineFault):
+    code = "engine_timeout"
+    title = N_("The container engine did not answer in time")
+
+
+class EngineRefused(EngineFault):
+    pass
+
+
+class ContainerGone(EngineFault):
+    code = "container_gone"
+    title = N_("The sandbox's container is not running")
+
+
+class ImageMissing(EngineFault):
+    code = "image_missing"
+    title = N_("The sandbox image is missing")
+
+
+class StoreUnavailable(HostFault):
+    code = "store_unavailable"
+    title = N_("The gateway's store cannot be used at the moment")
+
+
+class NotReady(HostFault):
+    """`checks` say what works and what does not, by name, as `gateway.models.Check`."""
+
+    code = "not_ready"
+    title = N_("The gateway is not ready")
+
+    def __init__(self, detail: str = "", checks: Mapping[str, object] | None = None) -> None:
+        super().__init__(detail)
+        self.members["checks"] = dict(checks or {})
+
+
+class SandboxFault(GatewayError):
+    code = "sandbox_fault"
+    title = N_("The sandbox does not answer")
+
+
+class AgentMissing(SandboxFault):
+    code = "agent_missing"
+    title = N_("The image of this sandbox cannot run the agent")
+
+
+class AgentUnavailable(SandboxFault):
+    code = "agent_unavailable"
+    title = N_("The sandbox's agent cannot be reached")
+
+
+class LinkLost(SandboxFault):
+    code = "link_lost"
+    title = N_("The connection into the sandbox broke")
+
+
+class CommandLost(SandboxFault):
+    code = "command_lost"
+    title = N_("The end of the command can no longer be known")

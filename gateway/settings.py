@@ -1,0 +1,115 @@
+"""All configuration: one frozen object, read once from SANDBOX_* environment variables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import SettingsError
+
+MIB = 1024 * 1024
+
+OWN_NETWORK = "sandbox-gateway"
+"""Name of the bridge network that the gateway makes for its sandboxes."""
+
+_NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+_NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
+
+
+def _default_data_dir() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "sandbox-gateway"
+
+
+class Settings(BaseSettings):
+    """What the operator may choose. Every field is the variable SANDBOX_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8003, ge=1, le=65535, description="TCP port to listen on.")
+    workers: int = Field(2, ge=1, le=64, description="Number of gunicorn worker processes.")
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Directory of the store; made if missing, readable by its owner only.",
+    )
+    image: str = Field(
+        "sandbox-websocket-image", min_length=1, description="Image that sandboxes are made from."
+    )
+    network: str = Field(
+        OWN_NETWORK,
+        description="`sandbox-gateway` (a bridge of its own, no traffic between sandboxes), "
+        "`bridge` (Docker's default bridge), `none`, or the name of another network.",
+    )
+    idle_timeout: float = Field(
+        3600, ge=1, le=366 * 86400, description="Seconds without client and command until removal."
+    )
+    memory_mb: int = Field(1024, ge=16, le=1048576, description="Memory of a sandbox, in MiB.")
+    cpus: float = Field(1.0, ge=0.05, le=1024, description="CPU cores a sandbox may use.")
+    pids: int = Field(512, ge=16, le=1048576, description="Processes and threads in a sandbox.")
+    file_size_mb: int = Field(
+        4096, ge=1, le=1048576, description="Largest file a sandbox may write, in MiB."
+    )
+    max_output_mb: int = Field(
+        8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
+    )
+    max_message_kb: int = Field(
+        1024, ge=16, le=65536, description="Largest message from a client, in KiB."
+    )
+    ping_interval: float = Field(
+        25, ge=1, le=3600, description="Seconds between keep-alive pings on a WebSocket."
+    )
+    engine_timeout: float = Field(
+        30, ge=1, le=600, description="Seconds an answer of the Docker Engine may take."
+    )
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info", description="`debug`, `info`, `warning` or `error`."
+    )
+    instance: str = Field(
+        "",
+        pattern="^[a-z0-9-]{0,63}$",
+        description="Label that marks this gateway's containers. Default: derived from the path "
+        "of the data directory, so that a restarted gateway finds its sandboxes again.",
+    )
+
+    @field_validator("network")
+    @classmethod
+    def _network_is_no_shared_stack(cls, name: str) -> str:
+        if not _NETWORK_NAME.fullmatch(name) or name in _NETWORKS_THAT_SHARE_A_STACK:
+            raise ValueError("must be the name of a network and neither `host` nor `container:…`")
+        return name
+
+    @property
+    def instance_id(self) -> str:
+        """The label value that ties containers to this gateway, stable over restarts."""
+        if self.instance:
+            return self.instance
+        path = os.path.realpath(self.data_dir)
+        return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+    @property
+    def max_output_bytes(self) -> int:
+        return self.max_output_mb * MIB
+
+    @property
+    def max_message_bytes(self) -> int:
+        return self.max_message_kb * 1024
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment. Raises SettingsError, one line, naming the variable and its value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else "?"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(
+            f"SANDBOX_{field.upper()}={first['input']!s:.200} is wrong: {reason}"
+        ) from None
