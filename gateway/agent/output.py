@@ -1,0 +1,72 @@
+"""What a command wrote to one stream, kept within bounds."""
+
+from collections import deque
+
+BLOCK = 64 * 1024
+
+HEAD_BYTES = 4 * 1024 * 1024
+TAIL_BYTES = 12 * 1024 * 1024
+
+
+class OutputLog:
+    """The beginning and the end of a stream; what falls out in between is known by offset.
+
+    `size` counts every byte ever appended. Memory stays below `head_bytes` + `tail_bytes` +
+    one block.
+    """
+
+    def __init__(self, head_bytes=HEAD_BYTES, tail_bytes=TAIL_BYTES):
+        self.size = 0
+        self._head = bytearray()
+        self._head_bytes = head_bytes
+        self._tail_bytes = tail_bytes
+        # Blocks of exactly BLOCK bytes but for the last, so that an offset finds its block by
+        # division and a program that writes byte by byte costs no object per byte.
+        self._blocks = deque()
+        self._tail_start = 0
+
+    @property
+    def kept(self):
+        """Bytes held in memory."""
+        return len(self._head) + self.size - max(self._tail_start, len(self._head))
+
+    def append(self, data):
+        """Take `data` in at the end; the oldest bytes after the head make room."""
+        if len(self._head) < self._head_bytes and not self._blocks:
+            room = self._head_bytes - len(self._head)
+            self._head += data[:room]
+            self.size += min(room, len(data))
+            self._tail_start = self.size
+            if room >= len(data):
+                return
+            data = data[room:]
+        at = 0
+        while at < len(data):
+            if not self._blocks or len(self._blocks[-1]) == BLOCK:
+                self._blocks.append(bytearray())
+            block = self._blocks[-1]
+            piece = data[at : at + BLOCK - len(block)]
+            block += piece
+            at += len(piece)
+        self.size += len(data)
+        while self.size - self._tail_start - BLOCK >= self._tail_bytes:
+            self._blocks.popleft()
+            self._tail_start += BLOCK
+
+    def first_kept(self, offset):
+        """The smallest offset not below `offset` that can still be read (`size` at the end)."""
+        if offset < len(self._head):
+            return offset
+        return min(max(offset, self._tail_start), self.size)
+
+    def read(self, offset, limit):
+        """Up to `limit` bytes that stand at `offset`, b"" when there are none (yet).
+
+        `offset` must be one that `first_kept` gives back unchanged.
+        """
+        if offset < len(self._head):
+            return bytes(self._head[offset : offset + limit])
+        if offset >= self.size:
+            return b""
+        index, inside = divmod(offset - self._tail_start, BLOCK)
+        return bytes(self._blocks[index][inside : inside + limit])

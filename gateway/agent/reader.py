@@ -1,0 +1,104 @@
+"""One channel that reads a command's output by byte offset, within the credit it was given."""
+
+from . import frames
+
+
+class Reader:
+    """Brings a command's output and its end to one channel of one link.
+
+    A *following* reader gets output as it is written, then the exit. A *collecting* reader gets
+    the exit first, then at most `cap` bytes of each stream, its head and its tail.
+    """
+
+    def __init__(self, link, channel, command, follow, cap, offsets, credit):
+        self.link = link
+        self.channel = channel
+        self.command = command
+        self.follow = follow
+        self._cap = cap
+        self._credit = {frames.STDOUT: credit, frames.STDERR: credit}
+        self._offsets = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
+        self._windows = None
+        self._exit_sent = False
+        self.done = False
+
+    def grant(self, stream, count):
+        """The gateway takes `count` more bytes of the stream."""
+        if stream in self._credit:
+            self._credit[stream] += count
+
+    def backlog(self, stream, size):
+        """Bytes of the stream that a following reader has not been sent yet."""
+        return size - self._offsets[stream]
+
+    def produce(self):
+        """The next frame for the gateway, or None while there is nothing it may be sent."""
+        command = self.command
+        if self.done or not (self.follow or command.finished):
+            return None
+        if not self.follow and not self._exit_sent:
+            self._open_windows()
+            return self._exit()
+        for stream, log in command.logs:
+            frame = self._next_piece(stream, log)
+            if frame is not None:
+                return frame
+        if command.finished and self._all_sent():
+            self.done = True
+            if not self._exit_sent:
+                return self._exit()
+        return None
+
+    def _open_windows(self):
+        """Decide which ranges a collecting reader gets; a resumed one skips what it has."""
+        self._windows = {}
+        for stream, log in self.command.logs:
+            head = self._cap // 2
+            if log.size <= self._cap:
+                windows = [[0, log.size]]
+            else:
+                windows = [[0, head], [log.first_kept(log.size - self._cap + head), log.size]]
+            self._windows[stream] = windows
+
+    def _exit(self):
+        self._exit_sent = True
+        event = self.command.exit_event()
+        if self._windows is not None:
+            event["windows"] = [self._windows[frames.STDOUT], self._windows[frames.STDERR]]
+        return frames.encode_json(frames.EVENT, self.channel, event)
+
+    def _end(self, stream, log, offset):
+        """Where the range that holds `offset` ends, and where the next byte to send stands."""
+        if self._windows is None:
+            return offset, log.size
+        for start, end in self._windows[stream]:
+            if offset < end:
+                return max(offset, start), end
+        return log.size, log.size
+
+    def _next_piece(self, stream, log):
+        offset, end = self._end(stream, log, self._offsets[stream])
+        if offset >= end:
+            return None
+        kept = log.first_kept(offset)
+        if kept > offset:
+            self._offsets[stream] = kept
+            return frames.encode_json(
+                frames.EVENT,
+                self.channel,
+                {"event": "gap", "stream": stream, "from": offset, "to": kept},
+            )
+        limit = min(end - offset, self._credit[stream], frames.MAX_CHUNK)
+        if limit <= 0:
+            return None
+        data = log.read(offset, limit)
+        self._credit[stream] -= len(data)
+        self._offsets[stream] = offset + len(data)
+        return frames.encode_data(self.channel, stream, offset, data)
+
+    def _all_sent(self):
+        for stream, log in self.command.logs:
+            offset, end = self._end(stream, log, self._offsets[stream])
+            if offset < end:
+                return False
+        return True
