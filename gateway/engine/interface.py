@@ -1,0 +1,125 @@
+"""What the rules need of a container engine.
+
+Every call may block for at most the engine's time limit and raises `EngineUnavailable`,
+`EngineTimeout` or `EngineRefused`, besides what it names itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one sandbox may use at most."""
+
+    memory_mb: int
+    cpus: float
+    pids: int
+    file_size_mb: int
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What the rules decide about a new container; hardening is the engine module's own matter."""
+
+    name: str
+    image: str
+    network: str
+    limits: Limits
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ContainerInfo:
+    """A container as the engine describes it."""
+
+    container_id: str
+    state: ContainerState
+    labels: dict[str, str]
+    ip_address: str | None
+    exit_code: int | None = None
+    oom_killed: bool = False
+
+
+@dataclass(frozen=True)
+class ExecOutput:
+    """A piece that a process wrote; `stream` is 1 for stdout and 2 for stderr."""
+
+    stream: int
+    data: bytes
+
+
+class ExecStream(Protocol):
+    """A process started in a container: its stdin, and its stdout and stderr as they come."""
+
+    def receive(self) -> bytes:
+        """The next piece of stdout, b"" at the end. Blocks without limit."""
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data` to stdin. Raises EngineUnavailable when the stream is broken."""
+
+    def error_text(self) -> str:
+        """The end of what came on stderr so far, for a message to people."""
+
+    def close(self) -> None:
+        """Free the connection at once; stdin of the process is at its end. May be repeated."""
+
+
+class ExecRun(Protocol):
+    """A process without stdin, read to its end."""
+
+    def output(self) -> Iterator[ExecOutput]:
+        """Its output as it comes, to the end."""
+
+    def returncode(self) -> int:
+        """Its exit status, once `output` is at its end. Raises EngineRefused when unknown."""
+
+    def close(self) -> None:
+        """Free the connection. The process goes on: an engine cannot end it. May be repeated."""
+
+
+class Engine(Protocol):
+    """The engine's calls. One object per process; greenlets may share it."""
+
+    def version(self) -> str:
+        """The engine's name and version, for people."""
+
+    def has_image(self, image: str) -> bool:
+        """Whether the image is there."""
+
+    def ensure_network(self, name: str) -> None:
+        """Make the gateway's own bridge network if it is missing; others must be there."""
+
+    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+        """Create and start a hardened container; on failure nothing of it is left behind.
+
+        Raises ImageMissing.
+        """
+
+    def inspect(self, container_id: str) -> ContainerInfo:
+        """Raises ContainerGone when there is no such container."""
+
+    def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
+        """All containers, running or not, that carry these labels."""
+
+    def remove(self, container_id: str) -> None:
+        """Kill and remove; a container that is already gone, or going, is a success."""
+
+    def running_execs(self, container_id: str) -> int:
+        """How many processes started by `open_run` still run. Raises ContainerGone."""
+
+    def open_stream(self, container_id: str, argv: list[str], user: str) -> ExecStream:
+        """Start a process that is written to. Raises ContainerGone."""
+
+    def open_run(
+        self, container_id: str, argv: list[str], user: str, directory: str | None
+    ) -> ExecRun:
+        """Start a process that is only read. Raises ContainerGone."""
+
+    def close(self) -> None:
+        """Drop all connections. May be repeated."""
