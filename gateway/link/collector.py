@@ -1,0 +1,197 @@
+"""One command's capped output and exit, put together from its channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gevent.event import Event
+
+from gateway.agent import frames
+from gateway.errors import CommandLost, GatewayError, LinkLost, TooManyCommands
+
+EAGER_CREDIT = 64 * 1024
+"""Bytes of each stream that come along with the exit, without asking first."""
+
+_REFUSALS: dict[str, type[GatewayError]] = {"too_many_commands": TooManyCommands}
+
+
+@dataclass
+class Collected:
+    """How a command ended. `head` and `tail` are joined; they touch when nothing fell out."""
+
+    returncode: int
+    failure: str | None
+    sizes: tuple[int, int]
+    """True sizes of stdout and stderr, in bytes."""
+    pieces: tuple[list[bytes], list[bytes]]
+    """For stdout and stderr each, one item per kept range, in order."""
+
+
+class Collector:
+    """A channel that ends with `Collected`. It outlives a link: `message` says where to go on.
+
+    Everything the agent claims is checked against `cap`, so it cannot make the gateway hold more.
+    """
+
+    def __init__(self, key: str, request_id: str, command: str, cap: int) -> None:
+        self._request = {"op": "run", "key": key, "request_id": request_id, "command": command}
+        self._cap = cap
+        self._exit: dict[str, Any] | None = None
+        self._exit_seen = False
+        self._windows: dict[int, list[list[int]]] = {}
+        self._buffers: dict[int, list[bytearray]] = {frames.STDOUT: [], frames.STDERR: []}
+        self._next = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._to_grant: dict[int, int] = {}
+        self._error: GatewayError | None = None
+        self._changed = Event()
+
+    def message(self) -> dict[str, Any]:
+        """The OPEN that starts the command or, with the same key, goes on reading it."""
+        self._exit_seen = False
+        self._error = None
+        return self._request | {
+            "cap": self._cap,
+            "credit": EAGER_CREDIT,
+            "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
+        }
+
+    def wait_exit(self) -> dict[int, int]:
+        """Block until the command has ended; the bytes per stream that wait to be granted.
+
+        Raises LinkLost, or what the agent refused the command for.
+        """
+        self._wait(lambda: self._exit_seen)
+        return {stream: size for stream, size in self._to_grant.items() if size}
+
+    def wait_complete(self) -> None:
+        """Block until everything kept has come. Raises LinkLost."""
+        self._wait(self._complete)
+
+    def _wait(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            if self._error is not None:
+                raise self._error
+            self._changed.wait()
+            self._changed.clear()
+
+    def collected(self) -> Collected:
+        """The outcome, once complete. The collector gives its buffers away."""
+        assert self._exit is not None
+        buffers, self._buffers = self._buffers, {}
+        return Collected(
+            returncode=self._exit["returncode"],
+            failure=self._exit.get("failure"),
+            sizes=(self._exit["stdout"], self._exit["stderr"]),
+            pieces=(
+                [bytes(b) for b in buffers[frames.STDOUT]],
+                [bytes(b) for b in buffers[frames.STDERR]],
+            ),
+        )
+
+    # --- called by the link's reader -------------------------------------------------------------
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        kind = event.get("event")
+        if kind == "exit":
+            self._on_exit(event)
+        elif kind == "gap":
+            self._on_gap(event)
+        elif kind == "refused":
+            error = _REFUSALS.get(str(event.get("code")), CommandLost)
+            self._fail(error(str(event.get("detail"))[:500]))
+        else:
+            raise frames.FrameError(f"unexpected event {kind!r:.80}")
+
+    def on_data(self, stream: int, offset: int, data: bytes) -> None:
+        if self._exit is None or offset != self._next.get(stream) or not data:
+            raise frames.FrameError(f"unexpected output at {offset} of stream {stream}")
+        index, end = self._window(stream, offset)
+        if offset + len(data) > end:
+            raise frames.FrameError("more output than announced")
+        self._buffers[stream][index] += data
+        self._advance(stream, offset + len(data))
+
+    def on_lost(self) -> None:
+        self._fail(LinkLost("the link broke while the command ran"))
+
+    # --- checks ----------------------------------------------------------------------------------
+
+    def _on_exit(self, event: dict[str, Any]) -> None:
+        windows = _checked_windows(event, self._cap)
+        if self._exit is None:
+            self._exit = event
+            self._windows = windows
+            for stream, ranges in windows.items():
+                self._buffers[stream] = [bytearray() for _ in ranges]
+                self._advance(stream, 0)
+        elif windows != self._windows:
+            raise frames.FrameError("the command ended twice, in two ways")
+        self._exit_seen = True
+        for stream, ranges in windows.items():
+            left = sum(max(0, end - max(start, self._next[stream])) for start, end in ranges)
+            self._to_grant[stream] = max(0, left - EAGER_CREDIT)
+        self._changed.set()
+
+    def _fail(self, error: GatewayError) -> None:
+        self._error = error
+        self._changed.set()
+
+    def _on_gap(self, event: dict[str, Any]) -> None:
+        stream, start, end = event.get("stream"), event.get("from"), event.get("to")
+        if self._exit is None or not isinstance(stream, int) or not isinstance(end, int):
+            raise frames.FrameError("unexpected gap")
+        if start != self._next.get(stream) or end <= start:
+            raise frames.FrameError("gap at another place")
+        self._advance(stream, end)
+
+    def _window(self, stream: int, offset: int) -> tuple[int, int]:
+        for index, (start, end) in enumerate(self._windows[stream]):
+            if start <= offset < end:
+                return index, end
+        raise frames.FrameError("output outside what was announced")
+
+    def _advance(self, stream: int, offset: int) -> None:
+        """Go on at `offset`, or at the start of the next range when it lies between two."""
+        for start, end in self._windows[stream]:
+            if offset < end:
+                offset = max(offset, start)
+                break
+        self._next[stream] = offset
+        if self._complete():
+            self._changed.set()
+
+    def _complete(self) -> bool:
+        return self._exit is not None and all(
+            not ranges or self._next[stream] >= ranges[-1][1]
+            for stream, ranges in self._windows.items()
+        )
+
+
+def _checked_windows(event: dict[str, Any], cap: int) -> dict[int, list[list[int]]]:
+    """The announced ranges per stream, ascending and together no longer than `cap`."""
+    returncode, sizes = event.get("returncode"), (event.get("stdout"), event.get("stderr"))
+    failure, windows = event.get("failure"), event.get("windows")
+    if not isinstance(returncode, int) or not 0 <= returncode <= 255:
+        raise frames.FrameError("exit without a return code")
+    if not (failure is None or isinstance(failure, str)):
+        raise frames.FrameError("exit with a broken failure")
+    if not isinstance(windows, list) or len(windows) != 2:
+        raise frames.FrameError("exit without its ranges")
+    checked = {}
+    for stream, size, ranges in zip((frames.STDOUT, frames.STDERR), sizes, windows, strict=True):
+        if not isinstance(size, int) or not isinstance(ranges, list) or len(ranges) > 2:
+            raise frames.FrameError("exit with broken ranges")
+        at, total = 0, 0
+        for window in ranges:
+            if not isinstance(window, list) or len(window) != 2:
+                raise frames.FrameError("exit with a broken range")
+            start, end = window
+            if not isinstance(start, int) or not isinstance(end, int) or not at <= start <= end:
+                raise frames.FrameError("ranges out of order")
+            at, total = end, total + end - start
+        if total > cap or at > size:
+            raise frames.FrameError("ranges longer than allowed")
+        checked[stream] = ranges
+    return checked

@@ -1,0 +1,84 @@
+"""Make one link to a container's agent over the stream of a docker exec."""
+
+from __future__ import annotations
+
+import gevent
+
+from gateway.agent import frames
+from gateway.engine.interface import Engine, ExecStream
+from gateway.errors import AgentMissing, AgentUnavailable, ContainerGone, EngineFault
+from gateway.link import bundle
+from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
+
+DIAL_LIMIT_S = 15.0
+
+_NO_PYTHON = (b"executable file not found", b"no such file or directory")
+"""How the engine says on the stream that `python3` is not in the image."""
+
+
+def dial(engine: Engine, container_id: str, user: str) -> Link:
+    """Start or find the agent and shake hands.
+
+    Raises ContainerGone and the engine's errors, AgentMissing when the image has no python3, and
+    AgentUnavailable when the agent does not come up within `DIAL_LIMIT_S` seconds.
+    """
+    try:
+        return _dial(engine, container_id, user)
+    except AgentUnavailable:
+        # The engine also says on the stream that a container has just stopped.
+        if engine.inspect(container_id).state not in ("running", "paused"):
+            raise ContainerGone(f"container {container_id:.12} does not run") from None
+        raise
+
+
+def _dial(engine: Engine, container_id: str, user: str) -> Link:
+    stream = engine.open_stream(container_id, bundle.argv(), user)
+    try:
+        with gevent.Timeout(DIAL_LIMIT_S, AgentUnavailable("the agent did not answer in time")):
+            stream.send(bundle.bundle())
+            return _shake_hands(stream)
+    except EngineFault as error:
+        stream.close()
+        raise AgentUnavailable(str(error)) from error
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _shake_hands(stream: ExecStream) -> Link:
+    decoder = frames.Decoder(MAX_PAYLOAD_FROM_AGENT)
+    seen = b""
+    while True:
+        received = stream.receive()
+        seen = (seen + received)[:4096]
+        if not received or not seen.startswith(b"\0"[: len(seen)]):
+            # Frames of the agent are short enough to start with a zero; text is the engine's.
+            _explain_failure(seen, stream.error_text())
+        try:
+            greeting = decoder.feed(received)
+        except frames.FrameError as error:
+            raise AgentUnavailable(f"not an agent: {error}") from error
+        if not greeting:
+            continue
+        kind, _channel, payload = greeting[0]
+        if kind != frames.HELLO or len(greeting) > 1:
+            raise AgentUnavailable("the agent did not say hello")
+        return _link(stream, decoder, payload)
+
+
+def _explain_failure(seen: bytes, error_text: str) -> None:
+    if any(sign in seen.lower() for sign in _NO_PYTHON):
+        raise AgentMissing("the image has no python3")
+    text = seen.decode("utf-8", "replace").strip() or error_text or "it ended at once"
+    raise AgentUnavailable(f"the agent did not start: {text:.500}")
+
+
+def _link(stream: ExecStream, decoder: frames.Decoder, payload: bytes) -> Link:
+    try:
+        hello = frames.decode_json(payload)
+        protocol, daemon, running = hello["protocol"], hello["daemon"], hello["running"]
+    except (frames.FrameError, KeyError) as error:
+        raise AgentUnavailable(f"the agent's hello is broken: {error}") from error
+    if protocol != frames.PROTOCOL or not isinstance(daemon, str) or not isinstance(running, int):
+        raise AgentUnavailable("the agent speaks another protocol")
+    return Link(stream, decoder, daemon, running)

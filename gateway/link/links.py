@@ -1,0 +1,87 @@
+"""Which link serves which container in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gevent.lock import RLock
+
+from gateway.errors import AgentMissing
+from gateway.link.link import Link
+
+
+@dataclass
+class _Entry:
+    users: int = 0
+    dialling: RLock = field(default_factory=RLock)
+    link: Link | None = None
+    missing: AgentMissing | None = None
+
+
+class Links:
+    """At most one link per container, open as long as somebody here uses the container.
+
+    `dial` makes a link to a container and raises what `gateway.link.dial.dial` does.
+    """
+
+    def __init__(self, dial: Callable[[str], Link]) -> None:
+        self._dial = dial
+        self._entries: dict[str, _Entry] = {}
+
+    @contextmanager
+    def using(self, container_id: str) -> Iterator[None]:
+        """While anybody is inside, the container's link stays open once it is made.
+
+        An exec and a process in the sandbox stand behind each link, so unused ones are closed.
+        """
+        entry = self._entries.setdefault(container_id, _Entry())
+        entry.users += 1
+        try:
+            yield
+        finally:
+            entry.users -= 1
+            if not entry.users and self._entries.get(container_id) is entry:
+                self.drop(container_id)
+
+    def get(self, container_id: str) -> Link:
+        """The container's link, made anew if there is none or it is lost; only within `using`.
+
+        Greenlets that ask at the same time share one attempt. That an image has no python3 is
+        remembered.
+        """
+        entry = self._entries.get(container_id) or _Entry()
+        link = entry.link
+        if link is not None and not link.lost:
+            return link
+        with entry.dialling:
+            if entry.missing is not None:
+                raise AgentMissing(entry.missing.detail)
+            if entry.link is not None and not entry.link.lost:
+                return entry.link
+            try:
+                link = self._dial(container_id)
+            except AgentMissing as missing:
+                entry.missing = missing
+                raise
+            entry.link = link
+            if self._entries.get(container_id) is not entry:
+                link.close()  # dropped while it was being made: the caller finds it lost
+            return link
+
+    def alive(self, container_id: str) -> bool:
+        """Whether there is a link that works, as far as is known."""
+        entry = self._entries.get(container_id)
+        return entry is not None and entry.link is not None and not entry.link.lost
+
+    def drop(self, container_id: str) -> None:
+        """Close the container's link, if there is one. Commands go on."""
+        entry = self._entries.pop(container_id, None)
+        if entry is not None and entry.link is not None:
+            entry.link.close()
+
+    def close(self) -> None:
+        """Close all. May be repeated."""
+        for container_id in list(self._entries):
+            self.drop(container_id)
