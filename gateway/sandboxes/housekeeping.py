@@ -1,0 +1,109 @@
+"""When the rules of cleaning up run, and in which worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Protocol
+
+import gevent
+from apscheduler.schedulers.gevent import GeventScheduler
+
+from gateway import clock
+from gateway.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+ELECTION_S = 1.0
+CLOCK_JUMP_S = 30.0
+
+
+class Leadership(Protocol):
+    """The right to do the housekeeping; one process of all has it."""
+
+    def acquire(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Housekeeping:
+    """Stands for election, and runs its jobs by APScheduler once elected.
+
+    `jobs` are (name, seconds between runs, what to do). A job never overlaps with itself.
+    """
+
+    def __init__(
+        self, leadership: Leadership, jobs: list[tuple[str, float, Callable[[], None]]]
+    ) -> None:
+        self._leadership = leadership
+        self._jobs = jobs
+        self._scheduler: GeventScheduler | None = None
+        self._greenlet: gevent.Greenlet | None = None
+        self._clock_offset = _clock_offset()
+
+    def start(self) -> None:
+        """Begin to stand for election, in a greenlet of its own."""
+        self._greenlet = gevent.spawn(self._stand)
+
+    def _stand(self) -> None:
+        while True:
+            try:
+                if self._scheduler is None and self._leadership.acquire():
+                    self._begin()
+                self._catch_up_after_clock_jump()
+            except Exception:
+                log.exception("housekeeping could not start")
+            gevent.sleep(ELECTION_S)
+
+    def _begin(self) -> None:
+        scheduler = GeventScheduler(
+            timezone="UTC",
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+        )
+        for name, seconds, work in self._jobs:
+            scheduler.add_job(
+                _guarded(name, work),
+                "interval",
+                seconds=seconds,
+                id=name,
+                next_run_time=datetime.now(timezone.utc),
+            )
+        scheduler.start()
+        self._scheduler = scheduler
+
+    def _catch_up_after_clock_jump(self) -> None:
+        """APScheduler plans by wall time: after a jump back, no job would be due for hours."""
+        offset = _clock_offset()
+        if abs(offset - self._clock_offset) > CLOCK_JUMP_S:
+            self._clock_offset = offset
+            if self._scheduler is not None:
+                log.warning("the system's clock jumped; housekeeping is planned anew")
+                for job in self._scheduler.get_jobs():
+                    job.modify(next_run_time=datetime.now(timezone.utc))
+
+    def close(self) -> None:
+        """Stop, and let another worker be elected. May be repeated."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+            self._scheduler = None
+        self._leadership.close()
+
+
+def _clock_offset() -> float:
+    return clock.wall_s() - clock.boot_s()
+
+
+def _guarded(name: str, work: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            work()
+        except GatewayError as error:
+            log.warning("housekeeping job %s: %s", name, error)
+        except Exception:
+            log.exception("housekeeping job %s failed", name)
+
+    return run
