@@ -1,0 +1,98 @@
+"""From the bytes that a command wrote to the result that clients get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway import clock
+from gateway.models import CommandResult, Truncated
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what is kept of its output.
+
+    `pieces` are for stdout and stderr each: [everything], or [head, tail] when what lay between
+    them was dropped. `sizes` are the true ones, in bytes.
+    """
+
+    returncode: int
+    sizes: tuple[int, int]
+    pieces: tuple[list[bytes], list[bytes]]
+    failure: str | None = None
+
+
+def result_of(command: str, request_id: str, outcome: Outcome) -> CommandResult:
+    """The message that goes to the client, stamped with the present time."""
+    output, error = (text_of(pieces) for pieces in outcome.pieces)
+    truncated = None
+    if any(sum(map(len, p)) < size for p, size in zip(outcome.pieces, outcome.sizes, strict=True)):
+        truncated = Truncated(output_bytes=outcome.sizes[0], error_bytes=outcome.sizes[1])
+    # Not validated again: validation would copy megabytes that are known to be text.
+    return CommandResult.model_construct(
+        request_id=request_id,
+        command=command,
+        success=outcome.returncode == 0,
+        output=output,
+        error=error if outcome.failure is None else outcome.failure,
+        returncode=outcome.returncode,
+        timestamp=clock.local_timestamp(),
+        truncated=truncated,
+    )
+
+
+def text_of(pieces: list[bytes]) -> str:
+    """UTF-8 decoded; bytes that are none become U+FFFD, a character cut in two is left out."""
+    if len(pieces) == 2:
+        head, tail = pieces
+        pieces = [_without_cut_end(head), _without_cut_start(tail)]
+    return "".join(piece.decode("utf-8", "replace") for piece in pieces)
+
+
+def _without_cut_end(head: bytes) -> bytes:
+    """Drop the first bytes of a character whose rest was dropped (UTF-8: at most three)."""
+    for back in range(1, min(4, len(head) + 1)):
+        byte = head[-back]
+        if byte & 0xC0 == 0x80:
+            continue  # inside a character: look further back for its first byte
+        length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return head[:-back] if length > back else head
+    return head
+
+
+def _without_cut_start(tail: bytes) -> bytes:
+    """Drop the last bytes of a character whose beginning was dropped."""
+    start = 0
+    while start < min(3, len(tail)) and tail[start] & 0xC0 == 0x80:
+        start += 1
+    return tail[start:]
+
+
+class HeadAndTail:
+    """Takes a stream of any length and keeps its first and last bytes, `cap` together."""
+
+    def __init__(self, cap: int) -> None:
+        self.size = 0
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._head_cap = cap // 2
+        self._tail_cap = cap - cap // 2
+
+    def append(self, data: bytes) -> None:
+        """Take in the next bytes of the stream."""
+        self.size += len(data)
+        room = self._head_cap - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        # Cut in large steps, or each small piece would move the whole tail.
+        if len(self._tail) > 2 * self._tail_cap:
+            del self._tail[: -self._tail_cap]
+
+    def pieces(self) -> list[bytes]:
+        """What is kept, in the form of `Outcome.pieces`."""
+        tail = bytes(self._tail[-self._tail_cap :])
+        if self.size == len(self._head) + len(tail):
+            return [bytes(self._head) + tail]
+        return [bytes(self._head), tail]
