@@ -1,0 +1,88 @@
+"""All clients of this process: keep-alive, and their end with their sandbox."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import gevent
+
+from gateway.errors import GatewayError
+from gateway.ws.connection import GOING_AWAY, Connection
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+"""How soon clients learn that another process ended their sandbox."""
+
+
+class Connections:
+    """The open WebSockets by sandbox. Owns one greenlet that looks after them.
+
+    `ended` tells which of some sandboxes are no more, and why.
+    """
+
+    def __init__(
+        self, ended: Callable[[set[str]], dict[str, str]], ping_interval_s: float
+    ) -> None:
+        self._ended = ended
+        self._ping_interval_s = ping_interval_s
+        self._by_sandbox: dict[str, set[Connection]] = defaultdict(set)
+        self._caretaker: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Begin to look after the connections."""
+        self._caretaker = gevent.spawn(self._take_care)
+
+    @contextmanager
+    def registered(self, sandbox_id: str, connection: Connection) -> Iterator[None]:
+        """Look after `connection` while inside."""
+        self._by_sandbox[sandbox_id].add(connection)
+        try:
+            yield
+        finally:
+            self._by_sandbox[sandbox_id].discard(connection)
+            if not self._by_sandbox[sandbox_id]:
+                del self._by_sandbox[sandbox_id]
+
+    def __len__(self) -> int:
+        """How many clients are connected."""
+        return sum(len(connections) for connections in self._by_sandbox.values())
+
+    def _all(self) -> list[Connection]:
+        return [one for connections in self._by_sandbox.values() for one in connections]
+
+    def _take_care(self) -> None:
+        next_ping = 0.0
+        while True:
+            gevent.sleep(LOOK_S)
+            try:
+                self._end_with_sandboxes()
+                now = time.monotonic()
+                if now >= next_ping:
+                    next_ping = now + self._ping_interval_s / 2
+                    for connection in self._all():
+                        connection.keep_alive(now=now, interval_s=self._ping_interval_s)
+            except GatewayError as error:
+                log.warning("cannot look after connections: %s", error)
+            except Exception:
+                log.exception("looking after connections failed")
+
+    def _end_with_sandboxes(self) -> None:
+        if not self._by_sandbox:
+            return
+        for sandbox_id, reason in self._ended(set(self._by_sandbox)).items():
+            for connection in list(self._by_sandbox.get(sandbox_id, ())):
+                gevent.spawn(connection.end, reason)
+
+    def close(self) -> None:
+        """Send every client its close frame, at once. May be repeated."""
+        if self._caretaker is not None:
+            self._caretaker.kill()
+            self._caretaker = None
+        gevent.joinall(
+            [gevent.spawn(connection.close, GOING_AWAY) for connection in self._all()], timeout=5
+        )

@@ -1,0 +1,135 @@
+"""What makes simple-websocket safe: whole writes, bounded reads, a clean end.
+
+simple-websocket is handed this object in the place of the client's socket. Without it, a write
+that the kernel takes only in part corrupts the stream (simple-websocket #34, #45), frames of two
+greenlets mix, a reader that stopped holds a greenlet for ever, and messages that are not consumed
+pile up without limit.
+"""
+
+from __future__ import annotations
+
+import socket as sockets
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from gateway.ws.frames import frame_header
+
+STALL_LIMIT_S = 60.0
+"""How long a client may take none of what is being sent before it counts as gone."""
+
+LINGER_S = 2.0
+LINGER_BYTES = 8 * 1024 * 1024
+"""How long, and how much, is read and dropped after the close frame: closing a socket with unread
+bytes resets the connection, and the peer would lose the close frame (RFC 9293, 3.10.7.4)."""
+
+JOIN_BELOW = 64 * 1024
+"""Bytes. Header and payload go out in one write unless copying them together costs more."""
+
+BACKLOG = 64
+"""Messages that wait for the handler; more are not read from the socket until it has caught up."""
+
+
+class ClientGone(OSError):
+    """The client does not read, or is not there any more."""
+
+
+class SafeSocket:
+    """Wraps a connected socket, which gunicorn owns and closes."""
+
+    def __init__(self, socket: sockets.socket) -> None:
+        self._socket = socket
+        self._writing = BoundedSemaphore(1)
+        self._reader_done = Event()
+        self._consumed = Event()
+        self._backlog: Callable[[], int] = int
+        self._broken = False
+        self.last_heard = time.monotonic()
+
+    # --- what simple-websocket calls -----------------------------------------------------------
+
+    def send(self, data: bytes) -> int:
+        """Write all of `data`. Raises ClientGone."""
+        with self._writing:
+            self._write(data)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Read, but only while the handler keeps up."""
+        while self._backlog() > BACKLOG and not self._broken:
+            self._consumed.clear()
+            self._consumed.wait(1.0)
+        # A socket that always has bytes ready would never let another greenlet run.
+        gevent.sleep(0)
+        received = self._socket.recv(size)
+        self.last_heard = time.monotonic()
+        return received
+
+    def close(self) -> None:
+        """simple-websocket's reader has come to its end; the socket itself is gunicorn's."""
+        self._reader_done.set()
+
+    # --- what the connection calls -------------------------------------------------------------
+
+    def limit_backlog(self, backlog: Callable[[], int]) -> None:
+        """Stop reading while `backlog()` messages wait; `consumed` says when fewer do."""
+        self._backlog = backlog
+
+    def consumed(self) -> None:
+        """The handler has taken a message."""
+        self._consumed.set()
+
+    def send_frame(self, opcode: int, payload: bytes) -> None:
+        """Write one frame. Past the WebSocket library, which would copy a large payload three
+        times. Raises ClientGone."""
+        header = frame_header(opcode, len(payload))
+        with self._writing:
+            if len(payload) < JOIN_BELOW:
+                self._write(header + payload)
+            else:
+                self._write(header)
+                self._write(payload)
+
+    def _write(self, data: bytes) -> None:
+        if self._broken:
+            raise ClientGone("the connection is broken")
+        view = memoryview(data)
+        try:
+            while view:
+                with gevent.Timeout(STALL_LIMIT_S, ClientGone("the client does not read")):
+                    sent = self._socket.send(view)
+                view = view[sent:]
+                if view:
+                    # It could not be sent at once, so the client has read some: a sign of life.
+                    self.last_heard = time.monotonic()
+        except BaseException:
+            # Part of a frame may be out: nothing sensible can follow it.
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Give the connection up at once. Wakes whoever reads or writes. May be repeated."""
+        self._broken = True
+        self._consumed.set()
+        try:
+            self._socket.shutdown(sockets.SHUT_RDWR)
+        except OSError:
+            pass  # it was not connected any more
+
+    def finish(self) -> None:
+        """Let the last frames reach the client, then end the connection."""
+        if not self._broken:
+            try:
+                self._socket.shutdown(sockets.SHUT_WR)
+                with gevent.Timeout(LINGER_S, False):
+                    self._reader_done.wait()
+                    left = LINGER_BYTES
+                    while left > 0 and (dropped := len(self._socket.recv(65536))):
+                        left -= dropped
+            except OSError:
+                pass  # the client was first
+        self.abort()
+        self._reader_done.wait(LINGER_S)
