@@ -1,0 +1,95 @@
+"""gunicorn's configuration, from the gateway's settings:
+
+gunicorn --config python:gateway.gunicorn_config wsgi:app
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gateway.settings import load_settings
+
+if TYPE_CHECKING:
+    from gateway.app import Runtime
+
+_settings = load_settings()
+
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = f"{_host}:{_settings.port}"
+workers = _settings.workers
+worker_class = "gevent"
+# Each open WebSocket takes one; the default of 1,000 would let idle clients shut REST out.
+worker_connections = 20000
+backlog = 2048
+# Seconds that the hub may be blocked before the worker counts as hung.
+timeout = 120
+graceful_timeout = 10
+keepalive = 75
+loglevel = _settings.log_level
+accesslog = None
+# The control interface of gunicorn 25 and later is not used, so its socket is not opened.
+control_socket_disable = True
+
+_LOOK_S = 0.1
+
+
+def when_ready(server: Any) -> None:
+    """Say where the gateway listens, and how to try it."""
+    host = "localhost" if _settings.host in ("0.0.0.0", "::", "127.0.0.1", "::1") else _settings.host
+    url = f"http://{host}:{_settings.port}"
+    print(
+        f"""
+Sandbox Gateway listens on {url}  (API: {url}/docs, end with Ctrl-C)
+
+Try it:
+  curl -X POST {url}/sandboxes
+  curl {url}/sandboxes
+""",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start the runtime, and end it as soon as the worker is told to stop.
+
+    gunicorn itself says nothing to open WebSockets until `graceful_timeout` and then cuts them.
+    """
+    logging.basicConfig(
+        level=_settings.log_level.upper(),
+        format="%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    import gevent  # after the worker's monkey-patching
+
+    runtime = _runtime(worker)
+    runtime.start()
+
+    def close_when_told_to_stop() -> None:
+        while worker.alive:
+            gevent.sleep(_LOOK_S)
+        runtime.close()
+
+    gevent.spawn(close_when_told_to_stop)
+
+
+def worker_int(worker: Any) -> None:
+    """Ctrl-C: the close frames still go out."""
+    _runtime(worker).close()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """The handlers have returned: free what they used."""
+    if getattr(worker, "wsgi", None) is not None:
+        runtime = _runtime(worker)
+        runtime.close()
+        runtime.release()
+
+
+def _runtime(worker: Any) -> Runtime:
+    # Not imported above: this module is read before the fork and before the monkey-patching.
+    from gateway.app import runtime_of
+
+    return runtime_of(worker.wsgi)
