@@ -1,0 +1,47 @@
+"""The REST edge: one blueprint per noun, problem documents, and the API's document.
+
+It knows no engine and no store; `backend` says what it needs of the services behind it.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from gateway.rest import docs, errors, openapi, service
+from gateway.rest.backend import ReadinessService, SandboxService
+from gateway.rest.sandboxes import blueprint as sandbox_routes
+
+
+def register(
+    app: Flask,
+    *,
+    sandboxes: SandboxService,
+    readiness: ReadinessService,
+    max_body_bytes: int,
+) -> None:
+    """Give `app` the REST routes and their errors.
+
+    `gateway.messages.install` must have been called. Call this before other routes are added: how
+    slashes are treated is decided when a rule is bound. A view that takes larger bodies than
+    `max_body_bytes` sets `request.max_content_length` itself.
+    """
+    # werkzeug answers a path with surplus slashes with a redirect whose body is HTML.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.after_request(_finish)
+    errors.install(app)
+    app.register_blueprint(sandbox_routes(sandboxes))
+    app.register_blueprint(service.blueprint(readiness))
+    app.register_blueprint(openapi.blueprint(app))
+    app.register_blueprint(docs.blueprint())
+
+
+def _finish(response: Response) -> Response:
+    """What holds for every answer. An id of a sandbox is a capability: no cache may keep it."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.method == "OPTIONS" and response.status_code == 200:
+        response.status_code = 204
+        response.headers.pop("Content-Type", None)
+    return response

@@ -1,0 +1,94 @@
+"""Reading JSON bodies strictly: what is ambiguous is refused, not guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+import gevent
+from flask import request
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import BadFields, BadMediaType, BadRequest, BodyTimeout
+
+Body = TypeVar("Body", bound=BaseModel)
+
+WITHIN_S = 20.0
+"""Time a body may take. gunicorn's gevent worker sets no limit of its own to it."""
+
+_MOST_ERRORS = 20
+_LONGEST_NAME = 100
+
+
+def read_json(model: type[Body]) -> Body:
+    """The body of the current request; an empty one counts as `{}`.
+
+    Raises BadMediaType, BadRequest (no UTF-8, no JSON, or JSON outside of I-JSON, RFC 7493:
+    duplicate names, lone surrogates), BadFields, BodyTimeout, and werkzeug's
+    RequestEntityTooLarge beyond the application's MAX_CONTENT_LENGTH.
+    """
+    raw = _received()
+    if not raw:
+        return _validated(model, {})
+    if not request.is_json:
+        raise BadMediaType(f"not {request.mimetype[:_LONGEST_NAME] or 'a body without a type'}")
+    return _validated(model, _parsed(raw))
+
+
+def _received() -> bytes:
+    with gevent.Timeout(WITHIN_S, BodyTimeout(f"not complete after {WITHIN_S:g} s")):
+        raw = request.get_data(cache=False)
+        # werkzeug cuts a chunked body at the limit in silence; only the next read raises.
+        request.stream.read(1)
+    if request.content_length not in (None, len(raw)):
+        raise BadRequest("the body is shorter than its Content-Length")
+    return raw
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRequest("the JSON text has a lone surrogate") from None
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}"[:200]) from None
+    except RecursionError:
+        raise BadRequest("the JSON text is nested too deeply") from None
+    return value
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("an object has the same name twice")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not allowed")
+
+
+def _validated(model: type[Body], value: Any) -> Body:
+    try:
+        return model.model_validate(value)
+    except ValidationError as refusal:
+        found = refusal.errors(include_url=False, include_context=False, include_input=False)
+    errors = [
+        {"loc": [_short(part) for part in e["loc"]], "msg": e["msg"], "type": e["type"]}
+        for e in found[:_MOST_ERRORS]
+    ]
+    raise BadFields(f"{len(found)} of the values are refused", errors=errors)
+
+
+def _short(part: int | str) -> int | str:
+    return part if isinstance(part, int) else part[:_LONGEST_NAME]

@@ -1,0 +1,164 @@
+"""Errors as problem documents (RFC 9457), and the only table of HTTP statuses."""
+
+from __future__ import annotations
+
+import logging
+import re
+from uuid import uuid4
+
+from flask import Flask, Response, current_app, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import WebsocketMismatch
+
+from gateway import errors, messages
+from gateway.errors import GatewayError
+from gateway.models import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+RETRY_AFTER_S = 5
+
+_STATUS: dict[type[GatewayError], int] = {
+    errors.ClientFault: 400,
+    errors.SandboxNotFound: 404,
+    errors.AddressNotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.BodyTimeout: 408,
+    errors.RequestIdInUse: 409,
+    errors.BodyTooLarge: 413,
+    errors.BadMediaType: 415,
+    errors.BadFields: 422,
+    errors.UpgradeRequired: 426,
+    errors.TooManyCommands: 429,
+    errors.SandboxFault: 502,
+    errors.HostFault: 503,
+}
+
+_OF_WERKZEUG: dict[int, type[GatewayError]] = {
+    400: errors.BadRequest,
+    404: errors.AddressNotFound,
+    405: errors.MethodNotAllowed,
+    408: errors.BodyTimeout,
+    413: errors.BodyTooLarge,
+    415: errors.BadMediaType,
+    500: GatewayError,
+}
+
+_log = logging.getLogger(__name__)
+
+
+def status_of(kind: type[GatewayError]) -> int:
+    """The HTTP status an error is answered with."""
+    return next((_STATUS[c] for c in kind.__mro__ if c in _STATUS), 500)
+
+
+def problem_type(code: str) -> str:
+    """The URI that names a kind of problem. It leads nowhere."""
+    return f"urn:sandbox-gateway:problem:{code}"
+
+
+def has_retry_after(status: int) -> bool:
+    """Whether the same request may succeed a little later."""
+    return status in (429, 503)
+
+
+def install(app: Flask) -> None:
+    """Answer every error of `app`, on all routes, with a problem document."""
+    app.register_error_handler(GatewayError, _of_gateway_error)
+    app.register_error_handler(HTTPException, _of_http_exception)
+    app.register_error_handler(WebsocketMismatch, _of_websocket_mismatch)
+    app.register_error_handler(ParseException, _of_broken_framing)
+    app.register_error_handler(Exception, _of_unexpected)
+
+
+def _of_gateway_error(error: GatewayError) -> Response:
+    status = status_of(type(error))
+    if status == 500:
+        return _of_unexpected(error)
+    if isinstance(error, errors.HostFault):
+        return _of_host_fault(error)
+    return _answer(_document(error, status, detail=str(error)))
+
+
+def _of_host_fault(error: errors.HostFault) -> Response:
+    # What the engine and the store say names images, paths and addresses of the host.
+    instance = uuid4().urn
+    _log.warning("%s: %s: %s (%s)", request.endpoint, error.code, error, instance)
+    document = _document(error, status_of(type(error)), detail=error.title, instance=instance)
+    return _answer(document)
+
+
+def _of_unexpected(error: Exception) -> Response:
+    instance = uuid4().urn
+    _log.error("%s failed unexpectedly (%s)", request.endpoint, instance, exc_info=error)
+    unknown = GatewayError()
+    return _answer(_document(unknown, 500, detail=unknown.title, instance=instance))
+
+
+def _of_http_exception(error: HTTPException) -> Response | HTTPException:
+    status = error.code or 500
+    if status < 400:
+        return error
+    if status in _OF_WERKZEUG:
+        known = _OF_WERKZEUG[status]()
+        response = _answer(_document(known, status, detail=error.description or known.title))
+    else:
+        response = _answer(_of_unknown_status(error, status))
+    response.headers.extend(
+        (name, value)
+        for name, value in error.get_headers(request.environ)
+        if name.lower() != "content-type"
+    )
+    return response
+
+
+def _of_unknown_status(error: HTTPException, status: int) -> Problem:
+    code = re.sub(r"[^a-z0-9]+", "_", error.name.lower()).strip("_")
+    general = errors.ClientFault if status < 500 else GatewayError
+    return Problem(
+        type=problem_type(code),
+        title=error.name,
+        status=status,
+        detail=error.description or error.name,
+        code=code,
+        message=messages.translate(general.title),
+    )
+
+
+def _of_websocket_mismatch(error: WebsocketMismatch) -> Response:
+    adapter = current_app.create_url_adapter(request)
+    if adapter is not None and adapter.websocket:
+        return _of_gateway_error(errors.BadRequest("this address does not speak WebSocket"))
+    response = _of_gateway_error(errors.UpgradeRequired())
+    response.headers["Upgrade"] = "websocket"
+    return response
+
+
+def _of_broken_framing(_error: ParseException) -> Response:
+    """gunicorn parses chunks while a view reads the body."""
+    return _of_gateway_error(errors.BadRequest("the framing of the body is broken"))
+
+
+def _document(error: GatewayError, status: int, *, detail: str, **members: object) -> Problem:
+    return Problem.model_validate(
+        {
+            "type": problem_type(error.code),
+            "title": error.title,
+            "status": status,
+            "detail": detail,
+            "code": error.code,
+            "message": messages.localised(error),
+            **error.members,
+            **members,
+        }
+    )
+
+
+def _answer(problem: Problem) -> Response:
+    response = Response(
+        problem.model_dump_json(exclude_none=True), problem.status, content_type=MEDIA_TYPE
+    )
+    if has_retry_after(problem.status):
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response

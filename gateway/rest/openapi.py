@@ -1,0 +1,118 @@
+"""`/openapi.json`, made from the routes of the application and what their views record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from flask import Blueprint, Flask, Response
+from openapi_pydantic import Components, Info, OpenAPI, Operation, PathItem, Schema, Server, Tag
+from pydantic import TypeAdapter
+from werkzeug.routing import Rule
+
+from gateway import __version__, apidoc
+from gateway.apidoc import Reply, documented
+from gateway.models import Problem
+from gateway.rest.operations import ACCEPT_LANGUAGE, Schemas, operation
+
+_DESCRIPTION = """\
+Throw-away Linux machines over HTTP and WebSockets.
+
+Create a sandbox, open a WebSocket to `/ws/{sandbox_id}`, send commands as JSON and get one result
+for each. Closing the WebSocket destroys nothing and loses no running command; a sandbox that
+nobody uses is removed after its idle time.
+
+Every error is a problem document (RFC 9457) with a stable `code`, and a `message` in the language
+that `Accept-Language` asks for.
+"""
+
+_TAGS = [
+    Tag(name="Sandboxes", description="Create, show, delete."),
+    Tag(name="Commands", description="Run commands in a sandbox."),
+    Tag(name="Service", description="The gateway itself."),
+]
+
+_CONVERTER = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")
+
+
+class UndocumentedRoute(Exception):
+    """A view says nothing about itself: neither `documented` nor `not_part_of_the_api`."""
+
+
+class _Route(NamedTuple):
+    rule: Rule
+    method: str
+    record: apidoc.Operation
+
+
+def blueprint(app: Flask) -> Blueprint:
+    """The route that serves the document of `app`, which is made when it is first asked for."""
+    routes = Blueprint("openapi", __name__)
+
+    @cache
+    def document() -> str:
+        return describe(app).model_dump_json(by_alias=True, exclude_unset=True)
+
+    @routes.get("/openapi.json")
+    @documented(
+        summary="This document",
+        tag="Service",
+        replies={200: Reply(dict[str, Any], "OpenAPI 3.1.")},
+    )
+    def show() -> Response:
+        return Response(document(), content_type="application/json")
+
+    return routes
+
+
+def describe(app: Flask) -> OpenAPI:
+    """The document of all routes `app` has now. Raises UndocumentedRoute, naming the route."""
+    routes = list(_routes(app))
+    schemas, components = _schemas(routes)
+    paths: dict[str, dict[str, Operation]] = {}
+    for rule, method, record in routes:
+        path = _CONVERTER.sub(r"{\1}", rule.rule)
+        paths.setdefault(path, {})[method.lower()] = operation(
+            record,
+            name=rule.endpoint.replace(".", "_"),
+            path_parameters=rule.arguments,
+            schemas=schemas,
+        )
+    return OpenAPI(
+        openapi="3.1.1",
+        info=Info(title="Sandbox Gateway", version=__version__, description=_DESCRIPTION),
+        servers=[Server(url="/")],
+        tags=_TAGS,
+        paths={path: PathItem.model_validate(methods) for path, methods in sorted(paths.items())},
+        components=Components(schemas=components, parameters={"AcceptLanguage": ACCEPT_LANGUAGE}),
+    )
+
+
+def _routes(app: Flask) -> Iterator[_Route]:
+    for rule in app.url_map.iter_rules():
+        record = apidoc.documentation(app.view_functions[rule.endpoint])
+        if record is None:
+            raise UndocumentedRoute(f"{rule.rule} ({rule.endpoint})")
+        if isinstance(record, apidoc.Operation):
+            for method in sorted((rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}):
+                yield _Route(rule, method, record)
+
+
+def _schemas(routes: list[_Route]) -> tuple[Schemas, dict[str, Schema]]:
+    kinds: set[Any] = {Problem}
+    for _, _, record in routes:
+        kinds |= {reply.body for reply in record.replies.values() if reply.body is not None}
+        if record.body:
+            kinds.add(record.body)
+        if record.socket:
+            kinds |= {*record.socket.from_client, *record.socket.to_client}
+    by_kind, definitions = TypeAdapter.json_schemas(
+        [(kind, "validation", TypeAdapter(kind)) for kind in sorted(kinds, key=repr)],
+        ref_template="#/components/schemas/{model}",
+    )
+    components = {
+        name: Schema.model_validate(schema) for name, schema in sorted(definitions["$defs"].items())
+    }
+    return {kind: schema for (kind, _), schema in by_kind.items()}, components

@@ -1,0 +1,172 @@
+"""One documented view as an OpenAPI operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from openapi_pydantic import (
+    Example,
+    Header,
+    MediaType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Response,
+    Schema,
+)
+
+from gateway import apidoc
+from gateway.errors import AddressNotFound, BadRequest, GatewayError
+from gateway.models import SANDBOX_ID_PATTERN, Problem
+from gateway.rest import errors
+
+Schemas = Mapping[Any, dict[str, Any]]
+"""The JSON Schema of each type: for models a `$ref` into the components."""
+
+ACCEPT_LANGUAGE = Parameter.model_validate(
+    {
+        "name": "Accept-Language",
+        "in": "header",
+        "description": "Language of `message`: English, Italian (`it`) or Chinese (`zh`).",
+        "schema": {"type": "string"},
+        "examples": {
+            "English": {"value": "en"},
+            "Italian": {"value": "it-IT, en;q=0.5"},
+            "Chinese": {"value": "zh-CN, zh;q=0.9"},
+        },
+    }
+)
+
+_PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "sandbox_id": {
+        "description": "As `POST /sandboxes` returned it.",
+        "schema": {"type": "string", "pattern": SANDBOX_ID_PATTERN},
+        "example": "5f0c6d0f6b0e4f6e9a1d2c3b4a596877",
+    },
+}
+
+
+def operation(
+    record: apidoc.Operation, *, name: str, path_parameters: Iterable[str], schemas: Schemas
+) -> Operation:
+    """What `record` says, with what holds for every route. `schemas` must have all its types."""
+    in_path = sorted(path_parameters)
+    kinds = [*record.errors, BadRequest, *([AddressNotFound] if in_path else [])]
+    parts: dict[str, Any] = {
+        "operationId": name,
+        "tags": [record.tag],
+        "summary": record.summary,
+        "parameters": [
+            *(_path_parameter(parameter) for parameter in in_path),
+            Reference.model_validate({"$ref": "#/components/parameters/AcceptLanguage"}),
+        ],
+        "responses": {
+            **{str(status): _reply(reply, schemas) for status, reply in record.replies.items()},
+            **dict(_problems([*expanded(kinds), GatewayError], schemas)),
+        },
+    }
+    description = [record.description] if record.description else []
+    if record.socket:
+        description.append(_frames(record.socket))
+    if description:
+        parts["description"] = "\n\n".join(description)
+    if record.body:
+        parts["requestBody"] = RequestBody(
+            content={"application/json": MediaType(schema=_schema(schemas[record.body]))}
+        )
+    if record.socket:
+        parts["x-websocket-messages"] = _messages(record.socket, schemas)
+    return Operation(**parts)
+
+
+def expanded(kinds: Iterable[type[GatewayError]]) -> Iterator[type[GatewayError]]:
+    """Each of `kinds`, followed by all that inherit from it."""
+    for kind in kinds:
+        yield kind
+        yield from expanded(kind.__subclasses__())
+
+
+def _path_parameter(name: str) -> Parameter:
+    known = _PATH_PARAMETERS.get(name, {"schema": {"type": "string"}})
+    return Parameter.model_validate({"name": name, "in": "path", "required": True, **known})
+
+
+def _schema(schema: Mapping[str, Any]) -> Schema | Reference:
+    if "$ref" in schema:
+        return Reference.model_validate(schema)
+    return Schema.model_validate(schema)
+
+
+def _header(description: str, kind: str = "string") -> Header:
+    return Header(description=description, schema=_schema({"type": kind}))
+
+
+def _reply(reply: apidoc.Reply, schemas: Schemas) -> Response:
+    parts: dict[str, Any] = {"description": reply.description or "Success."}
+    if reply.headers:
+        parts["headers"] = {name: _header(text) for name, text in reply.headers.items()}
+    if reply.media_type:
+        schema = {"type": "string"} if reply.body is None else schemas[reply.body]
+        parts["content"] = {reply.media_type: MediaType(schema=_schema(schema))}
+    return Response(**parts)
+
+
+def _problems(
+    kinds: Iterable[type[GatewayError]], schemas: Schemas
+) -> Iterator[tuple[str, Response]]:
+    by_status: dict[int, dict[str, type[GatewayError]]] = {}
+    for kind in kinds:
+        by_status.setdefault(errors.status_of(kind), {}).setdefault(kind.code, kind)
+    for status, by_code in sorted(by_status.items()):
+        yield str(status), _problem(status, by_code, schemas)
+
+
+def _problem(status: int, by_code: Mapping[str, type[GatewayError]], schemas: Schemas) -> Response:
+    narrowed = {
+        "allOf": [
+            schemas[Problem],
+            {"properties": {"status": {"const": status}, "code": {"enum": sorted(by_code)}}},
+        ]
+    }
+    headers = {"Content-Language": _header("Language of `message`.")}
+    if errors.has_retry_after(status):
+        headers["Retry-After"] = _header("Seconds after which to try again.", "integer")
+    return Response(
+        description="\n".join(f"- `{code}`: {kind.title}" for code, kind in by_code.items()),
+        headers=headers,
+        content={
+            errors.MEDIA_TYPE: MediaType(
+                schema=_schema(narrowed),
+                examples={code: _example(status, kind) for code, kind in by_code.items()},
+            )
+        },
+    )
+
+
+def _example(status: int, kind: type[GatewayError]) -> Example:
+    message = kind.message or kind.title
+    problem = Problem(
+        type=errors.problem_type(kind.code),
+        title=kind.title,
+        status=status,
+        detail=kind.title,
+        code=kind.code,
+        message=message.replace("%(sandbox_id)s", "5f0c6d0f6b0e4f6e9a1d2c3b4a596877"),
+    )
+    return Example(value=problem.model_dump(exclude_none=True))
+
+
+def _frames(socket: apidoc.Socket) -> str:
+    from_client = ", ".join(f"`{message.__name__}`" for message in socket.from_client)
+    to_client = ", ".join(f"`{message.__name__}`" for message in socket.to_client)
+    return f"Text frames from the client: {from_client}. To the client: {to_client}. See *Schemas*."
+
+
+def _messages(socket: apidoc.Socket, schemas: Schemas) -> dict[str, Any]:
+    return {
+        "fromClient": [schemas[message] for message in socket.from_client],
+        "toClient": [schemas[message] for message in socket.to_client],
+        "errorCodes": {kind.code: kind.title for kind in expanded(socket.errors)},
+    }

@@ -1,0 +1,180 @@
+"""The document: complete, valid, and made from what the views record.
+
+That real answers match it is asserted by the client of all tests here (`CheckedClient`).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from gateway import errors
+from gateway.apidoc import Reply, documented
+from gateway.errors import GatewayError
+from gateway.rest import openapi
+from gateway.rest.operations import expanded
+
+NEVER_OVER_HTTP = {errors.SettingsError}
+ONLY_PARENTS = {errors.ClientFault, errors.HostFault}
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> Any:
+    return client.get("/openapi.json").json
+
+
+def _operations(document: Any) -> list[tuple[str, str, Any]]:
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_it_is_valid_openapi_3_1(document: Any) -> None:
+    """Generators of clients refuse what is not."""
+    assert document["openapi"].startswith("3.1.")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_it_has_every_route(document: Any) -> None:
+    """By name, so that a route does not get lost in a refactoring."""
+    assert {(path, method) for path, method, _ in _operations(document)} == {
+        ("/sandboxes", "get"),
+        ("/sandboxes", "post"),
+        ("/sandboxes/{sandbox_id}", "get"),
+        ("/sandboxes/{sandbox_id}", "delete"),
+        ("/ws/{sandbox_id}", "get"),
+        ("/healthz", "get"),
+        ("/readyz", "get"),
+        ("/openapi.json", "get"),
+        ("/docs", "get"),
+    }
+
+
+def test_a_route_without_documentation_fails(app: Flask) -> None:
+    """The document cannot fall behind the code."""
+    app.add_url_rule("/forgotten", view_func=lambda: "")
+
+    with pytest.raises(openapi.UndocumentedRoute, match="/forgotten"):
+        openapi.describe(app)
+
+
+def test_documentation_survives_decorators(app: Flask) -> None:
+    """flask-sock and guards wrap views; `functools.wraps` carries the record."""
+
+    @documented(summary="Wrapped", tag="Service", replies={200: Reply()})
+    def view() -> str:
+        return ""
+
+    @functools.wraps(view)
+    def wrapper() -> str:
+        return view()
+
+    app.add_url_rule("/wrapped", view_func=wrapper)
+
+    paths = openapi.describe(app).paths or {}
+    operation = paths["/wrapped"].get
+    assert operation is not None
+    assert operation.summary == "Wrapped"
+
+
+def test_every_operation_explains_itself(document: Any) -> None:
+    """A summary, a unique name, a known tag, and a description of each answer."""
+    operations = [operation for _, _, operation in _operations(document)]
+    tags = {tag["name"] for tag in document["tags"]}
+
+    for operation in operations:
+        assert operation["summary"]
+        assert {*operation["tags"]} <= tags
+        assert all(answer["description"] for answer in operation["responses"].values())
+    names = [operation["operationId"] for operation in operations]
+    assert len({*names}) == len(names)
+
+
+def test_every_error_is_a_problem_with_listed_codes(document: Any) -> None:
+    """Clients switch over `code`: the enum is what they can rely on."""
+    for _, _, operation in _operations(document):
+        assert "500" in operation["responses"]
+        for status, answer in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            [(media_type, content)] = answer["content"].items()
+            assert media_type == "application/problem+json"
+            codes = content["schema"]["allOf"][1]["properties"]["code"]["enum"]
+            assert {*codes} == {*content["examples"]}
+            assert ("Retry-After" in answer["headers"]) == (status in ("429", "503"))
+
+
+def test_every_error_of_the_gateway_appears(document: Any) -> None:
+    """Whatever can reach a client is announced, in a problem or in a frame of a WebSocket."""
+    announced: set[str] = set()
+    for _, _, operation in _operations(document):
+        announced |= {*operation.get("x-websocket-messages", {}).get("errorCodes", {})}
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                announced |= {*answer["content"]["application/problem+json"]["examples"]}
+
+    # A wrong method is no operation, so OpenAPI has no place for its answer.
+    reachable = {*expanded([GatewayError])} - NEVER_OVER_HTTP - ONLY_PARENTS
+    reachable -= {errors.MethodNotAllowed}
+    assert {kind.code for kind in reachable} - announced == set()
+
+
+def test_the_websocket_is_documented(document: Any) -> None:
+    """OpenAPI knows no frames; an extension names their schemas."""
+    operation = document["paths"]["/ws/{sandbox_id}"]["get"]
+
+    assert {"101", "404", "426"} <= {*operation["responses"]}
+    frames = operation["x-websocket-messages"]
+    assert frames["fromClient"] == [{"$ref": "#/components/schemas/CommandRequest"}]
+    assert frames["toClient"] == [
+        {"$ref": f"#/components/schemas/{name}"}
+        for name in ("CommandResult", "SocketError", "SandboxEnded")
+    ]
+    assert {"CommandRequest", "CommandResult", "SocketError", "SandboxEnded", "Truncated"} <= {
+        *document["components"]["schemas"]
+    }
+    assert "`CommandRequest`" in operation["description"]
+
+
+def test_create_announces_its_body_and_location(document: Any) -> None:
+    """The body is optional, and the new address is in a header."""
+    operation = document["paths"]["/sandboxes"]["post"]
+
+    assert "required" not in operation["requestBody"] or not operation["requestBody"]["required"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/SandboxCreate"
+    }
+    assert "Location" in operation["responses"]["201"]["headers"]
+
+
+def test_ids_have_their_pattern(document: Any) -> None:
+    """So that generated clients and fuzzers know what an id looks like."""
+    for path, _, operation in _operations(document):
+        in_path = {p["name"]: p for p in operation["parameters"] if p.get("in") == "path"}
+        assert ("sandbox_id" in in_path) == ("{sandbox_id}" in path)
+        if in_path:
+            assert in_path["sandbox_id"]["schema"]["pattern"] == "^[a-z0-9]{1,64}$"
+            assert in_path["sandbox_id"]["required"] is True
+
+
+def test_examples_match_their_schemas(document: Any) -> None:
+    """An example that is wrong is worse than none."""
+    components = {"components": document["components"]}
+    for _, _, operation in _operations(document):
+        for answer in operation["responses"].values():
+            for content in answer.get("content", {}).values():
+                validator = Draft202012Validator({**content["schema"], **components})
+                for example in content.get("examples", {}).values():
+                    validator.validate(example["value"])
+    for schema in document["components"]["schemas"].values():
+        for field in schema.get("properties", {}).values():
+            for example in field.get("examples", []):
+                Draft202012Validator({**field, **components}).validate(example)
