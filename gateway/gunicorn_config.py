@@ -19,7 +19,7 @@ _settings = load_settings()
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 workers = _settings.workers
-worker_class = "gevent"
+worker_class = "gateway.worker.GatewayWorker"
 # Each open WebSocket takes one; the default of 1,000 would let idle clients shut REST out.
 worker_connections = 20000
 backlog = 2048
@@ -34,22 +34,24 @@ control_socket_disable = True
 
 _LOOK_S = 0.1
 
+_REACHED_AS_LOCALHOST = ("0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  (compared only)
+
 
 def when_ready(server: Any) -> None:
     """Say where the gateway listens, and how to try it."""
-    host = "localhost" if _settings.host in ("0.0.0.0", "::", "127.0.0.1", "::1") else _settings.host
+    host = "localhost" if _settings.host in _REACHED_AS_LOCALHOST else _settings.host
     url = f"http://{host}:{_settings.port}"
-    print(
+    sys.stderr.write(
         f"""
 Sandbox Gateway listens on {url}  (API: {url}/docs, end with Ctrl-C)
 
-Try it:
-  curl -X POST {url}/sandboxes
-  curl {url}/sandboxes
-""",
-        file=sys.stderr,
-        flush=True,
+Paste these into another terminal, in this directory:
+  ID=$(curl -s -X POST {url}/sandboxes | cut -d'"' -f4); echo $ID
+  ./scripts/run --url {url} $ID 'echo Hello from $(hostname); id'
+
+"""
     )
+    sys.stderr.flush()
 
 
 def post_worker_init(worker: Any) -> None:

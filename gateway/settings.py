@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     ping_interval: float = Field(
         25, ge=1, le=3600, description="Seconds between keep-alive pings on a WebSocket."
     )
-    engine_timeout: float = Field(
+    engine_timeout: int = Field(
         30, ge=1, le=600, description="Seconds an answer of the Docker Engine may take."
     )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(

@@ -85,7 +85,7 @@ class Command:
 
     def _prefer_as_oom_victim(self):
         try:
-            fd = os.open("/proc/%d/oom_score_adj" % self.pid, os.O_WRONLY)
+            fd = os.open("/proc/%s/oom_score_adj" % self.pid, os.O_WRONLY)
         except OSError:
             return  # it has exited already, or this kernel has no such file
         try:

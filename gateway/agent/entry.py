@@ -76,4 +76,4 @@ def main(name, rest):
     hand_over(name)
 
 
-main(sys.argv[1], rest)  # noqa: F821  (set by the bootstrap)
+main(sys.argv[1], globals()["rest"])

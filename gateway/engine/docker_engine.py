@@ -70,7 +70,7 @@ def _of_container(container_id: str) -> Iterator[None]:
 class DockerEngine:
     """Implements `gateway.engine.interface.Engine`."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: int) -> None:
         self._timeout_s = timeout_s
         self._client: docker.APIClient | None = None
 

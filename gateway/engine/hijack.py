@@ -47,7 +47,7 @@ class HijackedStream:
                 return pieces
 
     def _read(self) -> bytes:
-        if self._closed:
+        if self._is_closed():
             return b""
         self._reading = True
         try:
@@ -56,10 +56,13 @@ class HijackedStream:
             received = b""
         finally:
             self._reading = False
-        if self._closed:
+        if self._is_closed():  # meanwhile, by another greenlet
             self._response.close()
             return b""
         return received
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     def _take_pieces(self) -> list[ExecOutput]:
         buffer = self._buffer

@@ -142,7 +142,7 @@ class Collector:
         stream, start, end = event.get("stream"), event.get("from"), event.get("to")
         if self._exit is None or not isinstance(stream, int) or not isinstance(end, int):
             raise frames.FrameError("unexpected gap")
-        if start != self._next.get(stream) or end <= start:
+        if start != self._next.get(stream) or end <= self._next[stream]:
             raise frames.FrameError("gap at another place")
         self._advance(stream, end)
 

@@ -109,11 +109,8 @@ class Database:
 
 
 def _is_locked(error: OperationalError) -> bool:
-    return isinstance(error.orig, sqlite3.OperationalError) and (
-        error.orig.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        if hasattr(error.orig, "sqlite_errorcode")  # Python 3.11
-        else "locked" in str(error.orig)
-    )
+    # Python 3.10 has no `sqlite_errorcode`; SQLite's texts for BUSY and LOCKED both say it.
+    return "locked" in str(error.orig)
 
 
 @contextmanager

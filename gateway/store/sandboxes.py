@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
 from gateway.store.database import Database
@@ -193,9 +193,7 @@ class SandboxStore:
         """Note that somebody uses the sandbox. False unless it is `ready`."""
         ready = select(
             *(literal(value) for value in (lease_id, sandbox_id, worker_id, purpose))
-        ).where(
-            exists().where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state == "ready")
-        )
+        ).where(exists().where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state == "ready"))
         columns = ["lease_id", "sandbox_id", "worker_id", "purpose"]
         return self._change(insert(leases).from_select(columns, ready))
 
@@ -243,5 +241,5 @@ def _set_idle(connection: Connection, sandbox_ids: Collection[str], now: float) 
     )
 
 
-def _row(found: Row[Any]) -> SandboxRow:
+def _row(found: Any) -> SandboxRow:
     return SandboxRow(**found._mapping)

@@ -11,7 +11,7 @@ import gevent
 from gevent.pool import Group
 from simple_websocket import ConnectionClosed, Server
 
-from gateway.errors import GatewayError, RequestIdInUse, TooManyCommands
+from gateway.errors import GatewayError, HostFault, RequestIdInUse, TooManyCommands
 from gateway.messages import Texts
 from gateway.models import CommandRequest, CommandResult, SandboxEnded, SocketError
 from gateway.ws import frames
@@ -131,11 +131,16 @@ class Connection:
             self._start(request_id, request)
 
     def _send_error(self, error: GatewayError, request_id: str | None) -> None:
+        detail = error.detail
+        if isinstance(error, HostFault):
+            # What the engine says names images, paths and addresses of the host.
+            log.warning("a command could not be run: %s: %s", error.code, error)
+            detail = ""
         message = SocketError(
             type="error",
             code=error.code,
             message=self._texts.localised(error),
-            detail=error.detail,
+            detail=detail,
             request_id=request_id,
         )
         try:

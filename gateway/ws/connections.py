@@ -25,9 +25,7 @@ class Connections:
     `ended` tells which of some sandboxes are no more, and why.
     """
 
-    def __init__(
-        self, ended: Callable[[set[str]], dict[str, str]], ping_interval_s: float
-    ) -> None:
+    def __init__(self, ended: Callable[[set[str]], dict[str, str]], ping_interval_s: float) -> None:
         self._ended = ended
         self._ping_interval_s = ping_interval_s
         self._by_sandbox: dict[str, set[Connection]] = defaultdict(set)

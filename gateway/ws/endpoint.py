@@ -98,7 +98,7 @@ def blueprint(
         if lease is not None:  # the handshake failed after the guard
             sandboxes.release(lease)
 
-    @sock.route("/<sandbox_id>", bp=routes)
+    @sock.route("/<sandbox_id>", bp=routes)  # type: ignore[untyped-decorator]  # has no types
     @documented(
         summary="Run commands in a sandbox",
         description="A WebSocket. Each text frame from the client is a command; each command gets "
