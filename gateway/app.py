@@ -95,6 +95,7 @@ class Runtime:
                 ("expire", _sweep_interval_s(settings.idle_timeout), expiry.sweep),
                 ("forget", 3600.0, self._forget_ended),
             ],
+            duty=reconciliation.follow_events,
         )
 
     def start(self) -> None:

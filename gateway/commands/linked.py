@@ -12,6 +12,9 @@ from gateway.errors import CommandLost, LinkLost
 from gateway.link.collector import Collector
 from gateway.link.links import Links
 
+MAX_LOSSES = 10
+"""Of links during one command. More is not an accident but an agent that does not want to."""
+
 
 @contextmanager
 def run_linked(
@@ -25,6 +28,7 @@ def run_linked(
     """
     collector = Collector(uuid.uuid4().hex, request_id, command, cap)
     daemon: str | None = None
+    losses = 0
     with ExitStack() as held:
         while True:
             link = links.get(container_id)
@@ -44,7 +48,9 @@ def run_linked(
                 link.forget(number)
                 break
             except LinkLost:
-                continue
+                losses += 1
+                if losses > MAX_LOSSES:
+                    raise CommandLost("the link broke again and again") from None
             finally:
                 if number is not None:
                     link.cancel(number)

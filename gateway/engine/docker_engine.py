@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from urllib3.exceptions import HTTPError
 from gateway.engine import hardening
 from gateway.engine.hijack import HijackedStream
 from gateway.engine.interface import (
+    ContainerEvent,
     ContainerInfo,
     ContainerSpec,
     ContainerState,
@@ -24,12 +26,15 @@ from gateway.engine.interface import (
 )
 from gateway.errors import (
     ContainerGone,
+    EngineFault,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
     ImageMissing,
 )
 from gateway.settings import OWN_NETWORK
+
+log = logging.getLogger(__name__)
 
 POOL_SIZE = 100
 """Connections kept to the engine; the SDK's own default of 10 would make creates wait."""
@@ -138,9 +143,15 @@ class DockerEngine:
                 api.start(container_id)
             return self.inspect(container_id)
         except BaseException:
-            # Also when the call was cut off: the name finds what the engine may have made.
-            self.remove(container_id or spec.name)
+            self._undo_start(container_id or spec.name)
             raise
+
+    def _undo_start(self, container: str) -> None:
+        """Also when the call was cut off: the name finds what the engine may have made."""
+        try:
+            self.remove(container)
+        except EngineFault as error:
+            log.warning("cannot remove %s, which did not start: %s", container, error)
 
     def inspect(self, container_id: str) -> ContainerInfo:
         with _of_container(container_id):
@@ -157,9 +168,8 @@ class DockerEngine:
         )
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
-        wanted = [f"{key}={value}" for key, value in labels.items()]
         with _translated():
-            found = self._api.containers(all=True, filters={"label": wanted})
+            found = self._api.containers(all=True, filters={"label": _label_filter(labels)})
         return [
             ContainerInfo(
                 container_id=entry["Id"],
@@ -169,6 +179,12 @@ class DockerEngine:
             )
             for entry in found
         ]
+
+    def events(self, labels: dict[str, str]) -> Iterator[ContainerEvent]:
+        filters = {"type": "container", "label": _label_filter(labels)}
+        with _translated():
+            for event in self._api.events(filters=filters, decode=True):
+                yield ContainerEvent(event["Action"], event["Actor"]["ID"])
 
     def remove(self, container_id: str) -> None:
         with _translated():
@@ -241,6 +257,10 @@ class _Run:
     def output(self) -> Iterator[ExecOutput]:
         while pieces := self._stream.pieces():
             yield from pieces
+
+
+def _label_filter(labels: dict[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in labels.items()]
 
 
 def _first_address(networks: dict[str, Any]) -> str | None:

@@ -47,6 +47,14 @@ class ContainerInfo:
 
 
 @dataclass(frozen=True)
+class ContainerEvent:
+    """Something that happened to a container: `die`, `oom`, `destroy`, `pause`, …"""
+
+    action: str
+    container_id: str
+
+
+@dataclass(frozen=True)
 class ExecOutput:
     """A piece that a process wrote; `stream` is 1 for stdout and 2 for stderr."""
 
@@ -106,6 +114,13 @@ class Engine(Protocol):
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
         """All containers, running or not, that carry these labels."""
+
+    def events(self, labels: dict[str, str]) -> Iterator[ContainerEvent]:
+        """What happens from now on to containers that carry these labels.
+
+        Blocks between events, without limit. Ends, or raises, when the engine goes away; what
+        happens until the next call is missed.
+        """
 
     def remove(self, container_id: str) -> None:
         """Kill and remove; a container that is already gone, or going, is a success."""

@@ -6,7 +6,7 @@ import gevent
 
 from gateway.agent import frames
 from gateway.engine.interface import Engine, ExecStream
-from gateway.errors import AgentMissing, AgentUnavailable, ContainerGone, EngineFault
+from gateway.errors import AgentMissing, AgentUnavailable, ContainerGone, EngineFault, EngineRefused
 from gateway.link import bundle
 from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
 
@@ -24,8 +24,8 @@ def dial(engine: Engine, container_id: str, user: str) -> Link:
     """
     try:
         return _dial(engine, container_id, user)
-    except AgentUnavailable:
-        # The engine also says on the stream that a container has just stopped.
+    except (AgentUnavailable, EngineRefused):
+        # That a container has just stopped, the engine says in many ways, or on the stream.
         if engine.inspect(container_id).state not in ("running", "paused"):
             raise ContainerGone(f"container {container_id:.12} does not run") from None
         raise

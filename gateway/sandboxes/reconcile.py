@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Protocol
 
 from gateway import clock
 from gateway.engine.interface import ContainerInfo, Engine
-from gateway.errors import ContainerGone, EngineFault
+from gateway.errors import ContainerGone, EngineFault, GatewayError
 from gateway.sandboxes.expiry import Occupancy
 from gateway.sandboxes.labels import INSTANCE, Origin, origin_of
 from gateway.sandboxes.removal import Removal
@@ -15,6 +16,10 @@ from gateway.sandboxes.service import end_of
 from gateway.store.sandboxes import SandboxRow, SandboxStore
 
 log = logging.getLogger(__name__)
+
+RECONNECT_S = 1.0
+
+_ENDINGS = ("die", "destroy")
 
 _ALIVE = ("running", "paused", "restarting")
 
@@ -64,7 +69,22 @@ class Reconciliation:
         except EngineFault as error:
             log.warning("cannot undo the creation of %s yet: %s", row.sandbox_id, error)
             return
-        self._store.forget(row.sandbox_id)
+        self._store.mark_ended(row.sandbox_id, "create_failed", ended_at=clock.wall_s())
+
+    def follow_events(self) -> None:
+        """Compare as soon as the engine says that a container ended. Never returns.
+
+        Events are a hint to look, no more: some are missed while the engine is away, so a full
+        comparison follows each reconnect, and others come from time to time anyway.
+        """
+        while True:
+            try:
+                for event in self._engine.events({INSTANCE: self._instance_id}):
+                    if event.action in _ENDINGS:
+                        self.compare()
+            except GatewayError as error:
+                log.warning("cannot follow the engine's events: %s", error)
+            time.sleep(RECONNECT_S)
 
     def compare(self) -> None:
         """One full comparison.

@@ -85,7 +85,8 @@ class Sandboxes:
         try:
             container = self._start_container(sandbox_id, created_at)
         except BaseException:
-            self._store.forget(sandbox_id)
+            # Not forgotten: should a container be left, reconciliation must know it for a failure.
+            self._store.mark_ended(sandbox_id, "create_failed", ended_at=clock.wall_s())
             raise
         ready = self._store.mark_ready(
             sandbox_id,

@@ -175,10 +175,6 @@ class SandboxStore:
 
         return self._database.write(work)
 
-    def forget(self, sandbox_id: str) -> None:
-        """Remove every trace, as after a create that failed."""
-        self._change(delete(sandboxes).where(sandboxes.c.sandbox_id == sandbox_id))
-
     def forget_ended(self, *, before: float) -> None:
         """Remove the traces of sandboxes that ended before a wall-clock time."""
         self._change(

@@ -159,6 +159,7 @@ class Connection:
 
     def close(self, code: int) -> None:
         """Send the close frame; `serve` returns soon. May be repeated."""
+        self._socket.seal()
         try:
             self._websocket.close(code)
         except (ConnectionClosed, OSError):

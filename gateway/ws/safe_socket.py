@@ -47,6 +47,7 @@ class SafeSocket:
         self._consumed = Event()
         self._backlog: Callable[[], int] = int
         self._broken = False
+        self._sealed = False
         self.last_heard = time.monotonic()
 
     # --- what simple-websocket calls -----------------------------------------------------------
@@ -82,11 +83,17 @@ class SafeSocket:
         """The handler has taken a message."""
         self._consumed.set()
 
+    def seal(self) -> None:
+        """The close frame comes next: nothing may follow it (RFC 6455, section 5.5.1)."""
+        self._sealed = True
+
     def send_frame(self, opcode: int, payload: bytes) -> None:
         """Write one frame. Past the WebSocket library, which would copy a large payload three
         times. Raises ClientGone."""
         header = frame_header(opcode, len(payload))
         with self._writing:
+            if self._sealed:
+                raise ClientGone("the close frame has been sent")
             if len(payload) < JOIN_BELOW:
                 self._write(header + payload)
             else:
