@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: scripts/test.sh [--fast] [--no-install] [PYTEST-ARGUMENT…]
+
+Sets up what the tests need, as start.sh does, then runs every check in turn and stops at the
+first that fails: ruff, mypy, lint-imports, pytest.
+
+  --fast         only tests that need no Docker Engine, and no set-up of one
+  --no-install   do not install Debian packages; say what is missing instead
+
+What follows goes to pytest: scripts/test.sh tests/unit -k frames
+TEXT
+}
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SCRIPT_NAME="test"
+# shellcheck source=scripts/lib/say.sh
+. "$ROOT/scripts/lib/say.sh"
+# shellcheck source=scripts/lib/apt.sh
+. "$ROOT/scripts/lib/apt.sh"
+# shellcheck source=scripts/lib/venv.sh
+. "$ROOT/scripts/lib/venv.sh"
+# shellcheck source=scripts/lib/preflight.sh
+. "$ROOT/scripts/lib/preflight.sh"
+
+fast=
+while (($#)); do
+  case $1 in
+    --fast) fast=1 ;;
+    --no-install) NO_INSTALL=1 ;;
+    -h | --help)
+      usage
+      exit
+      ;;
+    *) break ;;
+  esac
+  shift
+done
+
+# stage NAME COMMAND…: ends the script with the command's status when it fails.
+stage() {
+  local name=$1 started=$SECONDS status=0
+  shift
+  say "$name"
+  "$@" || status=$?
+  if ((status != 0)); then
+    say "$name: failed after $((SECONDS - started)) s (status $status)" >&2
+    exit "$status"
+  fi
+  say "$name: passed in $((SECONDS - started)) s"
+}
+
+# What an operator has configured on this machine must not change what the tests see.
+for variable in "${!SANDBOX_@}"; do
+  if [[ $variable != SANDBOX_IMAGE ]]; then unset "$variable"; fi
+done
+
+cd "$ROOT"
+ensure_venv dev
+if [[ -z $fast ]]; then
+  preflight test
+  stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py
+fi
+
+stage "ruff check" "$VENV/bin/ruff" check
+stage "ruff format" "$VENV/bin/ruff" format --check
+stage "mypy" "$VENV/bin/mypy"
+stage "lint-imports" "$VENV/bin/lint-imports" --no-logo
+
+say "pytest"
+# pytest has the last word: its closing line and its exit status are this script's.
+if [[ -n $fast ]]; then set -- -m "not engine" "$@"; fi
+exec "$VENV/bin/python" -m pytest "$@"
