@@ -1,124 +1,86 @@
-"""One command: its process, its pipes, its end."""
+"""One command: what was asked for, what it wrote, how it ended."""
 
 import array
 import errno
 import fcntl
 import os
-import signal
-import subprocess
 import termios
 import time
 
 from . import frames
-from .output import BLOCK, TAIL_BYTES, OutputLog
-
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
+from .output import BLOCK, OutputLog
 
 PIPE_BYTES = 64 * 1024
 """What the kernel may still hold of a pipe when its process has exited (pipe(7))."""
 
-OOM_SCORE_ADJ = b"500"
-"""Commands are killed before the agent when the sandbox runs out of memory (proc(5))."""
-
-SHELLS = ("/bin/bash", "/bin/sh")
+TIMED_OUT = 124
 
 
 class Command:
-    """A shell command from its start until its output is forgotten.
+    """A command from its request until its output is forgotten.
 
-    The loop that owns it calls `readable` when one of `pipes` is, and `exited` when its process
-    is reaped. `finished` turns true once and never back.
+    The loop that owns it calls `readable` when one of its outputs is, and one of `exited` and
+    `failed` when it has come to its end. `finished` turns true once and never back.
     """
 
-    def __init__(self, key, request_id, text):
+    def __init__(self, key, request_id, text, meta, head_bytes, tail_bytes):
         self.key = key
         self.request_id = request_id
         self.text = text
+        self.meta = meta
+        """What the gateway wants to know again when somebody attaches. Not looked at here."""
+        self.session = None
+        self.counts = True
+        """Whether the sandbox is busy while this runs."""
+        self.input = None
+        """(bytes to write to stdin at once, whether it ends then), or None."""
+        self.process = None
+        self.stdin = None
         self.pid = None
+        self.started_at = None
         self.returncode = None
         self.failure = None
+        self.timed_out = False
+        self.session_ended = False
         self.finished = False
         self.finished_at = None
         self.readers = []
-        self.pipes = {}
-        self._logs = {frames.STDOUT: OutputLog(), frames.STDERR: OutputLog()}
+        self._tail_bytes = tail_bytes
+        self._logs = {
+            frames.STDOUT: OutputLog(head_bytes, tail_bytes),
+            frames.STDERR: OutputLog(head_bytes, tail_bytes),
+        }
         self.logs = tuple(self._logs.items())
 
-    def start(self, environment, directory):
-        """Start the process in a session and process group of its own.
-
-        When it cannot be started, the command is finished at once and `failure` says why.
-        """
-        read_out, write_out = os.pipe()
-        read_err, write_err = os.pipe()
-        try:
-            self._spawn(write_out, write_err, environment, directory)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            os.close(read_out)
-            os.close(read_err)
-            missing = getattr(error, "errno", None) == errno.ENOENT
-            self._fail(str(error), NOT_FOUND if missing else NOT_EXECUTABLE)
-            return
-        finally:
-            os.close(write_out)
-            os.close(write_err)
-        for fd, stream in ((read_out, frames.STDOUT), (read_err, frames.STDERR)):
-            os.set_blocking(fd, False)
-            self.pipes[fd] = stream
-        self._prefer_as_oom_victim()
-
-    def _spawn(self, stdout, stderr, environment, directory):
-        shell = SHELLS[0] if os.path.exists(SHELLS[0]) else SHELLS[1]
-        process = subprocess.Popen(
-            [shell, "-c", self.text.encode("utf-8")],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=directory,
-            env=environment,
-            start_new_session=True,
-        )
+    def began(self, process):
+        """Its process runs."""
+        self.process = process
         self.pid = process.pid
-        # The loop reaps with waitpid(2); without a return code here, Popen would try as well.
-        process.returncode = 0
-
-    def _prefer_as_oom_victim(self):
-        try:
-            fd = os.open("/proc/%s/oom_score_adj" % self.pid, os.O_WRONLY)
-        except OSError:
-            return  # it has exited already, or this kernel has no such file
-        try:
-            os.write(fd, OOM_SCORE_ADJ)
-        except OSError:
-            pass
-        finally:
-            os.close(fd)
-
-    def _fail(self, why, returncode):
-        self.failure = why
-        self.returncode = returncode
-        self._finish()
+        self.started_at = time.time()
 
     def wants_input(self):
-        """Whether its pipes may be read: not while a following reader is too far behind."""
+        """Whether its outputs may be read: not while a following reader is too far behind.
+
+        Nobody following, it runs on into the log, and the log forgets.
+        """
         for reader in self.readers:
             if reader.follow:
                 for stream, log in self.logs:
-                    if reader.backlog(stream, log.size) > TAIL_BYTES - BLOCK - PIPE_BYTES:
+                    if reader.backlog(stream, log.size) > self._tail_bytes - BLOCK - PIPE_BYTES:
                         return False
         return True
 
     def readable(self, fd):
-        """Take what the pipe holds, at most one block. False when it is at its end."""
+        """Take what the descriptor holds, at most one block. False when it is at its end."""
         try:
             data = os.read(fd, BLOCK)
         except OSError as error:
+            # EIO: nobody has the terminal open any more.
             return error.errno in (errno.EAGAIN, errno.EINTR)
         if not data:
             return False
         if not self.finished:
-            self._logs[self.pipes[fd]].append(data)
+            self._logs[self.process.outputs[fd]].append(data)
         return True
 
     def exited(self, status):
@@ -128,32 +90,33 @@ class Command:
         pipe open, or goes on writing, does not hold the result back.
         """
         if os.WIFSIGNALED(status):
-            self.returncode = 128 + os.WTERMSIG(status)
+            self.ended(128 + os.WTERMSIG(status))
         else:
-            self.returncode = os.WEXITSTATUS(status)
-        for fd in self.pipes:
-            left = _bytes_in_pipe(fd)
+            self.ended(os.WEXITSTATUS(status))
+
+    def ended(self, returncode):
+        """It has come to its end with a shell's return code; see `exited`."""
+        for fd, stream in list(self.process.outputs.items()):
+            left = max(_bytes_in_pipe(fd), 1 if self.process.terminal else 0)
             while left > 0:
-                before = self._logs[self.pipes[fd]].size
-                if not self.readable(fd):
-                    break
-                got = self._logs[self.pipes[fd]].size - before
+                before = self._logs[stream].size
+                self.readable(fd)
+                got = self._logs[stream].size - before
                 if not got:
                     break
                 left -= got
+        self.returncode = TIMED_OUT if self.timed_out else returncode
+        self._finish()
+
+    def failed(self, why, returncode):
+        """It could not be started."""
+        self.failure = why
+        self.returncode = returncode
         self._finish()
 
     def _finish(self):
         self.finished = True
         self.finished_at = time.monotonic()
-
-    def kill(self):
-        """SIGKILL to the whole process group."""
-        if self.pid is not None and not self.finished:
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except OSError:
-                pass
 
     def exit_event(self):
         """The payload of the EVENT that ends the command."""
@@ -165,7 +128,36 @@ class Command:
         }
         if self.failure is not None:
             event["failure"] = self.failure
+        if self.timed_out:
+            event["timed_out"] = True
+        if self.session_ended:
+            event["session_ended"] = True
         return event
+
+    def summary(self):
+        """The command in a list."""
+        return {
+            "request_id": self.request_id,
+            "command": self.text[:200],
+            "status": "finished" if self.finished else "running",
+            "pid": self.pid,
+            "started_at": self.started_at,
+            "returncode": self.returncode,
+            "session": self.session,
+            "stdout": self._logs[frames.STDOUT].size,
+            "stderr": self._logs[frames.STDERR].size,
+        }
+
+    def shed(self, size):
+        """Drop up to about `size` bytes of kept output that no following reader still needs.
+
+        The bytes dropped.
+        """
+        dropped = 0
+        for stream, log in self.logs:
+            needed = [r.position(stream) for r in self.readers if r.follow]
+            dropped += log.shed(size - dropped, min(needed + [log.size]))
+        return dropped
 
     @property
     def kept(self):

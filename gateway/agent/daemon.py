@@ -1,70 +1,70 @@
-"""The agent's event loop: links, commands, child processes. One thread, `selectors`."""
+"""The agent itself: its links, and what gateways ask of it on them."""
 
 import array
+import base64
 import binascii
 import os
 import resource
-import selectors
 import signal
 import socket
 import struct
-import time
-from collections import deque
 
-from . import frames
-from .command import Command
+from . import frames, proctree
 from .link import Link, LinkClosed
+from .loop import WRITE, Loop
 from .reader import Reader
-
-RETAIN_S = 300.0
-RETAIN_COMMANDS = 1000
-RETAIN_BYTES = 32 * 1024 * 1024
-REMEMBERED_KEYS = 10000
-"""Of forgotten commands: so many keys still never run twice."""
+from .retention import Limits, Retention
+from .runner import Runner
+from .stdin import StdinClosed
 
 MAX_RUNNING = 4096
-MAX_LINGERING = 256
+LISTED = 200
 
-HOUSEKEEPING_S = 10.0
+
+class Refused(Exception):
+    """An operation that cannot be carried out, with a code for the gateway."""
+
+    def __init__(self, code, detail):
+        super().__init__(detail)
+        self.code = code
 
 
 class Daemon:
-    """Owns everything in the agent: the listening socket, the links, the commands."""
+    """Serves any number of links; owns the loop and, through the runner, all commands."""
 
     def __init__(self, listener):
-        self._selector = selectors.DefaultSelector()
-        self._listener = listener
+        self._loop = Loop()
+        self._limits = Limits()
+        self._retention = Retention(self._limits)
+        self._runner = Runner(self._loop, self._limits, self._retention, self._tell_quiet)
         self._identity = binascii.hexlify(os.urandom(16)).decode("ascii")
         self._links = {}
-        self._waiting_for_pipe = set()
-        self._commands = {}
-        self._finished = deque()
-        self._forgotten = {}
-        self._kept_bytes = 0
-        self._running = {}
-        self._reading = {}
-        self._lingering = deque()
         self._quiet_channels = []
-        self._environment, self._home = _user_environment()
+        self._operations = {
+            "run": self._run,
+            "attach": self._attach,
+            "list": self._list,
+            "signal": self._signal,
+            "resize": self._resize,
+            "stdin": self._stdin,
+            "configure": self._configure,
+            "running": self._count_running,
+            "quiet": self._wait_quiet,
+        }
+        listener.setblocking(False)
+        self._loop.watch(listener, self._accept)
 
     def run(self):
         """Serve until the process is killed."""
-        self._listener.setblocking(False)
-        self._watch(self._listener, self._accept)
-        self._watch(_child_signals(), self._reap)
         while True:
-            for key, events in self._selector.select(HOUSEKEEPING_S):
-                key.data(key.fileobj, events)
+            self._loop.once()
             for link in list(self._links.values()):
                 self._pump(link)
-            self._forget_finished()
-
-    def _watch(self, fileobj, callback, events=selectors.EVENT_READ):
-        self._selector.register(fileobj, events, callback)
+            self._retention.sweep()
 
     # --- links ---------------------------------------------------------------------------------
 
-    def _accept(self, listener, _events):
+    def _accept(self, listener):
         try:
             carrier, _ = listener.accept()
         except OSError:
@@ -75,15 +75,15 @@ class Daemon:
             carrier.close()
             return
         carrier.setblocking(False)
-        self._watch(carrier, self._take_descriptors)
+        self._loop.watch(carrier, self._take_descriptors)
 
-    def _take_descriptors(self, carrier, _events):
+    def _take_descriptors(self, carrier):
         """A carrier hands over its stdin and stdout (SCM_RIGHTS, unix(7)), or has gone."""
-        self._selector.unregister(carrier)
-        room = array.array("i", [0, 0])
+        self._loop.unwatch(carrier)
         received = array.array("i")
         try:
-            _, ancillary, _, _ = carrier.recvmsg(1, socket.CMSG_SPACE(room.itemsize * 2))
+            room = socket.CMSG_SPACE(received.itemsize * 2)
+            _, ancillary, _, _ = carrier.recvmsg(1, room)
         except OSError:
             ancillary = []
         for level, kind, data in ancillary:
@@ -96,16 +96,16 @@ class Daemon:
             return
         link = Link(received[0], received[1], carrier)
         self._links[link.read_fd] = link
-        self._watch(link.read_fd, self._receive)
+        self._loop.watch(link.read_fd, self._receive)
         hello = {
             "protocol": frames.PROTOCOL,
             "daemon": self._identity,
             "pid": os.getpid(),
-            "running": len(self._running),
+            "running": self._runner.running,
         }
         link.send(frames.encode_json(frames.HELLO, 0, hello))
 
-    def _receive(self, fd, _events):
+    def _receive(self, fd):
         link = self._links.get(fd)
         if link is None:
             return
@@ -123,16 +123,11 @@ class Daemon:
             if reader is not None:
                 reader.grant(*frames.decode_credit(payload))
                 link.wake(reader)
-                self._resume_reading(reader.command)
         elif kind == frames.CLOSE:
             reader = link.channels.get(channel)
             link.remove(channel)
             if reader is not None:
-                self._resume_reading(reader.command)
-        elif kind == frames.CONTROL:
-            reader = link.channels.get(channel)
-            if reader is not None and frames.decode_json(payload).get("do") == "kill":
-                reader.command.kill()
+                self._runner.resume(reader.command)
         else:
             raise frames.FrameError("a gateway does not send kind %d" % kind)
 
@@ -144,211 +139,141 @@ class Daemon:
             self._drop(link)
             return
         for reader in link.advanced():
-            self._resume_reading(reader.command)
-        waiting = link.write_fd in self._waiting_for_pipe
+            self._runner.resume(reader.command)
+        waiting = self._loop.is_watched(link.write_fd)
         if blocked and not waiting:
-            self._watch(link.write_fd, lambda fd, events: None, selectors.EVENT_WRITE)
-            self._waiting_for_pipe.add(link.write_fd)
+            self._loop.watch(link.write_fd, lambda fd: None, WRITE)
         elif waiting and not blocked:
-            self._selector.unregister(link.write_fd)
-            self._waiting_for_pipe.discard(link.write_fd)
+            self._loop.unwatch(link.write_fd)
 
     def _drop(self, link):
         """Forget a link. Commands that it followed run on into their logs."""
         if self._links.pop(link.read_fd, None) is None:
             return
-        self._selector.unregister(link.read_fd)
-        if link.write_fd in self._waiting_for_pipe:
-            self._selector.unregister(link.write_fd)
-            self._waiting_for_pipe.discard(link.write_fd)
+        self._loop.unwatch(link.read_fd)
+        self._loop.unwatch(link.write_fd)
         followed = [reader.command for reader in link.channels.values()]
         self._quiet_channels = [wait for wait in self._quiet_channels if wait[0] is not link]
         link.close()
         for command in followed:
-            self._resume_reading(command)
+            self._runner.resume(command)
 
-    # --- channels ------------------------------------------------------------------------------
+    # --- operations ----------------------------------------------------------------------------
 
     def _open(self, link, channel, message):
-        operation = message.get("op")
-        if operation == "run":
-            self._run(link, channel, message)
-        elif operation == "quiet":
-            self._quiet_channels.append((link, channel))
-            self._tell_quiet()
-        elif operation == "running":
-            event = {"event": "running", "running": len(self._running)}
-            link.send(frames.encode_json(frames.EVENT, channel, event))
-        else:
-            self._refuse(link, channel, "unknown_operation", "no operation %r" % (operation,))
+        """Carry out what an OPEN asks for; what cannot be done is refused on its channel."""
+        try:
+            operation = self._operations.get(message.get("op"))
+            if operation is None:
+                raise Refused("unknown_operation", "no operation %r" % (message.get("op"),))
+            operation(link, channel, message)
+        except Refused as refused:
+            self._tell(link, channel, event="refused", code=refused.code, detail=str(refused))
+        except (KeyError, TypeError, ValueError) as error:
+            self._tell(link, channel, event="refused", code="bad_request", detail=repr(error))
 
-    def _refuse(self, link, channel, code, detail):
-        event = {"event": "refused", "code": code, "detail": detail}
+    @staticmethod
+    def _tell(link, channel, **event):
         link.send(frames.encode_json(frames.EVENT, channel, event))
 
     def _run(self, link, channel, message):
         """Start a command, or go on reading one: the same key never runs twice."""
-        try:
-            key = str(message["key"])
-            text = str(message["command"])
-            offsets = [int(offset) for offset in message.get("offsets", (0, 0))]
-            cap = int(message["cap"])
-            credit = int(message["credit"])
-            follow = bool(message.get("follow", False))
-        except (KeyError, TypeError, ValueError) as error:
-            self._refuse(link, channel, "bad_request", repr(error))
-            return
-        command = self._commands.get(key)
+        key = str(message["key"])
+        command = self._retention.by_key(key)
         if command is None:
-            if key in self._forgotten:
-                self._refuse(link, channel, "forgotten", "it ended too long ago")
-                return
-            if len(self._running) >= MAX_RUNNING:
-                self._refuse(link, channel, "too_many_commands", "%d run" % MAX_RUNNING)
-                return
-            command = self._start(key, message.get("request_id"), text)
+            if self._retention.was_forgotten(key):
+                raise Refused("forgotten", "it ended too long ago")
+            if message.get("resume"):
+                raise Refused("unknown_command", "no such command")
+            if self._runner.running >= MAX_RUNNING:
+                raise Refused("too_many_commands", "%d run" % MAX_RUNNING)
+            command = self._runner.start(key, message)
+        self._read(link, channel, command, message)
+
+    def _attach(self, link, channel, message):
+        """Read a command that somebody else started."""
+        self._read(link, channel, self._command(message), message)
+
+    def _read(self, link, channel, command, message):
+        mode = message["mode"]
+        if mode == "detached":
+            self._tell(link, channel, event="started", pid=command.pid, meta=command.meta)
+            return
+        offsets = [int(offset) for offset in message.get("offsets", (0, 0))]
+        for offset, (_stream, log) in zip(offsets, command.logs):
+            if not 0 <= offset <= log.size:
+                raise Refused("bad_offset", "only %d bytes have been written" % log.size)
+        if message.get("tail") is not None:
+            offsets = [max(0, log.size - int(message["tail"])) for _stream, log in command.logs]
+            self._runner.resize_to(command, message.get("tty"))
+        follow = mode == "follow"
+        cap, credit = int(message.get("cap", 0)), int(message["credit"])
         reader = Reader(link, channel, command, follow, cap, offsets, credit)
         command.readers.append(reader)
         link.add(reader)
 
-    def _start(self, key, request_id, text):
-        command = Command(key, request_id, text)
-        self._commands[key] = command
-        command.start(self._environment, self._home if os.path.isdir(self._home) else "/")
-        if command.finished:
-            self._finished.append(command)
+    def _command(self, message):
+        if "key" in message:
+            command = self._retention.by_key(message["key"])
         else:
-            self._running[command.pid] = command
-            for fd in command.pipes:
-                self._reading[fd] = command
-                self._watch(fd, self._read_output)
+            command = self._retention.by_request(message["request_id"])
+        if command is None:
+            raise Refused("unknown_command", "no such command, or it ended too long ago")
         return command
 
-    def _tell_quiet(self):
-        if self._running:
-            return
-        for link, channel in self._quiet_channels:
-            link.send(frames.encode_json(frames.EVENT, channel, {"event": "quiet"}))
-        self._quiet_channels = []
+    def _running(self, message):
+        command = self._command(message)
+        if command.finished:
+            raise Refused("command_finished", "the command has ended")
+        return command
 
-    # --- processes -----------------------------------------------------------------------------
+    def _list(self, link, channel, message):
+        commands = [command.summary() for command in self._retention.latest(LISTED)]
+        self._tell(link, channel, event="commands", commands=commands)
 
-    def _read_output(self, fd, _events):
-        command = self._reading.get(fd)
-        if command is None:
-            return
-        if not command.readable(fd):
-            self._close_pipe(fd)
-            return
-        if not command.finished:
-            self._wake_readers(command)
-            if not command.wants_input():
-                # Held back: with nobody reading the pipe, the command blocks in write(2).
-                for pipe in list(command.pipes):
-                    if self._reading.pop(pipe, None) is not None:
-                        self._selector.unregister(pipe)
+    def _signal(self, link, channel, message):
+        command = self._running(message)
+        number = proctree.signal_number(message["signal"])
+        if number is None:
+            raise Refused("bad_request", "no signal %r" % (message["signal"],))
+        self._tell(link, channel, event="done", reached=self._runner.send_signal(command, number))
 
-    def _resume_reading(self, command):
-        if command.finished or not command.wants_input():
-            return
-        for fd in command.pipes:
-            if fd not in self._reading:
-                self._reading[fd] = command
-                self._watch(fd, self._read_output)
+    def _resize(self, link, channel, message):
+        command = self._running(message)
+        if not self._runner.resize(command, int(message["cols"]), int(message["rows"])):
+            raise Refused("no_terminal", "the command has no terminal")
+        self._tell(link, channel, event="done")
 
-    def _wake_readers(self, command):
-        for reader in command.readers:
-            reader.link.wake(reader)
-
-    def _close_pipe(self, fd):
-        command = self._reading.pop(fd, None)
-        if command is not None:
-            self._selector.unregister(fd)
-            command.pipes.pop(fd, None)
-            os.close(fd)
-
-    def _reap(self, wakeup, _events):
-        """Collect every child that has exited (SIGCHLD may stand for several)."""
+    def _stdin(self, link, channel, message):
+        command = self._running(message)
+        data = base64.b64decode(message["data"])
         try:
-            while wakeup.recv(4096):
-                pass
-        except OSError:
-            pass
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except OSError:
-                break
-            if pid == 0:
-                break
-            command = self._running.pop(pid, None)
-            if command is not None:
-                command.exited(status)
-                self._finished.append(command)
-                self._kept_bytes += command.kept
-                self._wake_readers(command)
-                self._linger(command)
-        self._tell_quiet()
+            self._runner.write_stdin(
+                command,
+                message["write_id"],
+                data,
+                bool(message.get("end")),
+                lambda: self._tell(link, channel, event="done"),
+            )
+        except StdinClosed:
+            raise Refused("no_stdin", "the command takes no input, or not any more") from None
 
-    def _linger(self, command):
-        """Keep emptying pipes that children in the background hold, so that they do not die of
-        SIGPIPE; what they write now belongs to no result and is dropped."""
-        for fd in list(command.pipes):
-            if fd not in self._reading:
-                self._reading[fd] = command
-                self._watch(fd, self._read_output)
-            self._lingering.append((fd, command))
-        while len(self._lingering) > MAX_LINGERING:
-            fd, owner = self._lingering.popleft()
-            if self._reading.get(fd) is owner:
-                self._close_pipe(fd)
+    def _configure(self, link, channel, message):
+        self._limits.configure(message)
+        self._tell(link, channel, event="done")
 
-    def _forget_finished(self):
-        """Drop finished commands, oldest first: too old, too many or too large together.
+    def _count_running(self, link, channel, message):
+        self._tell(link, channel, event="running", running=self._runner.running)
 
-        A reader keeps its command, and those that finished after it, until it has been served.
-        """
-        while self._finished and not self._finished[0].readers:
-            oldest = self._finished[0]
-            if (
-                len(self._finished) <= RETAIN_COMMANDS
-                and self._kept_bytes <= RETAIN_BYTES
-                and time.monotonic() - oldest.finished_at <= RETAIN_S
-            ):
-                break
-            self._finished.popleft()
-            self._kept_bytes -= oldest.kept
-            del self._commands[oldest.key]
-            self._forgotten[oldest.key] = True
-            if len(self._forgotten) > REMEMBERED_KEYS:
-                del self._forgotten[next(iter(self._forgotten))]
+    def _wait_quiet(self, link, channel, message):
+        self._quiet_channels.append((link, channel))
+        if not self._runner.running:
+            self._tell_quiet()
 
-
-def _child_signals():
-    """A socket that becomes readable when a child exits."""
-    reading, writing = socket.socketpair()
-    reading.setblocking(False)
-    writing.setblocking(False)
-    signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    return reading
-
-
-def _user_environment():
-    """(environment, home directory) that commands start with."""
-    environment = dict(os.environ)
-    try:
-        import pwd
-
-        entry = pwd.getpwuid(os.getuid())
-        home, name = entry.pw_dir, entry.pw_name
-        environment["HOME"] = home
-        environment.setdefault("SHELL", entry.pw_shell or "/bin/sh")
-    except (ImportError, KeyError):
-        home, name = environment.get("HOME", "/"), str(os.getuid())
-    environment.setdefault("USER", name)
-    environment.setdefault("LOGNAME", name)
-    return environment, home if os.path.isdir(home) else "/"
+    def _tell_quiet(self):
+        for link, channel in self._quiet_channels:
+            self._tell(link, channel, event="quiet")
+        self._quiet_channels = []
 
 
 def serve(listener):

@@ -4,9 +4,6 @@ from collections import deque
 
 BLOCK = 64 * 1024
 
-HEAD_BYTES = 4 * 1024 * 1024
-TAIL_BYTES = 12 * 1024 * 1024
-
 
 class OutputLog:
     """The beginning and the end of a stream; what falls out in between is known by offset.
@@ -15,7 +12,7 @@ class OutputLog:
     one block.
     """
 
-    def __init__(self, head_bytes=HEAD_BYTES, tail_bytes=TAIL_BYTES):
+    def __init__(self, head_bytes, tail_bytes):
         self.size = 0
         self._head = bytearray()
         self._head_bytes = head_bytes
@@ -52,6 +49,18 @@ class OutputLog:
         while self.size - self._tail_start - BLOCK >= self._tail_bytes:
             self._blocks.popleft()
             self._tail_start += BLOCK
+
+    def shed(self, size, before):
+        """Drop up to about `size` bytes of the tail's oldest that stand before offset `before`.
+
+        The bytes dropped. The last block stays.
+        """
+        dropped = 0
+        while dropped < size and len(self._blocks) > 1 and self._tail_start + BLOCK <= before:
+            self._blocks.popleft()
+            self._tail_start += BLOCK
+            dropped += BLOCK
+        return dropped
 
     def first_kept(self, offset):
         """The smallest offset not below `offset` that can still be read (`size` at the end)."""

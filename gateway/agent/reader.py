@@ -6,8 +6,8 @@ from . import frames
 class Reader:
     """Brings a command's output and its end to one channel of one link.
 
-    A *following* reader gets output as it is written, then the exit. A *collecting* reader gets
-    the exit first, then at most `cap` bytes of each stream, its head and its tail.
+    A *following* reader gets the start, output as it is written, then the exit. A *collecting*
+    reader gets the exit first, then at most `cap` bytes of each stream, its head and its tail.
     """
 
     def __init__(self, link, channel, command, follow, cap, offsets, credit):
@@ -19,6 +19,7 @@ class Reader:
         self._credit = {frames.STDOUT: credit, frames.STDERR: credit}
         self._offsets = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
         self._windows = None
+        self._start_sent = False
         self._exit_sent = False
         self.done = False
 
@@ -27,23 +28,49 @@ class Reader:
         if stream in self._credit:
             self._credit[stream] += count
 
+    def position(self, stream):
+        """Offset of the next byte this reader gets."""
+        return self._offsets[stream]
+
     def backlog(self, stream, size):
         """Bytes of the stream that a following reader has not been sent yet."""
         return size - self._offsets[stream]
 
     def produce(self):
         """The next frame for the gateway, or None while there is nothing it may be sent."""
-        command = self.command
-        if self.done or not (self.follow or command.finished):
+        if self.done:
             return None
-        if not self.follow and not self._exit_sent:
+        return self._follow() if self.follow else self._collect()
+
+    def _follow(self):
+        command = self.command
+        if not self._start_sent:
+            if command.pid is None and not command.finished:
+                return None  # it waits for its session
+            self._start_sent = True
+            event = {
+                "event": "started",
+                "pid": command.pid,
+                "meta": command.meta,
+                "offsets": [self._offsets[frames.STDOUT], self._offsets[frames.STDERR]],
+            }
+            return frames.encode_json(frames.EVENT, self.channel, event)
+        return self._next_output()
+
+    def _collect(self):
+        if not self.command.finished:
+            return None
+        if not self._exit_sent:
             self._open_windows()
             return self._exit()
-        for stream, log in command.logs:
+        return self._next_output()
+
+    def _next_output(self):
+        for stream, log in self.command.logs:
             frame = self._next_piece(stream, log)
             if frame is not None:
                 return frame
-        if command.finished and self._all_sent():
+        if self.command.finished and self._all_sent():
             self.done = True
             if not self._exit_sent:
                 return self._exit()
@@ -68,7 +95,7 @@ class Reader:
         return frames.encode_json(frames.EVENT, self.channel, event)
 
     def _end(self, stream, log, offset):
-        """Where the range that holds `offset` ends, and where the next byte to send stands."""
+        """Where the range that holds `offset` begins for this reader, and where it ends."""
         if self._windows is None:
             return offset, log.size
         for start, end in self._windows[stream]:
@@ -83,11 +110,8 @@ class Reader:
         kept = log.first_kept(offset)
         if kept > offset:
             self._offsets[stream] = kept
-            return frames.encode_json(
-                frames.EVENT,
-                self.channel,
-                {"event": "gap", "stream": stream, "from": offset, "to": kept},
-            )
+            event = {"event": "gap", "stream": stream, "from": offset, "to": kept}
+            return frames.encode_json(frames.EVENT, self.channel, event)
         limit = min(end - offset, self._credit[stream], frames.MAX_CHUNK)
         if limit <= 0:
             return None

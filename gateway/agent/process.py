@@ -1,0 +1,165 @@
+"""Start the process of a command: on pipes or on a pseudo-terminal."""
+
+import errno
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+
+from . import frames
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+MARKER = "SANDBOX_COMMAND_ID"
+"""Environment variable by which a command's descendants are known after they moved away."""
+
+OOM_SCORE_ADJ = b"500"
+"""Commands are killed before the agent when the sandbox runs out of memory (proc(5))."""
+
+SHELLS = ("/bin/bash", "/bin/sh")
+
+
+class StartFailed(Exception):
+    """The process could not be started; `returncode` is what a shell would say."""
+
+    def __init__(self, why, returncode):
+        super().__init__(why)
+        self.returncode = returncode
+
+
+class Process:
+    """A started process: its pid, where its output comes from, where its input goes.
+
+    `outputs` maps descriptors to streams; `stdin` is a descriptor or None; `terminal` says that
+    one descriptor is both. All of them are non-blocking and belong to whoever holds this.
+    """
+
+    def __init__(self, pid, outputs, stdin=None, terminal=False):
+        self.pid = pid
+        self.outputs = outputs
+        self.stdin = stdin
+        self.terminal = terminal
+        for fd in list(outputs) + ([stdin] if stdin is not None else []):
+            os.set_blocking(fd, False)
+
+
+def shell():
+    """The shell that commands are given to."""
+    return SHELLS[0] if os.path.exists(SHELLS[0]) else SHELLS[1]
+
+
+def on_pipes(argv, environment, directory, with_stdin):
+    """Start `argv` with stdout and stderr apart; stdin is a pipe or /dev/null.
+
+    Raises StartFailed.
+    """
+    read_out, write_out = os.pipe()
+    read_err, write_err = os.pipe()
+    read_in, write_in = os.pipe() if with_stdin else (subprocess.DEVNULL, -1)
+    try:
+        pid = _spawn(
+            argv,
+            environment,
+            directory,
+            stdin=read_in,
+            stdout=write_out,
+            stderr=write_err,
+        )
+    except StartFailed:
+        for fd in (read_out, read_err) + ((write_in,) if with_stdin else ()):
+            os.close(fd)
+        raise
+    finally:
+        for fd in (write_out, write_err) + ((read_in,) if with_stdin else ()):
+            os.close(fd)
+    outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+    return Process(pid, outputs, write_in if with_stdin else None)
+
+
+def with_script(argv, environment, directory, pass_fds):
+    """Start a shell that reads its commands from a pipe; its own output goes nowhere.
+
+    (pid, write end of the pipe, blocking). Raises StartFailed.
+    """
+    read_in, write_in = os.pipe()
+    try:
+        pid = _spawn(
+            argv,
+            environment,
+            directory,
+            stdin=read_in,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=pass_fds,
+        )
+    except StartFailed:
+        os.close(write_in)
+        raise
+    finally:
+        os.close(read_in)
+    return pid, write_in
+
+
+def on_terminal(argv, environment, directory, cols, rows):
+    """Start `argv` on a new pseudo-terminal, which is its controlling one. Raises StartFailed."""
+    master, slave = pty.openpty()
+    try:
+        set_window_size(master, cols, rows)
+
+        def take_terminal():
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        environment = dict(environment, COLUMNS=str(cols), LINES=str(rows))
+        environment.setdefault("TERM", "xterm-256color")
+        pid = _spawn(
+            argv,
+            environment,
+            directory,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            preexec_fn=take_terminal,
+        )
+    except StartFailed:
+        os.close(master)
+        raise
+    finally:
+        os.close(slave)
+    return Process(pid, {master: frames.STDOUT}, master, terminal=True)
+
+
+def set_window_size(terminal, cols, rows):
+    """Tell a terminal its size; its foreground process gets SIGWINCH (ioctl_tty(2))."""
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def _spawn(argv, environment, directory, **streams):
+    try:
+        process = subprocess.Popen(
+            argv, cwd=directory, env=environment, start_new_session=True, **streams
+        )
+    except OSError as error:
+        missing = error.errno == errno.ENOENT and error.filename != directory
+        raise StartFailed(str(error), NOT_FOUND if missing else NOT_EXECUTABLE) from None
+    except (ValueError, subprocess.SubprocessError) as error:
+        raise StartFailed(str(error), NOT_EXECUTABLE) from None
+    # The loop reaps with waitpid(2); without a return code here, Popen would try as well.
+    process.returncode = 0
+    _prefer_as_oom_victim(process.pid)
+    return process.pid
+
+
+def _prefer_as_oom_victim(pid):
+    try:
+        fd = os.open("/proc/%d/oom_score_adj" % pid, os.O_WRONLY)
+    except OSError:
+        return  # it has exited already, or this kernel has no such file
+    try:
+        os.write(fd, OOM_SCORE_ADJ)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)

@@ -1,0 +1,70 @@
+"""Find all processes of a command, also those that moved away, and signal them (proc(5))."""
+
+import os
+import signal
+
+from .process import MARKER
+
+
+def members(root, key):
+    """The pids of a command: `root`, its process group and session, its descendants, and
+    whatever still carries the command's mark in its environment.
+
+    A process that lost its parents by daemonising is found by the mark.
+    """
+    mark = ("%s=%s" % (MARKER, key)).encode("utf-8")
+    parents, found = {}, set()
+    for pid, parent, group, session in _processes():
+        parents[pid] = parent
+        if root in (pid, group, session) or _carries(pid, mark):
+            found.add(pid)
+    grown = True
+    while grown:
+        grown = False
+        for pid, parent in parents.items():
+            if parent in found and pid not in found:
+                found.add(pid)
+                grown = True
+    found.discard(os.getpid())
+    return found
+
+
+def send(pids, number):
+    """Send a signal to each; those that are gone are left out. How many got it."""
+    reached = 0
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+            reached += 1
+        except OSError:
+            continue
+    return reached
+
+
+def signal_number(name):
+    """The number of `INT` or `SIGINT`. None if there is no such signal."""
+    name = name if name.startswith("SIG") else "SIG" + name
+    number = getattr(signal, name, None)
+    return int(number) if isinstance(number, signal.Signals) else None
+
+
+def _processes():
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % entry, "rb") as file:
+                stat = file.read()
+        except OSError:
+            continue
+        # The name, in parentheses, may itself hold spaces and parentheses.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        yield int(entry), int(fields[1]), int(fields[2]), int(fields[3])
+
+
+def _carries(pid, mark):
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            return mark in file.read().split(b"\0")
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""What is kept of finished commands, and for how long."""
+
+import time
+from collections import deque
+
+REMEMBERED_KEYS = 10000
+"""Of forgotten commands: so many keys still never run twice."""
+
+CHECK_BYTES = 2 * 1024 * 1024
+"""How much output may be taken in before the sandbox's common cap is looked at again."""
+
+
+class Limits:
+    """What the gateway configured; the defaults hold until it did."""
+
+    def __init__(self):
+        self.stream_bytes = 16 * 1024 * 1024
+        self.total_bytes = 64 * 1024 * 1024
+        self.retain_s = 600.0
+        self.retain_commands = 1000
+        self.kill_grace_s = 2.0
+
+    def configure(self, message):
+        """Take over what a gateway says; what is no positive number is passed over."""
+        for name in vars(self):
+            value = message.get(name)
+            if isinstance(value, (int, float)) and value > 0:
+                setattr(self, name, value)
+
+    @property
+    def head_bytes(self):
+        """Of `stream_bytes`, what is kept of a stream's beginning."""
+        return int(self.stream_bytes) // 4
+
+    @property
+    def tail_bytes(self):
+        """Of `stream_bytes`, what is kept of a stream's end."""
+        return int(self.stream_bytes) - self.head_bytes
+
+
+class Retention:
+    """Knows all commands by key; forgets finished ones when they are too old or too many, and
+    the oldest output when all of it together is too much."""
+
+    def __init__(self, limits):
+        self._limits = limits
+        self._commands = {}
+        self._by_request = {}
+        self._finished = deque()
+        self._forgotten = {}
+        self._taken_in = 0
+
+    def add(self, command):
+        """A command was asked for."""
+        self._commands[command.key] = command
+        self._by_request[command.request_id] = command
+
+    def finished(self, command):
+        """It has come to its end."""
+        self._finished.append(command)
+
+    def by_key(self, key):
+        """The command, or None."""
+        return self._commands.get(key)
+
+    def by_request(self, request_id):
+        """The latest command with this request_id, or None."""
+        return self._by_request.get(request_id)
+
+    def was_forgotten(self, key):
+        """Whether there was such a command, of which nothing is known any more."""
+        return key in self._forgotten
+
+    def latest(self, count):
+        """The last `count` commands, oldest first."""
+        return list(self._commands.values())[-count:]
+
+    def took_in(self, size):
+        """So many bytes of output were appended to some command's log."""
+        self._taken_in += size
+
+    def sweep(self):
+        """Forget what is due. Finished commands that are being read stay, and those after them."""
+        now = time.monotonic()
+        while self._finished and not self._finished[0].readers:
+            oldest = self._finished[0]
+            if (
+                len(self._finished) <= self._limits.retain_commands
+                and now - oldest.finished_at <= self._limits.retain_s
+            ):
+                break
+            self._forget_oldest()
+        if self._taken_in >= CHECK_BYTES:
+            self._taken_in = 0
+            self._enforce_total()
+
+    def _forget_oldest(self):
+        command = self._finished.popleft()
+        del self._commands[command.key]
+        if self._by_request.get(command.request_id) is command:
+            del self._by_request[command.request_id]
+        self._forgotten[command.key] = True
+        if len(self._forgotten) > REMEMBERED_KEYS:
+            del self._forgotten[next(iter(self._forgotten))]
+
+    def _enforce_total(self):
+        excess = sum(c.kept for c in self._commands.values()) - self._limits.total_bytes
+        while excess > 0 and self._finished and not self._finished[0].readers:
+            excess -= self._finished[0].kept
+            self._forget_oldest()
+        if excess > 0:
+            for command in sorted(self._commands.values(), key=lambda c: -c.kept):
+                excess -= command.shed(excess)
+                if excess <= 0:
+                    break

@@ -1,0 +1,332 @@
+"""Runs commands: starts them, reads what they write, notices their end, times them out."""
+
+import os
+import signal
+import socket
+from collections import deque
+
+from . import proctree
+from .command import Command
+from .loop import WRITE
+from .process import (
+    MARKER,
+    NOT_EXECUTABLE,
+    StartFailed,
+    on_pipes,
+    on_terminal,
+    set_window_size,
+    shell,
+)
+from .sessions import Sessions
+from .stdin import Stdin, StdinClosed
+
+MAX_LINGERING = 256
+"""Pipes of finished commands that background children still hold and that are kept empty."""
+
+TERMINAL_DRAIN_S = 0.2
+"""How long a terminal's last output may take to come through after its process has exited."""
+
+
+class Runner:
+    """Owns the processes. `retention` knows the commands, `on_quiet()` is called whenever the
+    last running one has ended."""
+
+    def __init__(self, loop, limits, retention, on_quiet):
+        self._loop = loop
+        self._limits = limits
+        self._retention = retention
+        self._on_quiet = on_quiet
+        self._environment, self._home = _user_environment()
+        self._by_pid = {}
+        self._lingering = deque()
+        self._sessions = Sessions(loop, self._attach_outputs, self._finish)
+        self.running = 0
+        loop.watch(_child_signals(), self._reap)
+
+    # --- starting ------------------------------------------------------------------------------
+
+    def start(self, key, message):
+        """A new command from the payload of an OPEN; it may have failed at once.
+
+        Raises KeyError, TypeError or ValueError when the payload is not complete.
+        """
+        command = Command(
+            key,
+            str(message["request_id"]),
+            str(message["command"]),
+            message.get("meta"),
+            self._limits.head_bytes,
+            self._limits.tail_bytes,
+        )
+        command.session = message.get("session")
+        if message.get("input") is not None:
+            command.input = (message["input"].encode("utf-8"), not message.get("interactive"))
+        command.counts = not message.get("uncounted")
+        self._retention.add(command)
+        self.running += command.counts
+        try:
+            self._launch(command, message)
+        except StartFailed as failure:
+            command.failed(str(failure), failure.returncode)
+            self._finish(command)
+            return command
+        except OSError as error:  # no descriptor left for its pipes
+            command.failed(str(error), NOT_EXECUTABLE)
+            self._finish(command)
+            return command
+        if message.get("timeout") is not None:
+            self._loop.after(float(message["timeout"]), lambda: self._time_out(command))
+        return command
+
+    def _launch(self, command, message):
+        directory = message.get("cwd")
+        environment = message.get("env") or {}
+        with_stdin = command.input is not None or bool(message.get("interactive"))
+        if command.session is not None:
+            self._sessions.run(
+                command,
+                (directory, environment, with_stdin),
+                dict(self._environment, **{MARKER: "session"}),
+                self._directory(None),
+            )
+            return
+        argv = [shell(), "-c", command.text.encode("utf-8")]
+        full = dict(self._environment, **environment)
+        full[MARKER] = command.key
+        directory = self._directory(directory)
+        terminal = message.get("tty")
+        if terminal:
+            process = on_terminal(argv, full, directory, terminal["cols"], terminal["rows"])
+        else:
+            process = on_pipes(argv, full, directory, with_stdin)
+        command.began(process)
+        self._by_pid[process.pid] = command
+        self._attach_outputs(command)
+
+    def _directory(self, wanted):
+        """Where a command starts. Raises StartFailed when that is no directory."""
+        if wanted is None:
+            return self._home if os.path.isdir(self._home) else "/"
+        path = os.path.join(self._home, wanted)
+        if path.startswith("/proc/"):
+            # A directory behind a leaked descriptor could lie outside of the sandbox.
+            raise StartFailed("cwd may not be in /proc", NOT_EXECUTABLE)
+        if not os.path.isdir(path):
+            raise StartFailed("cwd %r is no directory" % wanted, NOT_EXECUTABLE)
+        return path
+
+    def _attach_outputs(self, command):
+        for fd in command.process.outputs:
+            self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
+        if command.process.stdin is not None:
+            command.stdin = Stdin(command.process.stdin, command.process.terminal)
+            if command.input is not None:
+                (data, end), command.input = command.input, None
+                command.stdin.write(b"", data, end, lambda: None)
+                self._flush_stdin(command)
+        self.wake(command)
+
+    # --- output --------------------------------------------------------------------------------
+
+    def _read(self, command, fd):
+        before = sum(log.size for _, log in command.logs)
+        at_end = not command.readable(fd)
+        if at_end:
+            self._close_output(command, fd)
+        if command.finished:
+            return
+        self._retention.took_in(sum(log.size for _, log in command.logs) - before)
+        self.wake(command)
+        if not command.wants_input():
+            # Held back: with nobody reading the pipe, the command blocks in write(2).
+            for output in command.process.outputs:
+                self._loop.unwatch(output)
+
+    def resume(self, command):
+        """A reader has got on, or gone: perhaps the command need not be held back any more."""
+        if command.process is None or command.finished or not command.wants_input():
+            return
+        for fd in command.process.outputs:
+            if not self._loop.is_watched(fd):
+                self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
+
+    def _close_output(self, command, fd):
+        self._loop.unwatch(fd)
+        if command.process.outputs.pop(fd, None) is None:
+            return
+        if command.process.terminal:
+            command.process.stdin = None
+            if command.stdin is not None:
+                command.stdin.abandon()
+        os.close(fd)
+
+    @staticmethod
+    def wake(command):
+        """Its readers may have something to send."""
+        for reader in command.readers:
+            reader.link.wake(reader)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _reap(self, wakeup):
+        """Collect every child that has exited (SIGCHLD may stand for several)."""
+        try:
+            while wakeup.recv(4096):
+                pass
+        except OSError:
+            pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except OSError:
+                return
+            if pid == 0:
+                return
+            command = self._by_pid.pop(pid, None)
+            if command is None:
+                self._sessions.reaped(pid, status)
+            elif command.process.terminal and command.process.outputs:
+                self._drain_terminal(command, status, int(TERMINAL_DRAIN_S / 0.01))
+            else:
+                command.exited(status)
+                self._finish(command)
+
+    def _drain_terminal(self, command, status, tries):
+        """A terminal hands on what was written to it with a delay; its end shows as EIO."""
+        if command.process.outputs and tries > 0:
+            self._loop.after(0.01, lambda: self._drain_terminal(command, status, tries - 1))
+            return
+        command.exited(status)
+        self._finish(command)
+
+    def _finish(self, command):
+        self.running -= command.counts
+        self._retention.finished(command)
+        self._end_stdin(command)
+        self.wake(command)
+        if command.process is not None:
+            self._linger(command)
+        if self.running == 0:
+            self._on_quiet()
+
+    def _linger(self, command):
+        """Keep emptying pipes that children in the background hold, so that they do not die of
+        SIGPIPE; what they write now belongs to no result and is dropped."""
+        for fd in list(command.process.outputs):
+            if command.process.terminal:
+                self._close_output(command, fd)
+                continue
+            if not self._loop.is_watched(fd):
+                self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
+            self._lingering.append((fd, command))
+        while len(self._lingering) > MAX_LINGERING:
+            fd, owner = self._lingering.popleft()
+            if fd in owner.process.outputs:
+                self._close_output(owner, fd)
+
+    # --- signals and input ---------------------------------------------------------------------
+
+    def send_signal(self, command, number):
+        """Send a signal to the command's whole process tree; how many processes got it."""
+        return proctree.send(self._tree(command), number)
+
+    def _tree(self, command):
+        if command.pid is None or command.finished:
+            return set()
+        if command.session is None:
+            return proctree.members(command.pid, command.key)
+        pids = proctree.members(command.pid, "session")
+        # A signal is meant for what the shell runs, unless the shell itself is all there is.
+        return (pids - {command.pid}) or pids
+
+    def _time_out(self, command):
+        if command.finished:
+            return
+        command.timed_out = True
+        if command.pid is None:
+            self._sessions.cancel(command)
+            command.failed("timed out before its session was free", 124)
+            self._finish(command)
+            return
+        self._end_tree(command, signal.SIGTERM)
+        self._loop.after(self._limits.kill_grace_s, lambda: self._end_tree(command, signal.SIGKILL))
+
+    def _end_tree(self, command, number):
+        """Signal the tree, of which TERM's survivors may live on when the command itself ended."""
+        if command.session is None:
+            proctree.send(proctree.members(command.pid, command.key), number)
+        elif not command.finished:
+            proctree.send(proctree.members(command.pid, "session"), number)
+
+    def resize(self, command, cols, rows):
+        """Tell the command's terminal its size. False when it has none."""
+        if command.process is None or not command.process.terminal or command.finished:
+            return False
+        for fd in command.process.outputs:
+            set_window_size(fd, cols, rows)
+        return True
+
+    def resize_to(self, command, tty):
+        """A new viewer brings a size of its own; a finished command has none any more."""
+        if tty:
+            self.resize(command, tty["cols"], tty["rows"])
+
+    def write_stdin(self, command, write_id, data, end, accepted):
+        """Write to the command's stdin; see `Stdin.write`. Raises StdinClosed."""
+        if command.stdin is None or command.finished:
+            raise StdinClosed()
+        command.stdin.write(write_id, data, end, accepted)
+        self._flush_stdin(command)
+
+    def _flush_stdin(self, command):
+        stdin = command.stdin
+        if stdin is None or stdin.fd is None:
+            return
+        if not stdin.flush() or stdin.at_end:
+            self._end_stdin(command)
+        elif not command.process.terminal:
+            watched = self._loop.is_watched(stdin.fd)
+            if stdin.wants_to_write and not watched:
+                self._loop.watch(stdin.fd, lambda fd: self._flush_stdin(command), WRITE)
+            elif watched and not stdin.wants_to_write:
+                self._loop.unwatch(stdin.fd)
+        elif stdin.wants_to_write:
+            # The terminal's descriptor is being watched for its output: try again soon.
+            self._loop.after(0.01, lambda: self._flush_stdin(command))
+
+    def _end_stdin(self, command):
+        stdin = command.stdin
+        if stdin is None or stdin.fd is None:
+            return
+        fd = stdin.fd
+        stdin.abandon()
+        if not command.process.terminal:
+            self._loop.unwatch(fd)
+            os.close(fd)
+
+
+def _child_signals():
+    """A socket that becomes readable when a child exits."""
+    reading, writing = socket.socketpair()
+    reading.setblocking(False)
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    return reading
+
+
+def _user_environment():
+    """(environment, home directory) that commands start with."""
+    environment = dict(os.environ)
+    try:
+        import pwd
+
+        entry = pwd.getpwuid(os.getuid())
+        home, name = entry.pw_dir, entry.pw_name
+        environment["HOME"] = home
+        environment.setdefault("SHELL", entry.pw_shell or "/bin/sh")
+    except (ImportError, KeyError):
+        home, name = environment.get("HOME", "/"), str(os.getuid())
+    environment.setdefault("USER", name)
+    environment.setdefault("LOGNAME", name)
+    return environment, home

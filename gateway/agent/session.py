@@ -1,0 +1,126 @@
+"""A stateful shell: one bash that runs the commands of one session, one after the other.
+
+Bash reads lines from a pipe. For each command it gets an `eval`, whose stdout, stderr and stdin
+are that command's alone: bash opens the agent's ends of the command's pipes by their addresses in
+/proc (/proc/pid/fd, proc(5)). So output never mixes, and a background child of an earlier command
+keeps an earlier pipe. The `eval` runs in the shell itself, so directory, variables, functions and
+traps stay. After it, bash writes the exit status to another pipe.
+"""
+
+import os
+import shlex
+from collections import deque
+
+from . import frames
+from .process import Process, with_script
+from .stdin import Stdin
+
+SHELL = "/bin/bash"
+
+_SETUP = b"__sandbox_status() { return $1; }\n"
+"""Gives `$?` of the last command to the next one, without a fork."""
+
+
+class Session:
+    """One shell, the command it runs and those that wait for it.
+
+    The loop that owns it watches `status` for reading and `script` for writing.
+    """
+
+    def __init__(self, name, environment, directory):
+        """Start the shell. Raises StartFailed."""
+        self.name = name
+        self.current = None
+        self.waiting = deque()
+        self._lent = []
+        self._last_status = 0
+        self._received = b""
+        self._mark = "%s " % os.urandom(8).hex()
+        self.status, status_end = os.pipe()
+        os.set_blocking(self.status, False)
+        self._status_end = status_end
+        try:
+            self.pid, script = with_script(
+                [SHELL, "--noprofile", "--norc"], environment, directory, (status_end,)
+            )
+        except Exception:
+            os.close(self.status)
+            raise
+        finally:
+            os.close(status_end)
+        os.set_blocking(script, False)
+        self.script = Stdin(script, terminal=False)
+        self._say(_SETUP)
+
+    def begin(self, command, directory, environment, with_stdin):
+        """Let the shell run a command, which becomes `current`.
+
+        `directory` and `environment`, when given, change the shell as `cd` and `export` do.
+        """
+        read_out, write_out = os.pipe()
+        read_err, write_err = os.pipe()
+        read_in, write_in = os.pipe() if with_stdin else (None, None)
+        self._lent = [fd for fd in (write_out, write_err, read_in) if fd is not None]
+        here = "/proc/%d/fd/" % os.getpid()
+        streams = ">%s%d 2>%s%d <%s" % (
+            here,
+            write_out,
+            here,
+            write_err,
+            "/dev/null" if read_in is None else "%s%d" % (here, read_in),
+        )
+        steps = [] if directory is None else ["cd -- " + shlex.quote(directory)]
+        steps += [
+            "export %s=%s" % (name, shlex.quote(value)) for name, value in environment.items()
+        ]
+        steps = ["eval %s %s" % (shlex.quote(step), streams) for step in steps]
+        steps.append(
+            "__sandbox_status %d; eval %s %s"
+            % (self._last_status, shlex.quote(command.text), streams)
+        )
+        line = "%s; printf '%s%%d\\n' $? >&%d\n" % (
+            " && ".join([*steps[:-1], "{ %s; }" % steps[-1]]),
+            self._mark,
+            self._status_end,
+        )
+        self._say(line.encode("utf-8"))
+        outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+        command.began(Process(self.pid, outputs, write_in))
+        self.current = command
+
+    def _say(self, line):
+        self.script.write(os.urandom(8), line, False, lambda: None)
+
+    def finished_status(self):
+        """The exit status of the current command, or None while bash has not written it."""
+        try:
+            self._received += os.read(self.status, 4096)
+        except OSError:
+            return None
+        if b"\n" not in self._received:
+            self._received = self._received[-256:]
+            return None
+        line, self._received = self._received.split(b"\n", 1)
+        mark = self._mark.encode("ascii")
+        if not line.startswith(mark):
+            return None  # something in the session wrote to the pipe
+        try:
+            self._last_status = int(line[len(mark) :])
+        except ValueError:
+            return None
+        return self._last_status
+
+    def release(self):
+        """The current command has ended: close our ends of its pipes. It, or None."""
+        for fd in self._lent:
+            os.close(fd)
+        self._lent = []
+        command, self.current = self.current, None
+        return command
+
+    def close(self):
+        """The shell has ended: free its descriptors."""
+        os.close(self.status)
+        if self.script.fd is not None:
+            os.close(self.script.fd)
+            self.script.abandon()
