@@ -1,4 +1,4 @@
-"""Ask the agent one question on a channel of its own."""
+"""Ask the agent for something on a channel of its own, and wait for the answer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gevent.event import AsyncResult
 from gateway.agent import frames
 from gateway.errors import LinkLost
 from gateway.link.link import Link
+from gateway.link.refusals import refusal
 
 
 class _Question:
@@ -18,7 +19,10 @@ class _Question:
         self.answer: AsyncResult = AsyncResult()
 
     def on_event(self, event: dict[str, Any]) -> None:
-        self.answer.set(event)
+        if event.get("event") == "refused":
+            self.answer.set_exception(refusal(event))
+        else:
+            self.answer.set(event)
 
     def on_data(self, stream: int, offset: int, data: bytes) -> None:
         raise frames.FrameError("output on a channel without any")
@@ -27,15 +31,20 @@ class _Question:
         self.answer.set_exception(LinkLost("the link broke before the agent answered"))
 
 
-def ask(link: Link, operation: str) -> dict[str, Any]:
-    """The event that answers an operation without arguments. Blocks; raises LinkLost."""
+def ask(link: Link, operation: str, **arguments: Any) -> dict[str, Any]:
+    """The event that answers an operation. Blocks.
+
+    Raises LinkLost, or what the agent refused the operation for (`gateway.link.refusals`).
+    """
     question = _Question()
-    number = link.open(question, {"op": operation})
+    number = link.open(question, {"op": operation, **arguments})
     try:
         event: dict[str, Any] = question.answer.get()
+        link.forget(number)
         return event
     finally:
-        link.cancel(number)
+        if not question.answer.ready():
+            link.cancel(number)
 
 
 def running_commands(link: Link) -> int:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-MODULES = ("frames", "output", "reader", "command", "link", "daemon")
+MODULES = (
+    "frames",
+    "output",
+    "loop",
+    "process",
+    "proctree",
+    "stdin",
+    "command",
+    "reader",
+    "link",
+    "session",
+    "sessions",
+    "retention",
+    "runner",
+    "daemon",
+)
 """In the order of their imports."""
 
 SOCKET_NAME = "sandbox-agent-1"

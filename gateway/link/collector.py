@@ -9,12 +9,11 @@ from typing import Any
 from gevent.event import Event
 
 from gateway.agent import frames
-from gateway.errors import CommandLost, GatewayError, LinkLost, TooManyCommands
+from gateway.errors import GatewayError, LinkLost
+from gateway.link.refusals import refusal
 
 EAGER_CREDIT = 64 * 1024
 """Bytes of each stream that come along with the exit, without asking first."""
-
-_REFUSALS: dict[str, type[GatewayError]] = {"too_many_commands": TooManyCommands}
 
 
 @dataclass
@@ -23,6 +22,8 @@ class Collected:
 
     returncode: int
     failure: str | None
+    timed_out: bool
+    session_ended: bool
     sizes: tuple[int, int]
     """True sizes of stdout and stderr, in bytes."""
     pieces: tuple[list[bytes], list[bytes]]
@@ -35,8 +36,8 @@ class Collector:
     Everything the agent claims is checked against `cap`, so it cannot make the gateway hold more.
     """
 
-    def __init__(self, key: str, request_id: str, command: str, cap: int) -> None:
-        self._request = {"op": "run", "key": key, "request_id": request_id, "command": command}
+    def __init__(self, request: dict[str, Any], cap: int) -> None:
+        self._request = request
         self._cap = cap
         self._exit: dict[str, Any] | None = None
         self._exit_seen = False
@@ -48,10 +49,11 @@ class Collector:
         self._changed = Event()
 
     def message(self) -> dict[str, Any]:
-        """The OPEN that starts the command or, with the same key, goes on reading it."""
+        """The OPEN that asks for the outcome or, after a lost link, for the rest of it."""
         self._exit_seen = False
         self._error = None
         return self._request | {
+            "mode": "collect",
             "cap": self._cap,
             "credit": EAGER_CREDIT,
             "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
@@ -83,6 +85,8 @@ class Collector:
         return Collected(
             returncode=self._exit["returncode"],
             failure=self._exit.get("failure"),
+            timed_out=self._exit.get("timed_out") is True,
+            session_ended=self._exit.get("session_ended") is True,
             sizes=(self._exit["stdout"], self._exit["stderr"]),
             pieces=(
                 [bytes(b) for b in buffers[frames.STDOUT]],
@@ -99,8 +103,7 @@ class Collector:
         elif kind == "gap":
             self._on_gap(event)
         elif kind == "refused":
-            error = _REFUSALS.get(str(event.get("code")), CommandLost)
-            self._fail(error(str(event.get("detail"))[:500]))
+            self._fail(refusal(event))
         else:
             raise frames.FrameError(f"unexpected event {kind!r:.80}")
 

@@ -6,8 +6,16 @@ import gevent
 
 from gateway.agent import frames
 from gateway.engine.interface import Engine, ExecStream
-from gateway.errors import AgentMissing, AgentUnavailable, ContainerGone, EngineFault, EngineRefused
+from gateway.errors import (
+    AgentMissing,
+    AgentUnavailable,
+    ContainerGone,
+    EngineFault,
+    EngineRefused,
+    GatewayError,
+)
 from gateway.link import bundle
+from gateway.link.ask import ask
 from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
 
 DIAL_LIMIT_S = 15.0
@@ -16,14 +24,16 @@ _NO_PYTHON = (b"executable file not found", b"no such file or directory")
 """How the engine says on the stream that `python3` is not in the image."""
 
 
-def dial(engine: Engine, container_id: str, user: str) -> Link:
-    """Start or find the agent and shake hands.
+def dial(engine: Engine, container_id: str, *, user: str, configuration: dict[str, float]) -> Link:
+    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`).
 
     Raises ContainerGone and the engine's errors, AgentMissing when the image has no python3, and
     AgentUnavailable when the agent does not come up within `DIAL_LIMIT_S` seconds.
     """
     try:
-        return _dial(engine, container_id, user)
+        link = _dial(engine, container_id, user)
+        _configure(link, configuration)
+        return link
     except (AgentUnavailable, EngineRefused):
         # That a container has just stopped, the engine says in many ways, or on the stream.
         if engine.inspect(container_id).state not in ("running", "paused"):
@@ -43,6 +53,15 @@ def _dial(engine: Engine, container_id: str, user: str) -> Link:
     except BaseException:
         stream.close()
         raise
+
+
+def _configure(link: Link, configuration: dict[str, float]) -> None:
+    try:
+        with gevent.Timeout(DIAL_LIMIT_S, AgentUnavailable("the agent did not answer in time")):
+            ask(link, "configure", **configuration)
+    except GatewayError as error:
+        link.close()
+        raise AgentUnavailable(str(error)) from error
 
 
 def _shake_hands(stream: ExecStream) -> Link:

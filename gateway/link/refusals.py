@@ -1,0 +1,34 @@
+"""What an agent refuses, as the gateway's own errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.errors import (
+    BadOffset,
+    BadRequest,
+    CommandFinished,
+    CommandLost,
+    CommandNotFound,
+    GatewayError,
+    StdinNotOpen,
+    TerminalMissing,
+    TooManyCommands,
+)
+
+_KINDS: dict[str, type[GatewayError]] = {
+    "bad_request": BadRequest,
+    "bad_offset": BadOffset,
+    "command_finished": CommandFinished,
+    "forgotten": CommandNotFound,
+    "no_stdin": StdinNotOpen,
+    "no_terminal": TerminalMissing,
+    "too_many_commands": TooManyCommands,
+    "unknown_command": CommandNotFound,
+}
+
+
+def refusal(event: dict[str, Any]) -> GatewayError:
+    """The error behind a `refused` event; CommandLost when the agent says something unheard of."""
+    kind = _KINDS.get(str(event.get("code")), CommandLost)
+    return kind(str(event.get("detail"))[:500])
