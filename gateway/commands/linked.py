@@ -1,40 +1,75 @@
-"""Run a command over the link to the sandbox's agent."""
+"""Run, follow and steer commands over the link to the sandbox's agent.
+
+A link that breaks is made anew and the command, which goes on meanwhile, is read further. When
+the agent that ran it is gone its end cannot be known: CommandLost.
+"""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from gateway.commands.budget import OutputBudget
 from gateway.commands.result import Outcome
 from gateway.errors import CommandLost, LinkLost
+from gateway.link.ask import ask
 from gateway.link.collector import Collector
+from gateway.link.follower import Exited, Follower, Happening, Started
+from gateway.link.link import Link
 from gateway.link.links import Links
 
 MAX_LOSSES = 10
-"""Of links during one command. More is not an accident but an agent that does not want to."""
+"""Of links in a row without progress. More is not an accident but an agent that wants it so."""
+
+
+class _Persistence:
+    """The links of one command, one after the other, all to the same agent."""
+
+    def __init__(self, links: Links, container_id: str, daemon: str | None = None) -> None:
+        self._links = links
+        self._container_id = container_id
+        self.daemon = daemon
+        self._losses = 0
+
+    def link(self) -> Link:
+        """A working link. Raises CommandLost when it leads to another agent than before."""
+        link = self._links.get(self._container_id)
+        if self.daemon not in (None, link.daemon):
+            raise CommandLost("the agent that ran the command was killed")
+        self.daemon = link.daemon
+        return link
+
+    def lost(self) -> None:
+        """A link broke. Raises CommandLost when that happens again and again."""
+        self._losses += 1
+        if self._losses > MAX_LOSSES:
+            raise CommandLost("the link broke again and again")
+
+    def progressed(self) -> None:
+        """The link was good for something."""
+        self._losses = 0
 
 
 @contextmanager
-def run_linked(
-    links: Links, budget: OutputBudget, container_id: str, command: str, request_id: str, cap: int
+def collect(
+    links: Links,
+    budget: OutputBudget,
+    container_id: str,
+    request: dict[str, Any],
+    cap: int,
+    daemon: str | None = None,
 ) -> Iterator[Outcome]:
-    """Run `command` to its end; within the block its outcome counts against `budget`.
+    """The outcome of a command; within the block it counts against `budget`.
 
-    When the link breaks it is made anew and the command, which goes on meanwhile, is read further.
-    Raises AgentMissing before anything was started, CommandLost when the agent that ran the
-    command is gone, and whatever `Links.get` raises.
+    `request` is a `run`, which starts the command if its key is new, or an `attach`. `daemon` is
+    the agent that is known to run it. Raises AgentMissing before anything was started.
     """
-    collector = Collector(uuid.uuid4().hex, request_id, command, cap)
-    daemon: str | None = None
-    losses = 0
+    collector = Collector(request, cap)
+    persistence = _Persistence(links, container_id, daemon)
     with ExitStack() as held:
         while True:
-            link = links.get(container_id)
-            if daemon not in (None, link.daemon):
-                raise CommandLost("the agent that ran the command was killed")
-            daemon = link.daemon
+            link = persistence.link()
             number = None
             try:
                 number = link.open(collector, collector.message())
@@ -48,15 +83,87 @@ def run_linked(
                 link.forget(number)
                 break
             except LinkLost:
-                losses += 1
-                if losses > MAX_LOSSES:
-                    raise CommandLost("the link broke again and again") from None
+                persistence.lost()
             finally:
                 if number is not None:
-                    link.cancel(number)
+                    _cancel(link, number)
         yield _outcome(collector)
 
 
 def _outcome(collector: Collector) -> Outcome:
     collected = collector.collected()
-    return Outcome(collected.returncode, collected.sizes, collected.pieces, collected.failure)
+    return Outcome(
+        collected.returncode,
+        collected.sizes,
+        collected.pieces,
+        collected.failure,
+        collected.timed_out,
+        collected.session_ended,
+    )
+
+
+class Following:
+    """A command that is being followed. Iterate over it; `started` and `daemon` are set then."""
+
+    def __init__(
+        self,
+        links: Links,
+        container_id: str,
+        request: dict[str, Any],
+        offsets: tuple[int, int] = (0, 0),
+        daemon: str | None = None,
+    ) -> None:
+        self._persistence = _Persistence(links, container_id, daemon)
+        self._follower = Follower(request, offsets)
+        self.started: Started | None = None
+
+    @property
+    def daemon(self) -> str | None:
+        """The agent that runs the command."""
+        return self._persistence.daemon
+
+    def __iter__(self) -> Iterator[Happening]:
+        """What happens, to the exit. `Started` comes once, whatever links break."""
+        while True:
+            link = self._persistence.link()
+            number = None
+            try:
+                number = link.open(self._follower, self._follower.message())
+                for happening in self._follower.happenings(link, number):
+                    self._persistence.progressed()
+                    if not isinstance(happening, Started):
+                        yield happening
+                    elif self.started is None:
+                        self.started = happening
+                        yield happening
+                    if isinstance(happening, Exited):
+                        link.forget(number)
+                        return
+            except LinkLost:
+                self._persistence.lost()
+            finally:
+                if number is not None:
+                    _cancel(link, number)
+
+
+def _cancel(link: Link, number: int) -> None:
+    try:
+        link.cancel(number)
+    except LinkLost:
+        pass  # then nothing is followed any more either
+
+
+def ask_persistently(
+    links: Links, container_id: str, operation: str, **arguments: Any
+) -> dict[str, Any]:
+    """One question to the agent, asked again on a new link when one breaks.
+
+    Only for what may be done twice without harm. Raises what the agent refuses for.
+    """
+    persistence = _Persistence(links, container_id)
+    while True:
+        link = persistence.link()
+        try:
+            return ask(link, operation, **arguments)
+        except LinkLost:
+            persistence.lost()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway import clock
 from gateway.models import CommandResult, Truncated
@@ -20,11 +22,23 @@ class Outcome:
     sizes: tuple[int, int]
     pieces: tuple[list[bytes], list[bytes]]
     failure: str | None = None
+    timed_out: bool = False
+    session_ended: bool = False
 
 
-def result_of(command: str, request_id: str, outcome: Outcome) -> CommandResult:
-    """The message that goes to the client, stamped with the present time."""
-    output, error = (text_of(pieces) for pieces in outcome.pieces)
+def result_of(
+    command: str,
+    request_id: str,
+    outcome: Outcome,
+    encoding: str = "utf-8",
+    kind: Literal["result"] | None = None,
+) -> CommandResult:
+    """The message that goes to the client, stamped with the present time.
+
+    `kind` is "result" for streamed and attached commands, whose client gets other messages too.
+    """
+    written = base64_of if encoding == "base64" else text_of
+    output, error = (written(pieces) for pieces in outcome.pieces)
     truncated = None
     if any(sum(map(len, p)) < size for p, size in zip(outcome.pieces, outcome.sizes, strict=True)):
         truncated = Truncated(output_bytes=outcome.sizes[0], error_bytes=outcome.sizes[1])
@@ -37,8 +51,16 @@ def result_of(command: str, request_id: str, outcome: Outcome) -> CommandResult:
         error=error if outcome.failure is None else outcome.failure,
         returncode=outcome.returncode,
         timestamp=clock.local_timestamp(),
+        type=kind,
         truncated=truncated,
+        timed_out=True if outcome.timed_out else None,
+        session_ended=True if outcome.session_ended else None,
     )
+
+
+def base64_of(pieces: list[bytes]) -> str:
+    """Base64 of what is kept, head and tail joined."""
+    return base64.b64encode(b"".join(pieces)).decode("ascii")
 
 
 def text_of(pieces: list[bytes]) -> str:

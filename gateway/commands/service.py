@@ -1,46 +1,75 @@
-"""Run one command in a sandbox, by whichever way the sandbox offers."""
+"""Run, follow and steer commands in a sandbox, by whichever way the sandbox offers."""
 
 from __future__ import annotations
 
+import base64
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from gateway.commands.budget import OutputBudget
-from gateway.commands.linked import run_linked
+from gateway.commands.linked import Following, ask_persistently, collect
+from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.result import result_of
-from gateway.errors import AgentMissing
+from gateway.commands.spec import CommandSpec, Encoding, spec_of
+from gateway.commands.summaries import summaries_of
+from gateway.errors import AgentMissing, CommandLost, FeatureMissing
 from gateway.link.links import Links
-from gateway.models import CommandResult
+from gateway.models import CommandRequest, CommandResult, CommandSummary
+from gateway.models.commands import MAX_RESULT_BYTES
+
+SCREEN_BYTES = 64 * 1024
+"""Of a terminal's output that a new viewer gets to see."""
+
+_LOGIN_SHELL = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi"
+
+INPUT_BYTES = 128 * 1024
+"""Bytes of input in one message to the agent."""
+
+
+class Place(Protocol):
+    """Where commands run. A lease is one."""
+
+    @property
+    def sandbox_id(self) -> str: ...
+
+    @property
+    def container_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Known:
+    """A command as far as needed to write its result. `key` names it to its agent."""
+
+    key: str
+    command: str
+    cap: int
+    encoding: Encoding
 
 
 class Commands:
-    """Runs commands. One per process; greenlets share it."""
+    """Runs commands. One per process; greenlets share it. To be used within `using`.
+
+    Everything raises ContainerGone, AgentUnavailable, the engine's errors and, for commands that
+    need an agent where there is none, FeatureMissing.
+    """
 
     def __init__(
-        self, links: Links, plain: PlainRunner, budget: OutputBudget, max_output_bytes: int
+        self,
+        links: Links,
+        plain: PlainRunner,
+        budget: OutputBudget,
+        once: OnceRegister,
+        max_output_bytes: int,
     ) -> None:
         self._links = links
         self._plain = plain
         self._budget = budget
+        self._once = once
         self._cap = max_output_bytes
-
-    @contextmanager
-    def run(self, container_id: str, command: str, request_id: str) -> Iterator[CommandResult]:
-        """Run `command` and give its result; send it within the block, while it is accounted for.
-
-        Raises ContainerGone, CommandLost, AgentUnavailable, TooManyCommands, the engine's errors.
-        """
-        try:
-            self._links.get(container_id)
-        except AgentMissing:
-            with self._plain.run(container_id, command, self._cap) as outcome:
-                yield result_of(command, request_id, outcome)
-            return
-        with run_linked(
-            self._links, self._budget, container_id, command, request_id, self._cap
-        ) as outcome:
-            yield result_of(command, request_id, outcome)
 
     @contextmanager
     def using(self, container_id: str) -> Iterator[None]:
@@ -49,11 +78,160 @@ class Commands:
             yield
 
     def warm_up(self, container_id: str) -> None:
-        """Make the link now, so that the first command need not wait for it. Only in `using`.
-
-        Raises ContainerGone, AgentUnavailable, the engine's errors.
-        """
+        """Make the link now, so that the first command need not wait for it."""
         try:
             self._links.get(container_id)
         except AgentMissing:
             self._plain.warm_up(container_id)
+
+    def spec(self, request: CommandRequest, request_id: str) -> CommandSpec:
+        """The request in the form that the other methods take."""
+        return spec_of(request, request_id, self._cap)
+
+    @contextmanager
+    def run(self, place: Place, spec: CommandSpec) -> Iterator[CommandResult]:
+        """Run a command and give its result; send it within the block, while it is accounted for.
+
+        Raises CommandLost, TooManyCommands.
+        """
+        try:
+            daemon = self._daemon_for(place, spec)
+        except AgentMissing:
+            if not spec.is_plain:
+                raise FeatureMissing() from None
+            with self._plain.run(place.container_id, spec.command, spec.cap) as outcome:
+                yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
+            return
+        with collect(
+            self._links, self._budget, place.container_id, spec.run_message(), spec.cap, daemon
+        ) as outcome:
+            yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
+
+    def start(self, place: Place, spec: CommandSpec) -> int | None:
+        """Start a command that nobody waits for; its pid, None while its session is busy."""
+        message = spec.run_message() | {"mode": "detached"}
+        try:
+            self._daemon_for(place, spec)
+            operation = message.pop("op")
+            started = ask_persistently(self._links, place.container_id, operation, **message)
+        except AgentMissing:
+            raise FeatureMissing() from None
+        pid = started.get("pid")
+        return pid if isinstance(pid, int) else None
+
+    def follow(self, place: Place, spec: CommandSpec) -> Following:
+        """Start a command, or find it again, and follow it from its beginning."""
+        daemon = self._daemon_with_features(place, spec)
+        return Following(self._links, place.container_id, spec.run_message(), daemon=daemon)
+
+    def attach(self, place: Place, request_id: str, offsets: tuple[int, int] = (0, 0)) -> Following:
+        """Follow a command that somebody started, from these offsets of stdout and stderr.
+
+        Iterating raises CommandNotFound and BadOffset.
+        """
+        self._require_agent(place)
+        request = {"op": "attach", "request_id": request_id}
+        return Following(self._links, place.container_id, request, offsets)
+
+    def open_terminal(self, place: Place, request_id: str, cols: int, rows: int) -> Following:
+        """Follow the shell on the terminal of this name, started if there is none.
+
+        Who comes later sees what was written lately first, and sets the size.
+        """
+        self._require_agent(place)
+        spec = CommandSpec(
+            key=f"terminal:{request_id}",
+            request_id=request_id,
+            command=_LOGIN_SHELL,
+            cap=0,
+            encoding="utf-8",
+            once=False,
+            options={
+                "tty": {"cols": cols, "rows": rows},
+                "tail": SCREEN_BYTES,
+                # A shell that was left open must not keep its sandbox for ever.
+                "uncounted": True,
+            },
+        )
+        return Following(self._links, place.container_id, spec.run_message())
+
+    @contextmanager
+    def outcome(
+        self, place: Place, request_id: str, followed: Following, encoding: Encoding | None = None
+    ) -> Iterator[CommandResult]:
+        """The result of a command that was followed to its exit."""
+        known = known_from(followed.started.meta if followed.started else {})
+        request = {"op": "attach", "key": known.key}
+        with collect(
+            self._links, self._budget, place.container_id, request, known.cap, followed.daemon
+        ) as outcome:
+            yield result_of(
+                known.command, request_id, outcome, encoding or known.encoding, "result"
+            )
+
+    def list(self, place: Place) -> list[CommandSummary]:
+        """Running and recently finished commands, oldest first."""
+        self._require_agent(place)
+        return summaries_of(ask_persistently(self._links, place.container_id, "list"))
+
+    def send_signal(self, place: Place, request_id: str, signal: str) -> None:
+        """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
+        self._tell(place, "signal", request_id=request_id, signal=signal)
+
+    def resize(self, place: Place, request_id: str, cols: int, rows: int) -> None:
+        """Raises CommandNotFound, CommandFinished, TerminalMissing."""
+        self._tell(place, "resize", request_id=request_id, cols=cols, rows=rows)
+
+    def write_stdin(self, place: Place, request_id: str, data: bytes, eof: bool) -> None:
+        """Write to a command's stdin; blocks while the command does not read.
+
+        Raises CommandNotFound, CommandFinished, StdinNotOpen.
+        """
+        pieces = [data[at : at + INPUT_BYTES] for at in range(0, len(data), INPUT_BYTES)] or [b""]
+        for number, piece in enumerate(pieces, start=1):
+            self._tell(
+                place,
+                "stdin",
+                request_id=request_id,
+                write_id=uuid.uuid4().hex,
+                data=base64.b64encode(piece).decode("ascii"),
+                end=eof and number == len(pieces),
+            )
+
+    def _tell(self, place: Place, operation: str, **arguments: Any) -> None:
+        self._require_agent(place)
+        ask_persistently(self._links, place.container_id, operation, **arguments)
+
+    def _require_agent(self, place: Place) -> None:
+        try:
+            self._links.get(place.container_id)
+        except AgentMissing:
+            raise FeatureMissing() from None
+
+    def _daemon_with_features(self, place: Place, spec: CommandSpec) -> str | None:
+        try:
+            return self._daemon_for(place, spec)
+        except AgentMissing:
+            raise FeatureMissing() from None
+
+    def _daemon_for(self, place: Place, spec: CommandSpec) -> str | None:
+        """The agent that must run a `once` command; None where any may. Raises AgentMissing."""
+        link = self._links.get(place.container_id)
+        if not spec.once:
+            return None
+        return self._once.daemon_for(place.sandbox_id, spec.request_id, link.daemon)
+
+
+def known_from(meta: dict[str, Any]) -> Known:
+    """What was noted when the command was asked for. Raises CommandLost when it is not there:
+    an agent may say anything."""
+    key, command, cap, encoding = (meta.get(n) for n in ("key", "command", "cap", "encoding"))
+    if (
+        not isinstance(key, str)
+        or not isinstance(command, str)
+        or not isinstance(cap, int)
+        or not 0 <= cap <= MAX_RESULT_BYTES
+        or encoding not in ("utf-8", "base64")
+    ):
+        raise CommandLost("the agent does not know the command any more")
+    return Known(key, command, cap, encoding)

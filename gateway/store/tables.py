@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, ForeignKey, Index, MetaData, String, Table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -36,6 +36,19 @@ leases = Table(
     ),
     Column("worker_id", String, nullable=False),
     Column("purpose", String, nullable=False),  # client, command
+)
+
+once = Table(
+    "once",
+    metadata,
+    Column(
+        "sandbox_id",
+        String,
+        ForeignKey("sandboxes.sandbox_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("request_id", String, primary_key=True),
+    Column("daemon", String, nullable=False),  # the agent that was given the command
 )
 
 Index("leases_by_sandbox", leases.c.sandbox_id)

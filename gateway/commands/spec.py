@@ -1,0 +1,75 @@
+"""What a command is to be: a client's request in the form that agents take."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.models import CommandRequest
+
+Encoding = Literal["utf-8", "base64"]
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """A command to be started, or found again under the same `key`.
+
+    `key` names it within its sandbox for as long as anything about it is remembered, and never
+    starts twice. `cap` bounds output and error in the result, in bytes each.
+    """
+
+    key: str
+    request_id: str
+    command: str
+    cap: int
+    encoding: Encoding
+    once: bool
+    options: dict[str, Any]
+    """The fields of the agent's `run` that not every command has."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for nothing that needs an agent."""
+        return not self.options and not self.once
+
+    def run_message(self) -> dict[str, Any]:
+        """The agent's `run`, but for how it is to be read."""
+        return {
+            "op": "run",
+            "key": self.key,
+            "request_id": self.request_id,
+            "command": self.command,
+            "meta": {
+                "key": self.key,
+                "command": self.command,
+                "cap": self.cap,
+                "encoding": self.encoding,
+            },
+            **self.options,
+        }
+
+
+def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> CommandSpec:
+    """The spec of a valid request."""
+    options: dict[str, Any] = {}
+    for name in ("timeout", "cwd", "env", "session"):
+        value = getattr(request, name)
+        if value is not None:
+            options[name] = value
+    if request.stdin is not None:
+        options["input"] = request.stdin
+    if request.interactive:
+        options["interactive"] = True
+    if request.tty is not None:
+        options["tty"] = {"cols": request.tty.cols, "rows": request.tty.rows}
+    cap = default_cap if request.max_output_bytes is None else request.max_output_bytes
+    return CommandSpec(
+        key=f"once:{request_id}" if request.once else uuid.uuid4().hex,
+        request_id=request_id,
+        command=request.command,
+        cap=cap,
+        encoding=request.encoding,
+        once=request.once,
+        options=options,
+    )
