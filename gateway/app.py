@@ -11,6 +11,7 @@ from flask import Flask
 from gateway import clock, messages, rest
 from gateway.commands.budget import OutputBudget
 from gateway.commands.occupancy import Occupancy
+from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.service import Commands
 from gateway.engine import hardening
@@ -27,6 +28,7 @@ from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.service import Blueprint, Sandboxes
 from gateway.settings import MIB, Settings, load_settings
 from gateway.store.database import Database
+from gateway.store.once import OnceTable
 from gateway.store.sandboxes import SandboxStore
 from gateway.store.workers import Leadership, WorkerRegistry
 from gateway.ws import endpoint
@@ -62,7 +64,14 @@ class Runtime:
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
         self.engine = DockerEngine(settings.engine_timeout)
-        self._links = Links(partial(dial, self.engine, user=hardening.SANDBOX_USER))
+        self._links = Links(
+            partial(
+                dial,
+                self.engine,
+                user=hardening.SANDBOX_USER,
+                configuration=_agent_limits(settings),
+            )
+        )
         removal = Removal(self._store, self.engine, self._links.drop)
         self.sandboxes = Sandboxes(
             self._store,
@@ -74,7 +83,13 @@ class Runtime:
         )
         budget = OutputBudget(OUTPUT_BUDGET_BYTES)
         plain = PlainRunner(self.engine, budget, hardening.SANDBOX_USER)
-        self.commands = Commands(self._links, plain, budget, settings.max_output_bytes)
+        self.commands = Commands(
+            self._links,
+            plain,
+            budget,
+            OnceRegister(OnceTable(self._database)),
+            settings.max_output_bytes,
+        )
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
         self.connections = Connections(self.sandboxes.ended_among, settings.ping_interval)
         self.readiness: ReadinessService = Readiness(self.engine, self._store, settings.image)
@@ -174,6 +189,14 @@ def _blueprint(settings: Settings) -> Blueprint:
             file_size_mb=settings.file_size_mb,
         ),
     )
+
+
+def _agent_limits(settings: Settings) -> dict[str, float]:
+    return {
+        "stream_bytes": settings.retain_output_mb * MIB,
+        "total_bytes": settings.retain_total_mb * MIB,
+        "retain_s": settings.retain_s,
+    }
 
 
 def _sweep_interval_s(idle_timeout_s: float) -> float:

@@ -13,7 +13,13 @@ GatewayError
 │   ├── UpgradeRequired           a WebSocket endpoint was asked by plain HTTP
 │   ├── SandboxNotFound
 │   ├── RequestIdInUse
-│   └── TooManyCommands
+│   ├── TooManyCommands
+│   ├── CommandNotFound           not known (any more) under this request_id
+│   ├── CommandFinished           nothing can be sent to it any more
+│   ├── BadOffset                 beyond the end of the output
+│   ├── StdinNotOpen              the command takes no input
+│   ├── TerminalMissing           the command has no terminal
+│   └── FeatureMissing            the sandbox's image cannot do that
 ├── HostFault                     the machine or the engine underneath
 │   ├── EngineFault
 │   │   ├── EngineUnavailable     nobody answers
@@ -137,6 +143,36 @@ class RequestIdInUse(ClientFault):
 class TooManyCommands(ClientFault):
     code = "too_many_commands"
     title = N_("Too many commands at once")
+
+
+class CommandNotFound(ClientFault):
+    code = "command_not_found"
+    title = N_("No command with this request_id is known")
+
+
+class CommandFinished(ClientFault):
+    code = "command_finished"
+    title = N_("The command has ended")
+
+
+class BadOffset(ClientFault):
+    code = "bad_offset"
+    title = N_("The offset is beyond the end of the output")
+
+
+class StdinNotOpen(ClientFault):
+    code = "stdin_not_open"
+    title = N_("The command takes no input, or not any more")
+
+
+class TerminalMissing(ClientFault):
+    code = "no_terminal"
+    title = N_("The command has no terminal")
+
+
+class FeatureMissing(ClientFault):
+    code = "feature_missing"
+    title = N_("This sandbox's image cannot do that: it has no python3")
 
 
 class HostFault(GatewayError):

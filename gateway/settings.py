@@ -59,6 +59,15 @@ class Settings(BaseSettings):
     max_output_mb: int = Field(
         8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
     )
+    retain_output_mb: int = Field(
+        16, ge=1, le=1024, description="Output kept per command and stream, in MiB."
+    )
+    retain_total_mb: int = Field(
+        64, ge=1, le=65536, description="Output kept of all commands of a sandbox, in MiB."
+    )
+    retain_s: float = Field(
+        600, ge=1, le=30 * 86400, description="Seconds that a finished command can be attached to."
+    )
     max_message_kb: int = Field(
         1024, ge=16, le=65536, description="Largest message from a client, in KiB."
     )

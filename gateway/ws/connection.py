@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
+import time
 from collections import deque
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Callable
 
 import gevent
-from gevent.pool import Group
-from simple_websocket import ConnectionClosed, Server
+from gevent.pool import Group, Pool
 
-from gateway.errors import GatewayError, HostFault, RequestIdInUse, TooManyCommands
-from gateway.messages import Texts
-from gateway.models import CommandRequest, CommandResult, SandboxEnded, SocketError
+from gateway.commands.service import Commands, Place
+from gateway.errors import (
+    BadRequest,
+    CommandNotFound,
+    GatewayError,
+    RequestIdInUse,
+    TooManyCommands,
+)
+from gateway.models import (
+    AttachMessage,
+    CommandList,
+    CommandRequest,
+    ListMessage,
+    Pong,
+    ResizeMessage,
+    SignalMessage,
+    StdinMessage,
+)
 from gateway.ws import frames
-from gateway.ws.frames import UnreadableRequest
-from gateway.ws.safe_socket import SafeSocket
+from gateway.ws.frames import Message, UnreadableRequest
+from gateway.ws.input_lanes import InputLanes
+from gateway.ws.peer import INTERNAL_ERROR, Peer
+from gateway.ws.relay import relay
 
 log = logging.getLogger(__name__)
 
@@ -26,162 +44,182 @@ MAX_RUNNING = 128
 MAX_WAITING = 4096
 MAX_WAITING_CHARACTERS = 16 * 1024 * 1024
 
-RECEIVE_S = 5.0
-"""simple-websocket may not wake its receiver after a close of its own: look again so often."""
+MAX_ERRANDS = 64
+"""Attachments, signals and the like under way at a time; then the connection is not read on."""
 
-GOING_AWAY = 1001
-INTERNAL_ERROR = 1011
-
-
-class CommandRunner(Protocol):
-    """Runs one command; the result counts against a memory budget while the block is open."""
-
-    def run(
-        self, container_id: str, command: str, request_id: str
-    ) -> AbstractContextManager[CommandResult]: ...
+START_LIMIT_S = 5.0
+"""How long input and signals for a command of this connection wait for it to start."""
 
 
 class Connection:
-    """Serves one client until it leaves, or until `close` is called from another greenlet."""
+    """Serves one client's commands until it leaves, or is closed from another greenlet."""
 
-    def __init__(
-        self,
-        socket: SafeSocket,
-        websocket: Server,
-        container_id: str,
-        commands: CommandRunner,
-        texts: Texts,
-    ) -> None:
-        self._socket = socket
-        self._websocket = websocket
-        self._container_id = container_id
+    def __init__(self, peer: Peer, place: Place, commands: Commands) -> None:
+        self._peer = peer
+        self._outbox = peer.outbox
+        self._place = place
         self._commands = commands
-        self._texts = texts
-        self._ids: set[str] = set()
+        self._own: dict[str, int] = {}
         self._running = Group()
+        self._errands = Pool(MAX_ERRANDS)
+        self._input = InputLanes(self._write_stdin)
         self._waiting: deque[tuple[str, CommandRequest]] = deque()
         self._waiting_characters = 0
-        socket.limit_backlog(lambda: len(websocket.input_buffer))
 
     def serve(self) -> bool:
         """Take requests until the connection ends; whether commands were still running then."""
         try:
-            while True:
-                message = self._websocket.receive(timeout=RECEIVE_S)
-                self._socket.consumed()
-                if message is not None:
-                    self._take(message)
-        except (ConnectionClosed, OSError):
-            pass
+            for message in self._peer.messages():
+                self._take(message)
         except Exception:
             log.exception("serving a WebSocket failed")
-            self.close(INTERNAL_ERROR)
+            self._peer.close(INTERNAL_ERROR)
         had_running = len(self._running) > 0
         self._waiting.clear()
+        self._input.close()
+        self._errands.kill()
         self._running.kill()
         return had_running
 
-    def _take(self, message: str | bytes) -> None:
+    # --- requests ------------------------------------------------------------------------------
+
+    def _take(self, frame: str | bytes) -> None:
         try:
-            request_id, request = frames.parse_request(message)
+            message = frames.parse_message(frame)
         except UnreadableRequest as error:
-            self._send_error(error, error.request_id)
+            self._outbox.send_error(error, error.request_id)
             return
-        size = len(request.command)
-        if request_id in self._ids:
-            self._send_error(RequestIdInUse(), request_id)
+        if isinstance(message, CommandRequest):
+            self._take_command(frames.request_id_of(message), message)
+        elif isinstance(message, StdinMessage):
+            self._take_input(message)
+        else:
+            self._errands.spawn(self._reporting, message.request_id, self._run_errand, message)
+
+    def _take_command(self, request_id: str, request: CommandRequest) -> None:
+        if request_id in self._own and not request.once:
+            self._outbox.send_error(RequestIdInUse(), request_id)
         elif len(self._running) < MAX_RUNNING:
             self._start(request_id, request)
         elif (
             len(self._waiting) >= MAX_WAITING
-            or self._waiting_characters + size > MAX_WAITING_CHARACTERS
+            or self._waiting_characters + len(request.command) > MAX_WAITING_CHARACTERS
         ):
-            self._send_error(TooManyCommands(), request_id)
+            self._outbox.send_error(TooManyCommands(), request_id)
         else:
-            self._ids.add(request_id)
+            self._own[request_id] = self._own.get(request_id, 0) + 1
             self._waiting.append((request_id, request))
-            self._waiting_characters += size
+            self._waiting_characters += len(request.command)
 
     def _start(self, request_id: str, request: CommandRequest) -> None:
-        self._ids.add(request_id)
+        self._own[request_id] = self._own.get(request_id, 0) + 1
         self._running.spawn(self._run, request_id, request)
 
     def _run(self, request_id: str, request: CommandRequest) -> None:
+        self._reporting(request_id, self._run_command, request_id, request)
+        self._disown(request_id)
+        if self._waiting and self._peer.connected:
+            next_id, waiting = self._waiting.popleft()
+            self._waiting_characters -= len(waiting.command)
+            self._disown(next_id)
+            self._start(next_id, waiting)
+
+    def _disown(self, request_id: str) -> None:
+        left = self._own.get(request_id, 0) - 1
+        if left > 0:
+            self._own[request_id] = left
+        else:
+            self._own.pop(request_id, None)
+
+    def _reporting(
+        self, request_id: str | None, work: Callable[..., None], *arguments: object
+    ) -> None:
+        """Do `work`; tell the client, under the request's id, when it fails."""
         try:
-            with self._commands.run(self._container_id, request.command, request_id) as result:
-                self._ids.discard(request_id)
-                payload = frames.encode_message(result)
-                del result
-                self._socket.send_frame(frames.TEXT, payload)
+            work(*arguments)
+        except OSError:
+            self._peer.wake()  # the client is gone: so will the connection be
         except GatewayError as error:
-            self._ids.discard(request_id)
-            self._send_error(error, request_id)
-        except OSError:
-            self._wake()  # the client is gone: so will the connection be
+            self._outbox.send_error(error, request_id)
         except Exception as error:
-            log.exception("running a command failed")
-            self._ids.discard(request_id)
-            self._send_error(GatewayError(type(error).__name__), request_id)
-        self._start_next()
+            log.exception("serving a request failed")
+            self._outbox.send_error(GatewayError(type(error).__name__), request_id)
 
-    def _start_next(self) -> None:
-        if self._waiting and self._websocket.connected:
-            request_id, request = self._waiting.popleft()
-            self._waiting_characters -= len(request.command)
-            self._start(request_id, request)
+    def _run_command(self, request_id: str, request: CommandRequest) -> None:
+        spec = self._commands.spec(request, request_id)
+        if request.stream:
+            followed = self._commands.follow(self._place, spec)
+            relay(followed, request_id, spec.encoding, self._outbox.send)
+            result = self._commands.outcome(self._place, request_id, followed, spec.encoding)
+        else:
+            result = self._commands.run(self._place, spec)
+        with result as message:
+            self._outbox.send_message(message)
 
-    def _send_error(self, error: GatewayError, request_id: str | None) -> None:
-        detail = error.detail
-        if isinstance(error, HostFault):
-            # What the engine says names images, paths and addresses of the host.
-            log.warning("a command could not be run: %s: %s", error.code, error)
-            detail = ""
-        message = SocketError(
-            type="error",
-            code=error.code,
-            message=self._texts.localised(error),
-            detail=detail,
-            request_id=request_id,
+    # --- messages besides commands -------------------------------------------------------------
+
+    def _run_errand(self, message: Message) -> None:
+        if isinstance(message, AttachMessage):
+            self._attach(message)
+        elif isinstance(message, SignalMessage):
+            self._once_started(
+                message.request_id,
+                lambda: self._commands.send_signal(self._place, message.request_id, message.signal),
+            )
+        elif isinstance(message, ResizeMessage):
+            self._once_started(
+                message.request_id,
+                lambda: self._commands.resize(
+                    self._place, message.request_id, message.cols, message.rows
+                ),
+            )
+        elif isinstance(message, ListMessage):
+            listed = self._commands.list(self._place)
+            self._outbox.send_message(CommandList(type="commands", commands=listed))
+        else:
+            self._outbox.send_message(Pong(type="pong", request_id=message.request_id))
+
+    def _attach(self, message: AttachMessage) -> None:
+        offsets = (message.stdout, message.stderr)
+        request_id = message.request_id
+        followed = self._commands.attach(self._place, request_id, offsets)
+        relay(followed, request_id, message.encoding, self._outbox.send)
+        with self._commands.outcome(self._place, request_id, followed, message.encoding) as result:
+            self._outbox.send_message(result)
+
+    def _take_input(self, message: StdinMessage) -> None:
+        try:
+            data = _bytes_of(message)
+        except BadRequest as error:
+            self._outbox.send_error(error, message.request_id)
+            return
+        self._input.put(message.request_id, data, message.eof)
+
+    def _write_stdin(self, request_id: str, data: bytes, eof: bool) -> None:
+        self._reporting(
+            request_id,
+            self._once_started,
+            request_id,
+            lambda: self._commands.write_stdin(self._place, request_id, data, eof),
         )
-        try:
-            self._socket.send_frame(frames.TEXT, frames.encode_message(message))
-        except OSError:
-            self._wake()
 
-    def end(self, reason: str) -> None:
-        """The sandbox went away: say why, and close."""
-        try:
-            payload = frames.encode_message(SandboxEnded(type="ended", reason=reason))
-            self._socket.send_frame(frames.TEXT, payload)
-        except OSError:
-            pass  # it has ended for this client already
-        self.close(GOING_AWAY)
+    def _once_started(self, request_id: str, work: Callable[[], None]) -> None:
+        """Do `work` on a command. One of this connection may still be on its way to the agent."""
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                work()
+                return
+            except CommandNotFound:
+                if request_id not in self._own or time.monotonic() > deadline:
+                    raise
+            gevent.sleep(0.01)
 
-    def close(self, code: int) -> None:
-        """Send the close frame; `serve` returns soon. May be repeated."""
-        self._socket.seal()
-        try:
-            self._websocket.close(code)
-        except (ConnectionClosed, OSError):
-            pass
-        except Exception:
-            log.exception("closing a WebSocket failed")
-        self._wake()
 
-    def _wake(self) -> None:
-        """Make `serve` look whether the connection still stands."""
-        self._websocket.event.set()
-
-    def keep_alive(self, *, now: float, interval_s: float) -> None:
-        """Ping a silent client; give up one that was silent for two intervals. Does not block."""
-        silent_s = now - self._socket.last_heard
-        if silent_s >= 2 * interval_s:
-            self._socket.abort()
-        elif silent_s >= interval_s / 2:
-            gevent.spawn(self._ping)
-
-    def _ping(self) -> None:
-        try:
-            self._socket.send_frame(frames.PING, b"")
-        except OSError:
-            self._wake()
+def _bytes_of(message: StdinMessage) -> bytes:
+    if message.encoding == "utf-8":
+        return message.data.encode()
+    try:
+        return base64.b64decode(message.data, validate=True)
+    except binascii.Error as error:
+        raise BadRequest(f"data: {error}") from None

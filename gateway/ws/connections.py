@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import gevent
 
 from gateway.errors import GatewayError
-from gateway.ws.connection import GOING_AWAY, Connection
+from gateway.ws.peer import GOING_AWAY, Peer
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Connections:
     def __init__(self, ended: Callable[[set[str]], dict[str, str]], ping_interval_s: float) -> None:
         self._ended = ended
         self._ping_interval_s = ping_interval_s
-        self._by_sandbox: dict[str, set[Connection]] = defaultdict(set)
+        self._by_sandbox: dict[str, set[Peer]] = defaultdict(set)
         self._caretaker: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -36,13 +36,13 @@ class Connections:
         self._caretaker = gevent.spawn(self._take_care)
 
     @contextmanager
-    def registered(self, sandbox_id: str, connection: Connection) -> Iterator[None]:
-        """Look after `connection` while inside."""
-        self._by_sandbox[sandbox_id].add(connection)
+    def registered(self, sandbox_id: str, peer: Peer) -> Iterator[None]:
+        """Look after `peer` while inside."""
+        self._by_sandbox[sandbox_id].add(peer)
         try:
             yield
         finally:
-            self._by_sandbox[sandbox_id].discard(connection)
+            self._by_sandbox[sandbox_id].discard(peer)
             if not self._by_sandbox[sandbox_id]:
                 del self._by_sandbox[sandbox_id]
 
@@ -50,7 +50,7 @@ class Connections:
         """How many clients are connected."""
         return sum(len(connections) for connections in self._by_sandbox.values())
 
-    def _all(self) -> list[Connection]:
+    def _all(self) -> list[Peer]:
         return [one for connections in self._by_sandbox.values() for one in connections]
 
     def _take_care(self) -> None:

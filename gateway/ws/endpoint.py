@@ -4,37 +4,62 @@ from __future__ import annotations
 
 import logging
 import re
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import gevent
 from flask import Blueprint, g, request
 from flask_sock import Sock
+from pydantic import ValidationError
 from simple_websocket import Server
 
 from gateway.apidoc import Reply, Socket, documented
+from gateway.commands.service import Commands
 from gateway.errors import (
+    BadFields,
+    BadOffset,
     BadRequest,
+    CommandFinished,
+    CommandNotFound,
     EngineFault,
+    FeatureMissing,
     GatewayError,
     RequestIdInUse,
     SandboxFault,
     SandboxNotFound,
+    StdinNotOpen,
     StoreUnavailable,
+    TerminalMissing,
     TooManyCommands,
     UpgradeRequired,
 )
 from gateway.messages import texts
 from gateway.models import (
     SANDBOX_ID_PATTERN,
+    AttachMessage,
+    CommandList,
     CommandRequest,
     CommandResult,
+    CommandStarted,
+    ListMessage,
+    OutputGap,
+    OutputPiece,
+    PingMessage,
+    Pong,
+    ResizeMessage,
     SandboxEnded,
+    SignalMessage,
     SocketError,
+    StdinMessage,
+    TerminalSize,
 )
-from gateway.ws.connection import CommandRunner, Connection
+from gateway.ws import frames
+from gateway.ws.connection import Connection
 from gateway.ws.connections import Connections
+from gateway.ws.peer import Peer
 from gateway.ws.safe_socket import SafeSocket
+from gateway.ws.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +75,6 @@ class Leases(Protocol):
     def release(self, lease: Any) -> None: ...
 
 
-class CommandService(CommandRunner, Protocol):
-    """Runs commands, faster in a container that is being used."""
-
-    def using(self, container_id: str) -> AbstractContextManager[None]: ...
-
-    def warm_up(self, container_id: str) -> None: ...
-
-
 class Occupancy(Protocol):
     """Keeps a lease until nothing runs in its sandbox."""
 
@@ -65,7 +82,7 @@ class Occupancy(Protocol):
 
 
 def blueprint(
-    sandboxes: Leases, commands: CommandService, occupancy: Occupancy, connections: Connections
+    sandboxes: Leases, commands: Commands, occupancy: Occupancy, connections: Connections
 ) -> Blueprint:
     """The WebSocket routes, over the services behind them."""
     routes = Blueprint("ws", __name__, url_prefix="/ws")
@@ -84,6 +101,8 @@ def blueprint(
             raise UpgradeRequired("Sec-WebSocket-Version must be 13")
         if not request.headers.get("Sec-WebSocket-Key"):
             raise BadRequest("Sec-WebSocket-Key is missing")
+        if request.endpoint == "ws.show_terminal":
+            g.terminal = _terminal_of(request.args)
         raw = request.environ.get("gunicorn.socket")
         if raw is None:
             raise GatewayError("this server does not hand over its sockets")
@@ -108,28 +127,78 @@ def blueprint(
         replies={101: Reply(description="The WebSocket is open.", media_type=None)},
         errors=(SandboxNotFound, UpgradeRequired, EngineFault, StoreUnavailable),
         socket=Socket(
-            from_client=(CommandRequest,),
-            to_client=(CommandResult, SocketError, SandboxEnded),
+            from_client=(
+                CommandRequest,
+                StdinMessage,
+                SignalMessage,
+                ResizeMessage,
+                AttachMessage,
+                ListMessage,
+                PingMessage,
+            ),
+            to_client=(
+                CommandResult,
+                CommandStarted,
+                OutputPiece,
+                OutputGap,
+                CommandList,
+                Pong,
+                SocketError,
+                SandboxEnded,
+            ),
             errors=(
                 BadRequest,
                 RequestIdInUse,
                 TooManyCommands,
+                CommandNotFound,
+                CommandFinished,
+                BadOffset,
+                StdinNotOpen,
+                TerminalMissing,
+                FeatureMissing,
                 EngineFault,
                 SandboxFault,
             ),
         ),
     )
     def run_commands(websocket: Server, sandbox_id: str) -> None:
+        serve(websocket, sandbox_id, lambda peer, lease: _serve_commands(peer, lease, commands))
+
+    @sock.route("/<sandbox_id>/terminal", bp=routes)  # type: ignore[untyped-decorator]
+    @documented(
+        summary="A raw terminal in a sandbox",
+        description="A WebSocket on which binary frames are the terminal's bytes, both ways. Text "
+        "frames carry `resize` and, at the end, the `result`. Query: `cols` and `rows`, the size "
+        "(80 and 24); `request_id`, by which several clients share one terminal and a reload "
+        "returns to it with its recent screen.",
+        tag="Commands",
+        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
+        errors=(SandboxNotFound, UpgradeRequired, EngineFault, StoreUnavailable),
+        socket=Socket(
+            from_client=(ResizeMessage,),
+            to_client=(CommandResult, SocketError, SandboxEnded),
+            errors=(BadRequest, CommandNotFound, CommandFinished, EngineFault, SandboxFault),
+        ),
+    )
+    def show_terminal(websocket: Server, sandbox_id: str) -> None:
+        size, request_id = g.terminal
+
+        def work(peer: Peer, lease: Any) -> bool:
+            Terminal(peer, lease, commands, request_id).serve(size.cols, size.rows)
+            return False  # a shell that waits for its viewers does not keep the sandbox busy
+
+        serve(websocket, sandbox_id, work)
+
+    def serve(websocket: Server, sandbox_id: str, work: Callable[[Peer, Any], bool]) -> None:
+        """Let `work` serve the client; it says whether a command still runs then."""
         lease, socket = g.pop("lease"), g.socket
-        connection = Connection(socket, websocket, lease.container_id, commands, texts())
+        peer = Peer(socket, websocket, texts())
         try:
             with (
                 commands.using(lease.container_id),
-                connections.registered(sandbox_id, connection),
+                connections.registered(sandbox_id, peer),
             ):
-                warming = gevent.spawn(_warm_up, commands, lease.container_id)
-                had_running = connection.serve()
-                warming.kill()
+                had_running = work(peer, lease)
             _give_back(sandboxes, occupancy, lease, had_running)
         except Exception:
             # flask-sock would write an HTTP answer into the open WebSocket.
@@ -151,7 +220,33 @@ def _give_back(sandboxes: Leases, occupancy: Occupancy, lease: Any, had_running:
     occupancy.keep(lease)
 
 
-def _warm_up(commands: CommandService, container_id: str) -> None:
+def _serve_commands(peer: Peer, lease: Any, commands: Commands) -> bool:
+    warming = gevent.spawn(_warm_up, commands, lease.container_id)
+    try:
+        return Connection(peer, lease, commands).serve()
+    finally:
+        warming.kill()
+
+
+def _terminal_of(arguments: Mapping[str, str]) -> tuple[TerminalSize, str]:
+    """Size and request_id from the query. Raises BadFields."""
+    request_id = arguments.get("request_id") or str(uuid.uuid4())
+    asked = {name: arguments[name] for name in ("cols", "rows") if name in arguments}
+    try:
+        size = TerminalSize.model_validate(asked)
+    except ValidationError as error:
+        raise BadFields(
+            "cols and rows must be whole numbers from 1 to 1000",
+            errors=[
+                {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()
+            ],
+        ) from None
+    if len(request_id) > frames.LONGEST_REQUEST_ID:
+        raise BadRequest("request_id is too long")
+    return size, request_id
+
+
+def _warm_up(commands: Commands, container_id: str) -> None:
     try:
         commands.warm_up(container_id)
     except GatewayError:

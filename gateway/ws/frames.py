@@ -9,9 +9,18 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import BadRequest
-from gateway.models import CommandRequest
+from gateway.models import (
+    AttachMessage,
+    CommandRequest,
+    ListMessage,
+    PingMessage,
+    ResizeMessage,
+    SignalMessage,
+    StdinMessage,
+)
 
 TEXT = 0x1
+BINARY = 0x2
 PING = 0x9
 
 LONGEST_REQUEST_ID = 256
@@ -25,29 +34,71 @@ class UnreadableRequest(BadRequest):
         self.request_id = request_id
 
 
-def parse_request(message: str | bytes) -> tuple[str, CommandRequest]:
-    """(request_id, request) of one frame; the id is generated when the client gave none.
+Message = (
+    CommandRequest
+    | StdinMessage
+    | SignalMessage
+    | ResizeMessage
+    | AttachMessage
+    | ListMessage
+    | PingMessage
+)
+
+_BY_TYPE: dict[str, type[Message]] = {
+    "stdin": StdinMessage,
+    "signal": SignalMessage,
+    "resize": ResizeMessage,
+    "attach": AttachMessage,
+    "list": ListMessage,
+    "ping": PingMessage,
+}
+
+
+def parse_message(frame: str | bytes) -> Message:
+    """What a client's frame asks for: by its `type`, or else to run a command.
 
     Raises UnreadableRequest.
     """
-    if isinstance(message, bytes):
+    if isinstance(frame, bytes):
         raise UnreadableRequest("requests are text frames")
+    # The document is read twice only if it may have a type, as most have none.
+    kind = _type_in(frame) if '"type"' in frame else None
+    model = CommandRequest if kind is None else _BY_TYPE.get(kind)
+    if model is None:
+        raise UnreadableRequest(f"type: no such type: {kind:.40}", _request_id_in(frame))
+    return _validated(model, frame)
+
+
+def request_id_of(request: CommandRequest) -> str:
+    """The client's id for its request, generated when it gave none."""
+    return request.request_id or str(uuid.uuid4())
+
+
+def _validated(model: type[Message], message: str) -> Message:
     try:
-        request = CommandRequest.model_validate_json(message)
+        return model.model_validate_json(message, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         detail = f"{where}: {first['msg']}" if where else first["msg"]
         raise UnreadableRequest(detail, _request_id_in(message)) from None
-    return request.request_id or str(uuid.uuid4()), request
 
 
-def _request_id_in(message: str) -> str | None:
+def _type_in(message: str) -> str | None:
+    kind = _member(message, "type")
+    return kind if kind is None or isinstance(kind, str) else str(kind)
+
+
+def _member(message: str, name: str) -> object:
     try:
         read = orjson.loads(message)
     except ValueError:
         return None
-    request_id = read.get("request_id") if isinstance(read, dict) else None
+    return read.get(name) if isinstance(read, dict) else None
+
+
+def _request_id_in(message: str) -> str | None:
+    request_id = _member(message, "request_id")
     if isinstance(request_id, str) and len(request_id) <= LONGEST_REQUEST_ID:
         return request_id
     return None
@@ -59,9 +110,21 @@ def encode_message(message: BaseModel) -> bytes:
     return orjson.dumps(fields, default=_plain)
 
 
+def encode_output(kind: str, request_id: str, offset: int, data: str) -> bytes:
+    """An `OutputPiece`. Not by way of the model: a flood is thousands of these in a second."""
+    return orjson.dumps({"type": kind, "request_id": request_id, "offset": offset, "data": data})
+
+
+def encode_gap(request_id: str, stream: str, start: int, end: int) -> bytes:
+    """An `OutputGap`, whose `from` is no name in Python."""
+    return orjson.dumps(
+        {"type": "gap", "request_id": request_id, "stream": stream, "from": start, "to": end}
+    )
+
+
 def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
-        return value.model_dump()
+        return value.model_dump(by_alias=True)
     raise TypeError(f"not a message: {type(value).__name__}")
 
 

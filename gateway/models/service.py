@@ -1,0 +1,60 @@
+"""Messages about the gateway itself, and its errors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from gateway.models.base import Answer
+
+
+class FieldError(Answer):
+    """One refused value."""
+
+    loc: list[str | int] = Field(
+        description="Path to the value in the body.", examples=[["unknown_field"]]
+    )
+    msg: str = Field(description="English.", examples=["Extra inputs are not permitted"])
+    type: str = Field(description="Machine-readable.", examples=["extra_forbidden"])
+
+
+class Check(Answer):
+    """One thing that must work before sandboxes can be served."""
+
+    ok: bool = Field(examples=[True])
+    detail: str = Field(examples=["Docker Engine 20.10.24"])
+
+
+class Problem(Answer):
+    """Error over HTTP, `application/problem+json` (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field(
+        description="`urn:sandbox-gateway:problem:` and the code.",
+        examples=["urn:sandbox-gateway:problem:sandbox_not_found"],
+    )
+    title: str = Field(description="English, the same for every occurrence.")
+    status: int = Field(ge=400, le=599, examples=[404])
+    detail: str = Field(description="English, about this occurrence.")
+    code: str = Field(description="Stable and machine-readable.", examples=["sandbox_not_found"])
+    message: str = Field(description="Localised by `Accept-Language`.")
+    errors: list[FieldError] | None = Field(None, description="With `invalid_fields`.")
+    checks: dict[str, Check] | None = Field(None, description="With `not_ready`.")
+    instance: str | None = Field(
+        None, description="Names this occurrence in the gateway's log. With 500 and 503."
+    )
+
+
+class Health(Answer):
+    """The process is up."""
+
+    status: Literal["ok"] = Field(examples=["ok"])
+
+
+class Readiness(Answer):
+    """Everything that is needed works."""
+
+    status: Literal["ready"] = Field(examples=["ready"])
+    checks: dict[str, Check]

@@ -1,0 +1,64 @@
+"""What goes out to one client, a whole frame at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from pydantic import BaseModel
+
+from gateway.errors import GatewayError, HostFault
+from gateway.messages import Texts
+from gateway.models import SocketError
+from gateway.ws import frames
+from gateway.ws.safe_socket import SafeSocket
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Writes frames to a client. `on_gone` is called when it turns out to be gone."""
+
+    def __init__(self, socket: SafeSocket, texts: Texts, on_gone: Callable[[], None]) -> None:
+        self._socket = socket
+        self._texts = texts
+        self._on_gone = on_gone
+
+    def send(self, payload: bytes) -> None:
+        """One text frame. Blocks while the client does not read; raises ClientGone."""
+        self._socket.send_frame(frames.TEXT, payload)
+
+    def send_binary(self, payload: bytes) -> None:
+        """One binary frame. Blocks while the client does not read; raises ClientGone."""
+        self._socket.send_frame(frames.BINARY, payload)
+
+    def send_message(self, message: BaseModel) -> None:
+        """One message, if the client is still there."""
+        self._if_there(frames.TEXT, frames.encode_message(message))
+
+    def send_error(self, error: GatewayError, request_id: str | None) -> None:
+        """What went wrong with a request, in the client's language, if it is still there."""
+        detail = error.detail
+        if isinstance(error, HostFault):
+            # What the engine says names images, paths and addresses of the host.
+            log.warning("a request could not be served: %s: %s", error.code, error)
+            detail = ""
+        self.send_message(
+            SocketError(
+                type="error",
+                code=error.code,
+                message=self._texts.localised(error),
+                detail=detail,
+                request_id=request_id,
+            )
+        )
+
+    def ping(self) -> None:
+        """A ping frame."""
+        self._if_there(frames.PING, b"")
+
+    def _if_there(self, opcode: int, payload: bytes) -> None:
+        try:
+            self._socket.send_frame(opcode, payload)
+        except OSError:
+            self._on_gone()

@@ -1,0 +1,76 @@
+"""The client at the other end of a WebSocket: alive or not, told why it ends, closed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import gevent
+from simple_websocket import ConnectionClosed, Server
+
+from gateway.messages import Texts
+from gateway.models import SandboxEnded
+from gateway.ws.outbox import Outbox
+from gateway.ws.safe_socket import SafeSocket
+
+log = logging.getLogger(__name__)
+
+RECEIVE_S = 5.0
+"""simple-websocket may not wake its receiver after a close of its own: look again so often."""
+
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+
+
+class Peer:
+    """One open WebSocket. `messages` is for one greenlet, the rest for any."""
+
+    def __init__(self, socket: SafeSocket, websocket: Server, texts: Texts) -> None:
+        self._socket = socket
+        self._websocket = websocket
+        self.outbox = Outbox(socket, texts, on_gone=self.wake)
+        socket.limit_backlog(lambda: len(websocket.input_buffer))
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection still stands, as far as is known."""
+        return bool(self._websocket.connected)
+
+    def messages(self) -> Iterator[str | bytes]:
+        """What the client sends, until the connection ends in whatever way."""
+        try:
+            while True:
+                message = self._websocket.receive(timeout=RECEIVE_S)
+                self._socket.consumed()
+                if message is not None:
+                    yield message
+        except (ConnectionClosed, OSError):
+            return
+
+    def end(self, reason: str) -> None:
+        """The sandbox went away: say why, and close."""
+        self.outbox.send_message(SandboxEnded(type="ended", reason=reason))
+        self.close(GOING_AWAY)
+
+    def close(self, code: int) -> None:
+        """Send the close frame; `messages` ends soon. May be repeated."""
+        self._socket.seal()
+        try:
+            self._websocket.close(code)
+        except (ConnectionClosed, OSError):
+            pass
+        except Exception:
+            log.exception("closing a WebSocket failed")
+        self.wake()
+
+    def wake(self) -> None:
+        """Make `messages` look whether the connection still stands."""
+        self._websocket.event.set()
+
+    def keep_alive(self, *, now: float, interval_s: float) -> None:
+        """Ping a silent client; give up one that was silent for two intervals. Does not block."""
+        silent_s = now - self._socket.last_heard
+        if silent_s >= 2 * interval_s:
+            self._socket.abort()
+        elif silent_s >= interval_s / 2:
+            gevent.spawn(self.outbox.ping)

@@ -1,0 +1,81 @@
+"""A raw terminal on a WebSocket: binary frames are its bytes, both ways."""
+
+from __future__ import annotations
+
+import logging
+
+import gevent
+
+from gateway.commands.service import Commands, Place
+from gateway.errors import BadRequest, GatewayError
+from gateway.link.follower import Output
+from gateway.models import ResizeMessage
+from gateway.ws import frames
+from gateway.ws.frames import UnreadableRequest
+from gateway.ws.input_lanes import InputLanes
+from gateway.ws.peer import INTERNAL_ERROR, Peer
+
+log = logging.getLogger(__name__)
+
+NORMAL = 1000
+
+
+class Terminal:
+    """Serves one viewer of a terminal. Several may share one by its request_id."""
+
+    def __init__(self, peer: Peer, place: Place, commands: Commands, request_id: str) -> None:
+        self._peer = peer
+        self._place = place
+        self._commands = commands
+        self._request_id = request_id
+        self._input = InputLanes(self._write)
+
+    def serve(self, cols: int, rows: int) -> None:
+        """Show the terminal until the viewer leaves or its shell ends."""
+        showing = gevent.spawn(self._show, cols, rows)
+        try:
+            for message in self._peer.messages():
+                self._take(message)
+        except Exception:
+            log.exception("serving a terminal failed")
+            self._peer.close(INTERNAL_ERROR)
+        showing.kill()
+        self._input.close()
+
+    def _show(self, cols: int, rows: int) -> None:
+        try:
+            followed = self._commands.open_terminal(self._place, self._request_id, cols, rows)
+            for happening in followed:
+                if isinstance(happening, Output):
+                    self._peer.outbox.send_binary(happening.data)
+            with self._commands.outcome(self._place, self._request_id, followed) as result:
+                self._peer.outbox.send_message(result)
+            self._peer.close(NORMAL)
+        except OSError:
+            self._peer.wake()
+        except GatewayError as error:
+            self._peer.outbox.send_error(error, self._request_id)
+            self._peer.close(INTERNAL_ERROR)
+        except Exception:
+            log.exception("showing a terminal failed")
+            self._peer.close(INTERNAL_ERROR)
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self._input.put(self._request_id, message, eof=False)
+            return
+        try:
+            request = frames.parse_message(message)
+            if not isinstance(request, ResizeMessage):
+                raise BadRequest("a terminal takes binary frames, and `resize`")
+            self._commands.resize(self._place, self._request_id, request.cols, request.rows)
+        except UnreadableRequest as error:
+            self._peer.outbox.send_error(error, error.request_id)
+        except GatewayError as error:
+            self._peer.outbox.send_error(error, self._request_id)
+
+    def _write(self, request_id: str, data: bytes, eof: bool) -> None:
+        try:
+            self._commands.write_stdin(self._place, request_id, data, eof)
+        except GatewayError as error:
+            self._peer.outbox.send_error(error, request_id)
