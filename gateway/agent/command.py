@@ -156,7 +156,7 @@ class Command:
         dropped = 0
         for stream, log in self.logs:
             needed = [r.position(stream) for r in self.readers if r.follow]
-            dropped += log.shed(size - dropped, min(needed + [log.size]))
+            dropped += log.shed(size - dropped, min([*needed, log.size]))
         return dropped
 
     @property
