@@ -69,6 +69,7 @@ class Runtime:
                 dial,
                 self.engine,
                 user=hardening.SANDBOX_USER,
+                directly=settings.link == "auto",
                 configuration=_agent_limits(settings),
             )
         )

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         OWN_NETWORK,
         description="`sandbox-gateway` (a bridge of its own, no traffic between sandboxes), "
         "`bridge` (Docker's default bridge), `none`, or the name of another network.",
+    )
+    link: Literal["auto", "exec"] = Field(
+        "auto",
+        description="How the gateway reaches the agents. `auto`: through the container's network "
+        "namespace where it may (as root, on the engine's host), else by docker exec. `exec`: "
+        "always by docker exec.",
     )
     idle_timeout: float = Field(
         3600, ge=1, le=366 * 86400, description="Seconds without client and command until removal."

@@ -17,6 +17,8 @@ from .retention import Limits, Retention
 from .runner import Runner
 from .stdin import StdinClosed
 
+IS_LINK = b"L"
+
 MAX_RUNNING = 4096
 LISTED = 200
 
@@ -71,21 +73,26 @@ class Daemon:
             return
         credentials = carrier.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         _pid, uid, _gid = struct.unpack("3i", credentials)
-        if uid != os.getuid():
+        if uid not in (os.getuid(), 0):
             carrier.close()
             return
         carrier.setblocking(False)
         self._loop.watch(carrier, self._take_descriptors)
 
     def _take_descriptors(self, carrier):
-        """A carrier hands over its stdin and stdout (SCM_RIGHTS, unix(7)), or has gone."""
+        """A carrier hands over its stdin and stdout (SCM_RIGHTS, unix(7)), or is the link itself,
+        of a gateway that came in through the network namespace, or has gone."""
         self._loop.unwatch(carrier)
         received = array.array("i")
         try:
             room = socket.CMSG_SPACE(received.itemsize * 2)
-            _, ancillary, _, _ = carrier.recvmsg(1, room)
+            said, ancillary, _, _ = carrier.recvmsg(1, room)
         except OSError:
-            ancillary = []
+            said, ancillary = b"", []
+        if said == IS_LINK and not ancillary:
+            write_fd = os.dup(carrier.fileno())
+            self._add_link(Link(carrier.detach(), write_fd, carrier))
+            return
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received.frombytes(data[: len(data) - len(data) % received.itemsize])
@@ -94,7 +101,9 @@ class Daemon:
                 os.close(fd)
             carrier.close()
             return
-        link = Link(received[0], received[1], carrier)
+        self._add_link(Link(received[0], received[1], carrier))
+
+    def _add_link(self, link):
         self._links[link.read_fd] = link
         self._loop.watch(link.read_fd, self._receive)
         hello = {

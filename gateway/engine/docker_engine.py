@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,6 +97,9 @@ class DockerEngine:
         with _translated():
             return f"Docker Engine {self._api.version()['Version']}"
 
+    def is_local(self) -> bool:
+        return os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+
     def has_image(self, image: str) -> bool:
         with _translated():
             try:
@@ -163,6 +167,7 @@ class DockerEngine:
             state=cast(ContainerState, state["Status"]),
             labels=found["Config"]["Labels"] or {},
             ip_address=_first_address(networks),
+            pid=state["Pid"] or None,
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
         )

@@ -42,6 +42,8 @@ class ContainerInfo:
     state: ContainerState
     labels: dict[str, str]
     ip_address: str | None
+    pid: int | None = None
+    """Of the first process, on the engine's host; None unless it runs, and in lists."""
     exit_code: int | None = None
     oom_killed: bool = False
 
@@ -96,6 +98,9 @@ class Engine(Protocol):
 
     def version(self) -> str:
         """The engine's name and version, for people."""
+
+    def is_local(self) -> bool:
+        """Whether containers' processes are processes of this host, as far as is known."""
 
     def has_image(self, image: str) -> bool:
         """Whether the image is there."""

@@ -1,6 +1,8 @@
-"""Make one link to a container's agent over the stream of a docker exec."""
+"""Make one link to a container's agent: directly where that is possible, else by docker exec."""
 
 from __future__ import annotations
+
+import logging
 
 import gevent
 
@@ -13,27 +15,78 @@ from gateway.errors import (
     EngineFault,
     EngineRefused,
     GatewayError,
+    LinkLost,
 )
-from gateway.link import bundle
+from gateway.link import bundle, direct
 from gateway.link.ask import ask
+from gateway.link.direct import DirectStream
 from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
 
+log = logging.getLogger(__name__)
+
 DIAL_LIMIT_S = 15.0
+DIRECT_LIMIT_S = 3.0
 
 _NO_PYTHON = (b"executable file not found", b"no such file or directory")
 """How the engine says on the stream that `python3` is not in the image."""
 
 
-def dial(engine: Engine, container_id: str, *, user: str, configuration: dict[str, float]) -> Link:
+def dial(
+    engine: Engine,
+    container_id: str,
+    *,
+    user: str,
+    directly: bool,
+    configuration: dict[str, float],
+) -> Link:
     """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`).
 
-    Raises ContainerGone and the engine's errors, AgentMissing when the image has no python3, and
-    AgentUnavailable when the agent does not come up within `DIAL_LIMIT_S` seconds.
+    With `directly`, the direct way is taken where there is one. Raises ContainerGone and the engine's errors,
+    AgentMissing when the image has no python3, and AgentUnavailable when the agent does not come
+    up within `DIAL_LIMIT_S` seconds.
     """
+    directly = directly and engine.is_local()
+    link = _dial_directly(engine, container_id, user) if directly else None
+    if link is None:
+        link = _dial_by_exec(engine, container_id, user)
+        # The agent runs now, if it did not before.
+        better = _dial_directly(engine, container_id, user) if directly else None
+        if better is not None:
+            link.close()
+            link = better
+    _configure(link, configuration)
+    return link
+
+
+def _dial_directly(engine: Engine, container_id: str, user: str) -> Link | None:
+    """None where there is no direct way, or no agent yet. Raises ContainerGone."""
+    container = engine.inspect(container_id)
+    if container.pid is None:
+        raise ContainerGone(f"container {container_id:.12} does not run")
+    stream = None
     try:
-        link = _dial(engine, container_id, user)
-        _configure(link, configuration)
-        return link
+        with gevent.Timeout(DIRECT_LIMIT_S, AgentUnavailable("no direct answer in time")):
+            stream = direct.connect(container.container_id, container.pid, uid_of(user))
+            return _shake_hands(stream)
+    except (AgentUnavailable, LinkLost) as error:
+        log.debug("container %.12s: %s", container_id, error)
+    except BaseException:
+        if stream is not None:
+            stream.close()
+        raise
+    if stream is not None:
+        stream.close()
+    return None
+
+
+def uid_of(user: str) -> int:
+    """The uid in `uid:gid`."""
+    return int(user.split(":")[0])
+
+
+def _dial_by_exec(engine: Engine, container_id: str, user: str) -> Link:
+    try:
+        return _dial(engine, container_id, user)
     except (AgentUnavailable, EngineRefused):
         # That a container has just stopped, the engine says in many ways, or on the stream.
         if engine.inspect(container_id).state not in ("running", "paused"):
@@ -64,7 +117,7 @@ def _configure(link: Link, configuration: dict[str, float]) -> None:
         raise AgentUnavailable(str(error)) from error
 
 
-def _shake_hands(stream: ExecStream) -> Link:
+def _shake_hands(stream: ExecStream | DirectStream) -> Link:
     decoder = frames.Decoder(MAX_PAYLOAD_FROM_AGENT)
     seen = b""
     while True:
@@ -92,7 +145,7 @@ def _explain_failure(seen: bytes, error_text: str) -> None:
     raise AgentUnavailable(f"the agent did not start: {text:.500}")
 
 
-def _link(stream: ExecStream, decoder: frames.Decoder, payload: bytes) -> Link:
+def _link(stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: bytes) -> Link:
     try:
         hello = frames.decode_json(payload)
         protocol, daemon, running = hello["protocol"], hello["daemon"], hello["running"]

@@ -92,7 +92,7 @@ class Link:
         try:
             with gevent.Timeout(SEND_LIMIT_S, TimeoutError), self._sending:
                 self._transport.send(frame)
-        except (EngineFault, TimeoutError) as error:
+        except (EngineFault, LinkLost, TimeoutError) as error:
             self.close()
             raise LinkLost(str(error)) from error
 

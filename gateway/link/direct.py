@@ -1,0 +1,130 @@
+"""A link without the engine in between, where the gateway runs as root on the engine's host.
+
+An abstract UNIX socket belongs to a network namespace (unix(7), network_namespaces(7)). A thread
+of its own enters the container's (setns(2)), connects to the agent there, and ends; the connected
+socket works everywhere. Bulk data then no longer passes through the engine and its shim.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket as sockets
+import struct
+from pathlib import Path
+
+import gevent.socket
+from gevent.threadpool import ThreadPool
+
+from gateway.errors import AgentUnavailable, LinkLost
+from gateway.link.bundle import SOCKET_NAME
+
+RECEIVE_BYTES = 256 * 1024
+
+IS_LINK = b"L"
+"""What says to the agent that this connection itself is the link."""
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class DirectStream:
+    """The transport of a link over a socket to the agent. Owns the socket."""
+
+    def __init__(self, socket: gevent.socket.socket) -> None:
+        self._socket = socket
+        self._closed = False
+        self._reading = False
+
+    def receive(self) -> bytes:
+        """The next piece, b"" at the end. Blocks without limit."""
+        if self._is_closed():
+            return b""
+        self._reading = True
+        try:
+            received: bytes = self._socket.recv(RECEIVE_BYTES)
+        except OSError:
+            received = b""
+        finally:
+            self._reading = False
+        if self._is_closed():  # meanwhile, by another greenlet
+            self._socket.close()
+        return received
+
+    def _is_closed(self) -> bool:
+        return self._closed
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data`. Raises LinkLost."""
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise LinkLost(str(error)) from error
+
+    def error_text(self) -> str:
+        """Nothing: only an engine has more to say."""
+        return ""
+
+    def close(self) -> None:
+        """End the connection. A greenlet that reads is woken, and frees it. May be repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._socket.shutdown(sockets.SHUT_RDWR)
+        except OSError:
+            pass  # the agent was first
+        if not self._reading:
+            self._socket.close()
+
+
+def connect(container_id: str, pid: int, uid: int) -> DirectStream:
+    """Connect to the agent of a container whose first process is `pid` on this host.
+
+    Raises AgentUnavailable: not permitted, not this host's container, no agent yet, or somebody
+    else than user `uid` listens there.
+    """
+    pool = ThreadPool(1)
+    try:
+        fd = pool.apply(_attempt, (container_id, pid))
+    finally:
+        pool.kill()
+    if isinstance(fd, OSError):
+        raise AgentUnavailable(f"no direct way to the agent: {fd}") from fd
+    socket = gevent.socket.socket(fileno=fd)
+    credentials = socket.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, 12)
+    if struct.unpack("3i", credentials)[1] != uid:
+        socket.close()
+        raise AgentUnavailable("somebody else than the sandbox's user listens there")
+    stream = DirectStream(socket)
+    stream.send(IS_LINK)
+    return stream
+
+
+def _attempt(container_id: str, pid: int) -> int | OSError:
+    """The error is handed over, for gevent prints what is raised in a thread of its pools."""
+    try:
+        return _connect_in_namespace(container_id, pid)
+    except OSError as error:
+        return error
+
+
+def _connect_in_namespace(container_id: str, pid: int) -> int:
+    """Runs in a thread that does nothing else: the namespace is the thread's. A descriptor."""
+    with Path(f"/proc/{pid}/ns/net").open("rb") as namespace:
+        # Looked at after the namespace is held: the pid may have been given to another process,
+        # and that of an engine elsewhere means nothing here.
+        if container_id not in Path(f"/proc/{pid}/cgroup").read_text():
+            raise ProcessLookupError(f"process {pid} is not of container {container_id:.12}")
+        if _libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    connection = gevent.monkey.get_original("socket", "socket")(sockets.AF_UNIX)
+    try:
+        connection.settimeout(2.0)
+        connection.connect("\0" + SOCKET_NAME)
+        connection.settimeout(None)
+    except BaseException:
+        connection.close()
+        raise
+    return int(connection.detach())
