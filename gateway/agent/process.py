@@ -1,5 +1,6 @@
 """Start the process of a command: on pipes or on a pseudo-terminal."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -18,6 +19,8 @@ MARKER = "SANDBOX_COMMAND_ID"
 
 OOM_SCORE_ADJ = b"500"
 """Commands are killed before the agent when the sandbox runs out of memory (proc(5))."""
+
+LONGEST_ARGUMENT = 128 * 1024 - 4096
 
 SHELLS = ("/bin/bash", "/bin/sh")
 
@@ -51,7 +54,33 @@ def shell():
     return SHELLS[0] if os.path.exists(SHELLS[0]) else SHELLS[1]
 
 
-def on_pipes(argv, environment, directory, with_stdin):
+@contextlib.contextmanager
+def shell_command(text):
+    """(argv, descriptors to pass on) that run `text` (bytes) in the shell.
+
+    The kernel takes no argument over 128 KiB (execve(2), MAX_ARG_STRLEN); a longer text is read by
+    the shell from a file without a name.
+    """
+    if len(text) < LONGEST_ARGUMENT:
+        yield [shell(), "-c", text], ()
+        return
+    with _nameless_file() as script:
+        script.write(text)
+        script.flush()
+        script.seek(0)
+        fd = script.fileno()
+        yield [shell(), "/dev/fd/%d" % fd], (fd,)
+
+
+def _nameless_file():
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("command"), "w+b")
+    import tempfile  # Python 3.7; takes 20 ms to load
+
+    return tempfile.TemporaryFile()
+
+
+def on_pipes(argv, environment, directory, with_stdin, pass_fds=()):
     """Start `argv` with stdout and stderr apart; stdin is a pipe or /dev/null.
 
     Raises StartFailed.
@@ -67,6 +96,7 @@ def on_pipes(argv, environment, directory, with_stdin):
             stdin=read_in,
             stdout=write_out,
             stderr=write_err,
+            pass_fds=pass_fds,
         )
     except StartFailed:
         for fd in (read_out, read_err) + ((write_in,) if with_stdin else ()):
@@ -103,7 +133,7 @@ def with_script(argv, environment, directory, pass_fds):
     return pid, write_in
 
 
-def on_terminal(argv, environment, directory, cols, rows):
+def on_terminal(argv, environment, directory, cols, rows, pass_fds=()):
     """Start `argv` on a new pseudo-terminal, which is its controlling one. Raises StartFailed."""
     master, slave = pty.openpty()
     try:
@@ -122,6 +152,7 @@ def on_terminal(argv, environment, directory, cols, rows):
             stdout=slave,
             stderr=slave,
             preexec_fn=take_terminal,
+            pass_fds=pass_fds,
         )
     except StartFailed:
         os.close(master)

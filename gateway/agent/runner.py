@@ -15,7 +15,7 @@ from .process import (
     on_pipes,
     on_terminal,
     set_window_size,
-    shell,
+    shell_command,
 )
 from .sessions import Sessions
 from .stdin import Stdin, StdinClosed
@@ -90,15 +90,16 @@ class Runner:
                 self._directory(None),
             )
             return
-        argv = [shell(), "-c", command.text.encode("utf-8")]
         full = dict(self._environment, **environment)
         full[MARKER] = command.key
         directory = self._directory(directory)
         terminal = message.get("tty")
-        if terminal:
-            process = on_terminal(argv, full, directory, terminal["cols"], terminal["rows"])
-        else:
-            process = on_pipes(argv, full, directory, with_stdin)
+        with shell_command(command.text.encode("utf-8")) as (argv, fds):
+            if terminal:
+                size = terminal["cols"], terminal["rows"]
+                process = on_terminal(argv, full, directory, size[0], size[1], fds)
+            else:
+                process = on_pipes(argv, full, directory, with_stdin, fds)
         command.began(process)
         self._by_pid[process.pid] = command
         self._attach_outputs(command)

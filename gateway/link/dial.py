@@ -41,9 +41,9 @@ def dial(
 ) -> Link:
     """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`).
 
-    With `directly`, the direct way is taken where there is one. Raises ContainerGone and the engine's errors,
-    AgentMissing when the image has no python3, and AgentUnavailable when the agent does not come
-    up within `DIAL_LIMIT_S` seconds.
+    With `directly`, the direct way is taken where there is one. Raises ContainerGone and the
+    engine's errors, AgentMissing when the image has no python3, and AgentUnavailable when the
+    agent does not come up within `DIAL_LIMIT_S` seconds.
     """
     directly = directly and engine.is_local()
     link = _dial_directly(engine, container_id, user) if directly else None
