@@ -195,7 +195,7 @@ def _blueprint(settings: Settings) -> Blueprint:
 def _agent_limits(settings: Settings) -> dict[str, float]:
     return {
         "stream_bytes": settings.retain_output_mb * MIB,
-        "total_bytes": settings.retain_total_mb * MIB,
+        "total_bytes": min(settings.retain_total_mb, settings.memory_mb / 4) * MIB,
         "retain_s": settings.retain_s,
     }
 

@@ -69,7 +69,11 @@ class Settings(BaseSettings):
         16, ge=1, le=1024, description="Output kept per command and stream, in MiB."
     )
     retain_total_mb: int = Field(
-        64, ge=1, le=65536, description="Output kept of all commands of a sandbox, in MiB."
+        256,
+        ge=1,
+        le=65536,
+        description="Output kept of all commands of a sandbox, in MiB, of its own memory and at "
+        "most a quarter of that.",
     )
     retain_s: float = Field(
         600, ge=1, le=30 * 86400, description="Seconds that a finished command can be attached to."

@@ -43,6 +43,8 @@ class Command:
         self.timed_out = False
         self.session_ended = False
         self.finished = False
+        self.delivered = False
+        """Whether a reader has had all of it, to its end."""
         self.finished_at = None
         self.readers = []
         self._tail_bytes = tail_bytes

@@ -71,7 +71,7 @@ class Reader:
             if frame is not None:
                 return frame
         if self.command.finished and self._all_sent():
-            self.done = True
+            self.done = self.command.delivered = True
             if not self._exit_sent:
                 return self._exit()
         return None

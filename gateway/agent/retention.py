@@ -15,7 +15,7 @@ class Limits:
 
     def __init__(self):
         self.stream_bytes = 16 * 1024 * 1024
-        self.total_bytes = 64 * 1024 * 1024
+        self.total_bytes = 256 * 1024 * 1024
         self.retain_s = 600.0
         self.retain_commands = 1000
         self.kill_grace_s = 2.0
@@ -29,13 +29,13 @@ class Limits:
 
     @property
     def head_bytes(self):
-        """Of `stream_bytes`, what is kept of a stream's beginning."""
+        """Kept of a stream's beginning, for the head of a capped result."""
         return int(self.stream_bytes) // 4
 
     @property
     def tail_bytes(self):
-        """Of `stream_bytes`, what is kept of a stream's end."""
-        return int(self.stream_bytes) - self.head_bytes
+        """Kept of a stream's end, for whoever comes back to it."""
+        return int(self.stream_bytes)
 
 
 class Retention:
@@ -89,13 +89,13 @@ class Retention:
                 and now - oldest.finished_at <= self._limits.retain_s
             ):
                 break
-            self._forget_oldest()
+            self._forget(oldest)
         if self._taken_in >= CHECK_BYTES:
             self._taken_in = 0
             self._enforce_total()
 
-    def _forget_oldest(self):
-        command = self._finished.popleft()
+    def _forget(self, command):
+        self._finished.remove(command)  # nearly always the first
         del self._commands[command.key]
         if self._by_request.get(command.request_id) is command:
             del self._by_request[command.request_id]
@@ -105,9 +105,13 @@ class Retention:
 
     def _enforce_total(self):
         excess = sum(c.kept for c in self._commands.values()) - self._limits.total_bytes
-        while excess > 0 and self._finished and not self._finished[0].readers:
-            excess -= self._finished[0].kept
-            self._forget_oldest()
+        # What somebody has had to its end goes first.
+        for command in sorted(self._finished, key=lambda c: not c.delivered):
+            if excess <= 0:
+                return
+            if not command.readers:
+                excess -= command.kept
+                self._forget(command)
         if excess > 0:
             for command in sorted(self._commands.values(), key=lambda c: -c.kept):
                 excess -= command.shed(excess)
