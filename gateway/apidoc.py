@@ -27,13 +27,16 @@ class Reply:
     """An answer that is no error.
 
     `body` is a type that pydantic can describe, or None where the answer has no JSON;
-    `media_type` is None where it has no body at all. `headers` are names with descriptions.
+    `media_type` is None where it has no body at all. `headers` are names with descriptions, of the
+    answer in `media_type`. With `events`, a client that asks for it gets a `text/event-stream` of
+    these messages instead.
     """
 
     body: Any = None
     description: str = ""
     media_type: str | None = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[type[BaseModel], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Socket:
 class Operation:
     """One route of the API. `errors` are answered as problem documents, subclasses included.
 
+    The fields of `query` are what the query may have. `headers` are those of the request, names
+    with descriptions.
+
     The errors that any route may answer need not be said: BadRequest, AddressNotFound for paths
     with parameters, and the internal error.
     """
@@ -63,6 +69,8 @@ class Operation:
     errors: tuple[type[GatewayError], ...] = ()
     body: type[BaseModel] | None = None
     socket: Socket | None = None
+    query: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,15 @@ def documented(
     errors: tuple[type[GatewayError], ...] = (),
     body: type[BaseModel] | None = None,
     socket: Socket | None = None,
+    query: type[BaseModel] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
     """Record an `Operation` on a view. Decorators outside must use `functools.wraps`."""
-    return _recorder(Operation(summary, tag, replies, description, errors, body, socket))
+    return _recorder(
+        Operation(
+            summary, tag, replies, description, errors, body, socket, query, dict(headers or {})
+        )
+    )
 
 
 def not_part_of_the_api(reason: str) -> Callable[[View], View]:

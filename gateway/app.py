@@ -20,6 +20,7 @@ from gateway.engine.interface import Limits
 from gateway.link.dial import dial
 from gateway.link.links import Links
 from gateway.rest.backend import ReadinessService
+from gateway.rest.waiting import Waiting
 from gateway.sandboxes.expiry import Expiry
 from gateway.sandboxes.housekeeping import Housekeeping
 from gateway.sandboxes.readiness import Readiness
@@ -92,6 +93,7 @@ class Runtime:
             settings.max_output_bytes,
         )
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
+        self.waiting = Waiting()
         self.connections = Connections(self.sandboxes.ended_among, settings.ping_interval)
         self.readiness: ReadinessService = Readiness(self.engine, self._store, settings.image)
         expiry = Expiry(self._store, removal, self.occupancy, settings.idle_timeout)
@@ -128,11 +130,12 @@ class Runtime:
         self._store.forget_ended(before=clock.wall_s() - KEEP_ENDED_S)
 
     def close(self) -> None:
-        """Send every client its close frame and let go of everything. Commands go on.
+        """Send every client its close frame or an answer, and let go of everything. Commands go on.
 
         May be repeated.
         """
         self._housekeeping.close()
+        self.waiting.close()
         self.connections.close()
 
     def release(self) -> None:
@@ -162,7 +165,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     rest.register(
         app,
         sandboxes=runtime.sandboxes,
+        commands=runtime.commands,
+        occupancy=runtime.occupancy,
         readiness=runtime.readiness,
+        waiting=runtime.waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
     app.register_blueprint(

@@ -28,6 +28,7 @@ GatewayError
 │   │   ├── ContainerGone         the container does not exist or does not run
 │   │   └── ImageMissing
 │   ├── StoreUnavailable
+│   ├── GatewayStopping           a request would have had to wait longer than this process lives
 │   └── NotReady                  something that sandboxes need does not work
 └── SandboxFault                  what runs inside the sandbox
     ├── AgentMissing              the image has no python3 to run the agent
@@ -212,6 +213,11 @@ class ImageMissing(EngineFault):
 class StoreUnavailable(HostFault):
     code = "store_unavailable"
     title = N_("The gateway's store cannot be used at the moment")
+
+
+class GatewayStopping(HostFault):
+    code = "gateway_stopping"
+    title = N_("The gateway is stopping; commands go on")
 
 
 class NotReady(HostFault):

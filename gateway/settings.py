@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         600, ge=1, le=30 * 86400, description="Seconds that a finished command can be attached to."
     )
     max_message_kb: int = Field(
-        1024, ge=16, le=65536, description="Largest message from a client, in KiB."
+        1024, ge=16, le=2048, description="Largest message from a client, in KiB."
     )
     ping_interval: float = Field(
         25, ge=1, le=3600, description="Seconds between keep-alive pings on a WebSocket."

@@ -29,6 +29,8 @@ class Command:
         self.text = text
         self.meta = meta
         """What the gateway wants to know again when somebody attaches. Not looked at here."""
+        self.mark = key
+        """What its processes carry in their environment (`process.MARKER`)."""
         self.session = None
         self.counts = True
         """Whether the sandbox is busy while this runs."""
@@ -163,8 +165,8 @@ class Command:
 
     @property
     def kept(self):
-        """Bytes of output held in memory."""
-        return sum(log.kept for _, log in self.logs)
+        """Bytes held in memory: output, and the text, which is noted three times."""
+        return sum(log.kept for _, log in self.logs) + 3 * len(self.text)
 
 
 def _bytes_in_pipe(fd):

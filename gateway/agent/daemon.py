@@ -201,12 +201,13 @@ class Daemon:
 
     def _attach(self, link, channel, message):
         """Read a command that somebody else started."""
-        self._read(link, channel, self._command(message), message)
+        self._read(link, channel, self._command(message), message, tell=True)
 
-    def _read(self, link, channel, command, message):
+    def _read(self, link, channel, command, message, tell=False):
+        """Open a reader. `tell` the gateway what it noted about the command."""
         mode = message["mode"]
         if mode == "detached":
-            self._tell(link, channel, event="started", pid=command.pid, meta=command.meta)
+            self._tell(link, channel, event="started", pid=command.pid)
             return
         offsets = [int(offset) for offset in message.get("offsets", (0, 0))]
         for offset, (_stream, log) in zip(offsets, command.logs):
@@ -217,7 +218,7 @@ class Daemon:
             self._runner.resize_to(command, message.get("tty"))
         follow = mode == "follow"
         cap, credit = int(message.get("cap", 0)), int(message["credit"])
-        reader = Reader(link, channel, command, follow, cap, offsets, credit)
+        reader = Reader(link, channel, command, follow, cap, offsets, credit, tell)
         command.readers.append(reader)
         link.add(reader)
 

@@ -47,8 +47,9 @@ def encode(kind, channel, payload=b""):
 
 
 def encode_json(kind, channel, message):
-    """One frame whose payload is a JSON object, ASCII only."""
-    return encode(kind, channel, json.dumps(message, separators=(",", ":")).encode("ascii"))
+    """One frame whose payload is a JSON object. Raises ValueError for lone surrogates."""
+    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    return encode(kind, channel, text.encode("utf-8"))
 
 
 def encode_data(channel, stream, offset, data):
@@ -75,7 +76,17 @@ def decode_json(payload):
         raise FrameError("payload is not JSON: %s" % error) from None
     if not isinstance(message, dict):
         raise FrameError("payload is not a JSON object")
+    if b"\\ud" in payload or b"\\uD" in payload:
+        _refuse_lone_surrogates(message)
     return message
+
+
+def _refuse_lone_surrogates(message):
+    """What cannot be written as UTF-8 again could not be told to a client."""
+    try:
+        json.dumps(message, ensure_ascii=False).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise FrameError("payload is not I-JSON: %s" % error) from None
 
 
 def decode_data(payload):

@@ -6,13 +6,13 @@ import signal
 from .process import MARKER
 
 
-def members(root, key):
+def members(root, mark):
     """The pids of a command: `root`, its process group and session, its descendants, and
-    whatever still carries the command's mark in its environment.
+    whatever still carries the command's mark in its environment. `root` may be None.
 
     A process that lost its parents by daemonising is found by the mark.
     """
-    mark = ("%s=%s" % (MARKER, key)).encode("utf-8")
+    mark = ("%s=%s" % (MARKER, mark)).encode("utf-8")
     parents, found = {}, set()
     for pid, parent, group, session in _processes():
         parents[pid] = parent

@@ -10,12 +10,13 @@ class Reader:
     reader gets the exit first, then at most `cap` bytes of each stream, its head and its tail.
     """
 
-    def __init__(self, link, channel, command, follow, cap, offsets, credit):
+    def __init__(self, link, channel, command, follow, cap, offsets, credit, tell=False):
         self.link = link
         self.channel = channel
         self.command = command
         self.follow = follow
         self._cap = cap
+        self._tell = tell
         self._credit = {frames.STDOUT: credit, frames.STDERR: credit}
         self._offsets = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
         self._windows = None
@@ -51,7 +52,7 @@ class Reader:
             event = {
                 "event": "started",
                 "pid": command.pid,
-                "meta": command.meta,
+                "meta": command.meta if self._tell else {},
                 "offsets": [self._offsets[frames.STDOUT], self._offsets[frames.STDERR]],
             }
             return frames.encode_json(frames.EVENT, self.channel, event)

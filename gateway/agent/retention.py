@@ -54,6 +54,7 @@ class Retention:
         """A command was asked for."""
         self._commands[command.key] = command
         self._by_request[command.request_id] = command
+        self.took_in(command.kept)
 
     def finished(self, command):
         """It has come to its end."""

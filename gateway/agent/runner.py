@@ -86,12 +86,12 @@ class Runner:
             self._sessions.run(
                 command,
                 (directory, environment, with_stdin),
-                dict(self._environment, **{MARKER: "session"}),
+                self._environment,
                 self._directory(None),
             )
             return
         full = dict(self._environment, **environment)
-        full[MARKER] = command.key
+        full[MARKER] = command.mark
         directory = self._directory(directory)
         terminal = message.get("tty")
         with shell_command(command.text.encode("utf-8")) as (argv, fds):
@@ -234,9 +234,9 @@ class Runner:
     def _tree(self, command):
         if command.pid is None or command.finished:
             return set()
+        pids = proctree.members(command.pid, command.mark)
         if command.session is None:
-            return proctree.members(command.pid, command.key)
-        pids = proctree.members(command.pid, "session")
+            return pids
         # A signal is meant for what the shell runs, unless the shell itself is all there is.
         return (pids - {command.pid}) or pids
 
@@ -253,11 +253,12 @@ class Runner:
         self._loop.after(self._limits.kill_grace_s, lambda: self._end_tree(command, signal.SIGKILL))
 
     def _end_tree(self, command, number):
-        """Signal the tree, of which TERM's survivors may live on when the command itself ended."""
-        if command.session is None:
-            proctree.send(proctree.members(command.pid, command.key), number)
-        elif not command.finished:
-            proctree.send(proctree.members(command.pid, "session"), number)
+        """Signal the tree, of which TERM's survivors may live on when the command itself ended.
+
+        Its pid may have been given to another process then.
+        """
+        root = None if command.finished else command.pid
+        proctree.send(proctree.members(root, command.mark), number)
 
     def resize(self, command, cols, rows):
         """Tell the command's terminal its size. False when it has none."""
@@ -291,9 +292,14 @@ class Runner:
                 self._loop.watch(stdin.fd, lambda fd: self._flush_stdin(command), WRITE)
             elif watched and not stdin.wants_to_write:
                 self._loop.unwatch(stdin.fd)
-        elif stdin.wants_to_write:
+        elif stdin.wants_to_write and not stdin.retrying:
             # The terminal's descriptor is being watched for its output: try again soon.
-            self._loop.after(0.01, lambda: self._flush_stdin(command))
+            stdin.retrying = True
+            self._loop.after(0.01, lambda: self._retry_stdin(command))
+
+    def _retry_stdin(self, command):
+        command.stdin.retrying = False
+        self._flush_stdin(command)
 
     def _end_stdin(self, command):
         stdin = command.stdin

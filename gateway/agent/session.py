@@ -12,7 +12,7 @@ import shlex
 from collections import deque
 
 from . import frames
-from .process import Process, with_script
+from .process import MARKER, Process, with_script
 from .stdin import Stdin
 
 SHELL = "/bin/bash"
@@ -30,18 +30,22 @@ class Session:
     def __init__(self, name, environment, directory):
         """Start the shell. Raises StartFailed."""
         self.name = name
+        self.mark = "session-" + os.urandom(8).hex()
         self.current = None
         self.waiting = deque()
         self._lent = []
         self._last_status = 0
         self._received = b""
-        self._mark = "%s " % os.urandom(8).hex()
+        self._line_start = ("%s " % self.mark).encode("ascii")
         self.status, status_end = os.pipe()
         os.set_blocking(self.status, False)
         self._status_end = status_end
         try:
             self.pid, script = with_script(
-                [SHELL, "--noprofile", "--norc"], environment, directory, (status_end,)
+                [SHELL, "--noprofile", "--norc"],
+                dict(environment, **{MARKER: self.mark}),
+                directory,
+                (status_end,),
             )
         except Exception:
             os.close(self.status)
@@ -80,11 +84,12 @@ class Session:
         )
         line = "%s; printf '%s%%d\\n' $? >&%d\n" % (
             " && ".join([*steps[:-1], "{ %s; }" % steps[-1]]),
-            self._mark,
+            self.mark + " ",
             self._status_end,
         )
         self._say(line.encode("utf-8"))
         outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+        command.mark = self.mark
         command.began(Process(self.pid, outputs, write_in))
         self.current = command
 
@@ -97,18 +102,15 @@ class Session:
             self._received += os.read(self.status, 4096)
         except OSError:
             return None
-        if b"\n" not in self._received:
-            self._received = self._received[-256:]
-            return None
-        line, self._received = self._received.split(b"\n", 1)
-        mark = self._mark.encode("ascii")
-        if not line.startswith(mark):
-            return None  # something in the session wrote to the pipe
-        try:
-            self._last_status = int(line[len(mark) :])
-        except ValueError:
-            return None
-        return self._last_status
+        while b"\n" in self._received:
+            line, self._received = self._received.split(b"\n", 1)
+            status = line[len(self._line_start) :]
+            # Anything else was written to the pipe by something in the session.
+            if line.startswith(self._line_start) and status.isdigit():
+                self._last_status = int(status)
+                return self._last_status
+        self._received = self._received[-256:]
+        return None
 
     def release(self):
         """The current command has ended: close our ends of its pipes. It, or None."""

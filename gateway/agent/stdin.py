@@ -26,6 +26,8 @@ class Stdin:
         self._waiting = []
         self._seen = []
         self._ended = False
+        self.retrying = False
+        """Whether another try to flush has been planned."""
 
     def write(self, write_id, data, end, accepted):
         """Queue `data`, then the end of the stream if `end`; `accepted()` is called once there is

@@ -16,6 +16,11 @@ class PieceDecoder:
         self._pending = 0
         self._end = 0
 
+    @property
+    def offset(self) -> int:
+        """Where the next text will stand: all raw bytes before it have been given out."""
+        return self._end - self._pending
+
     def feed(self, offset: int, data: bytes) -> tuple[int, str] | None:
         """(offset, text) of what `data`, which stands at `offset`, completes; None if nothing.
 

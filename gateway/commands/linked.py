@@ -15,7 +15,8 @@ from gateway.commands.result import Outcome
 from gateway.errors import CommandLost, LinkLost
 from gateway.link.ask import ask
 from gateway.link.collector import Collector
-from gateway.link.follower import Exited, Follower, Happening, Started
+from gateway.link.exited import Exited
+from gateway.link.follower import Follower, Happening, Started
 from gateway.link.link import Link
 from gateway.link.links import Links
 
@@ -87,23 +88,12 @@ def collect(
             finally:
                 if number is not None:
                     _cancel(link, number)
-        yield _outcome(collector)
-
-
-def _outcome(collector: Collector) -> Outcome:
-    collected = collector.collected()
-    return Outcome(
-        collected.returncode,
-        collected.sizes,
-        collected.pieces,
-        collected.failure,
-        collected.timed_out,
-        collected.session_ended,
-    )
+        collected = collector.collected()
+        yield Outcome(collected.exited, collected.pieces)
 
 
 class Following:
-    """A command that is being followed. Iterate over it; `started` and `daemon` are set then."""
+    """A command that is being followed. Iterate over it; the attributes are set then."""
 
     def __init__(
         self,
@@ -116,6 +106,7 @@ class Following:
         self._persistence = _Persistence(links, container_id, daemon)
         self._follower = Follower(request, offsets)
         self.started: Started | None = None
+        self.exited: Exited | None = None
 
     @property
     def daemon(self) -> str | None:
@@ -131,6 +122,8 @@ class Following:
                 number = link.open(self._follower, self._follower.message())
                 for happening in self._follower.happenings(link, number):
                     self._persistence.progressed()
+                    if isinstance(happening, Exited):
+                        self.exited = happening
                     if not isinstance(happening, Started):
                         yield happening
                     elif self.started is None:

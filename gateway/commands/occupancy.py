@@ -38,13 +38,16 @@ class Leases(Protocol):
 
 
 class Occupancy:
-    """Watches sandboxes whose commands outlive their client. Owns one greenlet per watch."""
+    """Watches sandboxes whose commands outlive their client. Owns one greenlet per watch, of which
+    there is one per sandbox: who leaves commands in the background again and again would otherwise
+    leave as many leases as long as the longest of them runs."""
 
     def __init__(self, links: Links, engine: Engine, leases: Leases) -> None:
         self._links = links
         self._engine = engine
         self._leases = leases
         self._watches = Group()
+        self._left_again: dict[str, bool] = {}
 
     def busy(self, container_id: str) -> bool:
         """Whether a command runs in the sandbox. Raises SandboxFault and the engine's errors."""
@@ -59,8 +62,14 @@ class Occupancy:
         self._watches.spawn(self._watch, sandbox_id)
 
     def keep(self, lease: Any) -> None:
-        """Give a client's lease back once nothing runs in its sandbox. Does not block."""
-        self._watches.spawn(self._release_when_quiet, lease)
+        """Give a client's lease back once nothing runs in its sandbox, or at once where another
+        is kept until then. Does not block."""
+        if lease.sandbox_id in self._left_again:
+            self._left_again[lease.sandbox_id] = True
+            self._watches.spawn(self._give_back, lease)
+        else:
+            self._left_again[lease.sandbox_id] = False
+            self._watches.spawn(self._release_when_quiet, lease)
 
     def _watch(self, sandbox_id: str) -> None:
         for _ in range(TRIES):
@@ -72,17 +81,22 @@ class Occupancy:
                 log.warning("cannot watch sandbox %s yet: %s", sandbox_id, error)
                 gevent.sleep(RETRY_S)
             else:
-                self._release_when_quiet(lease)
+                self.keep(lease)
                 return
 
     def _release_when_quiet(self, lease: Any) -> None:
+        """Killed, it leaves the lease: who takes over from this process will look what runs."""
         try:
             with self._links.using(lease.container_id):
                 self._wait_until_quiet(lease.container_id)
+                while self._left_again[lease.sandbox_id]:
+                    # It may have been quiet before the command that was left began.
+                    self._left_again[lease.sandbox_id] = False
+                    self._wait_until_quiet(lease.container_id)
         except Exception:
             log.exception("watching sandbox %s failed", lease.sandbox_id)
-        finally:
-            self._give_back(lease)
+        del self._left_again[lease.sandbox_id]
+        self._give_back(lease)
 
     def _give_back(self, lease: Any) -> None:
         for _ in range(TRIES):

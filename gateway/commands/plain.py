@@ -14,6 +14,7 @@ from gateway.commands.budget import OutputBudget
 from gateway.commands.result import HeadAndTail, Outcome
 from gateway.engine.interface import Engine
 from gateway.errors import CommandLost, EngineRefused
+from gateway.link.exited import Exited
 
 _PROBE = (
     "if [ -x /bin/bash ]; then echo /bin/bash; else echo /bin/sh; fi; "
@@ -57,9 +58,9 @@ class PlainRunner:
                 returncode = process.returncode()
             except EngineRefused as error:
                 raise CommandLost(error.detail) from error
+        sizes = kept[1].size, kept[2].size
         return Outcome(
-            returncode,
-            (kept[1].size, kept[2].size),
+            Exited(returncode, None, False, False, sizes),
             (kept[1].pieces(), kept[2].pieces()),
         )
 
@@ -72,7 +73,7 @@ class PlainRunner:
         if known is None:
             probe = self._read(container_id, ["/bin/sh", "-c", _PROBE], None, 4096)
             lines = b"".join(probe.pieces[0]).decode("utf-8", "replace").splitlines()
-            if probe.returncode != 0 or len(lines) != 2:
+            if probe.exited.returncode != 0 or len(lines) != 2:
                 raise CommandLost("the image has no usable /bin/sh")
             known = (lines[0], lines[1])
             while len(self._shells) >= SHELLS_REMEMBERED:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway import clock
+from gateway.link.exited import Exited
 from gateway.models import CommandResult, Truncated
 
 
@@ -15,15 +16,11 @@ class Outcome:
     """How a command ended and what is kept of its output.
 
     `pieces` are for stdout and stderr each: [everything], or [head, tail] when what lay between
-    them was dropped. `sizes` are the true ones, in bytes.
+    them was dropped, or [] when nothing is left.
     """
 
-    returncode: int
-    sizes: tuple[int, int]
+    exited: Exited
     pieces: tuple[list[bytes], list[bytes]]
-    failure: str | None = None
-    timed_out: bool = False
-    session_ended: bool = False
 
 
 def result_of(
@@ -39,22 +36,22 @@ def result_of(
     """
     written = base64_of if encoding == "base64" else text_of
     output, error = (written(pieces) for pieces in outcome.pieces)
-    truncated = None
-    if any(sum(map(len, p)) < size for p, size in zip(outcome.pieces, outcome.sizes, strict=True)):
-        truncated = Truncated(output_bytes=outcome.sizes[0], error_bytes=outcome.sizes[1])
+    exited, truncated = outcome.exited, None
+    if any(sum(map(len, p)) < size for p, size in zip(outcome.pieces, exited.sizes, strict=True)):
+        truncated = Truncated(output_bytes=exited.sizes[0], error_bytes=exited.sizes[1])
     # Not validated again: validation would copy megabytes that are known to be text.
     return CommandResult.model_construct(
         request_id=request_id,
         command=command,
-        success=outcome.returncode == 0,
+        success=exited.returncode == 0,
         output=output,
-        error=error if outcome.failure is None else outcome.failure,
-        returncode=outcome.returncode,
+        error=error if exited.failure is None else exited.failure,
+        returncode=exited.returncode,
         timestamp=clock.local_timestamp(),
         type=kind,
         truncated=truncated,
-        timed_out=True if outcome.timed_out else None,
-        session_ended=True if outcome.session_ended else None,
+        timed_out=True if exited.timed_out else None,
+        session_ended=True if exited.session_ended else None,
     )
 
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.commands.budget import OutputBudget
 from gateway.commands.linked import Following, ask_persistently, collect
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
-from gateway.commands.result import result_of
+from gateway.commands.result import Outcome, result_of
 from gateway.commands.spec import CommandSpec, Encoding, spec_of
 from gateway.commands.summaries import summaries_of
-from gateway.errors import AgentMissing, CommandLost, FeatureMissing
+from gateway.errors import AgentMissing, CommandLost, CommandNotFound, FeatureMissing
 from gateway.link.links import Links
 from gateway.models import CommandRequest, CommandResult, CommandSummary
 from gateway.models.commands import MAX_RESULT_BYTES
-
-SCREEN_BYTES = 64 * 1024
-"""Of a terminal's output that a new viewer gets to see."""
-
-_LOGIN_SHELL = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi"
 
 INPUT_BYTES = 128 * 1024
 """Bytes of input in one message to the agent."""
@@ -40,13 +36,15 @@ class Place(Protocol):
     def container_id(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Known:
-    """A command as far as needed to write its result. `key` names it to its agent."""
+class Known(BaseModel):
+    """A command as far as its result needs it. `key` names it to its agent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     key: str
+    request_id: str
     command: str
-    cap: int
+    cap: Annotated[int, Field(ge=0, le=MAX_RESULT_BYTES)]
     encoding: Encoding
 
 
@@ -72,9 +70,10 @@ class Commands:
         self._cap = max_output_bytes
 
     @contextmanager
-    def using(self, container_id: str) -> Iterator[None]:
-        """Keep what running commands in this container needs ready, as long as inside."""
-        with self._links.using(container_id):
+    def using(self, container_id: str, linger_s: float = 0.0) -> Iterator[None]:
+        """Keep what running commands in this container needs ready, as long as inside and
+        `linger_s` seconds longer."""
+        with self._links.using(container_id, linger_s):
             yield
 
     def warm_up(self, container_id: str) -> None:
@@ -133,46 +132,65 @@ class Commands:
         request = {"op": "attach", "request_id": request_id}
         return Following(self._links, place.container_id, request, offsets)
 
-    def open_terminal(self, place: Place, request_id: str, cols: int, rows: int) -> Following:
-        """Follow the shell on the terminal of this name, started if there is none.
+    def open_terminal(self, place: Place, spec: CommandSpec) -> Following:
+        """Follow a terminal (`terminal_of`), started if there is none of this name.
 
         Who comes later sees what was written lately first, and sets the size.
         """
         self._require_agent(place)
-        spec = CommandSpec(
-            key=f"terminal:{request_id}",
-            request_id=request_id,
-            command=_LOGIN_SHELL,
-            cap=0,
-            encoding="utf-8",
-            once=False,
-            options={
-                "tty": {"cols": cols, "rows": rows},
-                "tail": SCREEN_BYTES,
-                # A shell that was left open must not keep its sandbox for ever.
-                "uncounted": True,
-            },
-        )
         return Following(self._links, place.container_id, spec.run_message())
 
     @contextmanager
     def outcome(
-        self, place: Place, request_id: str, followed: Following, encoding: Encoding | None = None
+        self,
+        place: Place,
+        followed: Following,
+        *,
+        spec: CommandSpec | None = None,
+        encoding: Encoding | None = None,
+        cap: int = MAX_RESULT_BYTES,
     ) -> Iterator[CommandResult]:
-        """The result of a command that was followed to its exit."""
-        known = known_from(followed.started.meta if followed.started else {})
-        request = {"op": "attach", "key": known.key}
-        with collect(
-            self._links, self._budget, place.container_id, request, known.cap, followed.daemon
-        ) as outcome:
+        """The result of a command that was followed to its exit; `cap` may lower its own.
+
+        `spec` is what it was started with; one that was attached to is known to its agent.
+        """
+        known = _known(followed, spec)
+        known = known.model_copy(update={"cap": min(cap, known.cap)})
+        with self._kept_outcome(place, followed, known) as outcome:
             yield result_of(
-                known.command, request_id, outcome, encoding or known.encoding, "result"
+                known.command, known.request_id, outcome, encoding or known.encoding, "result"
             )
 
-    def list(self, place: Place) -> list[CommandSummary]:
-        """Running and recently finished commands, oldest first."""
+    @contextmanager
+    def _kept_outcome(self, place: Place, followed: Following, known: Known) -> Iterator[Outcome]:
+        assert followed.exited is not None
+        nothing = Outcome(followed.exited, ([], []))
+        if known.cap == 0:
+            yield nothing
+            return
+        request = {"op": "attach", "key": known.key}
+        with ExitStack() as stack:
+            try:
+                outcome = stack.enter_context(
+                    collect(
+                        self._links,
+                        self._budget,
+                        place.container_id,
+                        request,
+                        known.cap,
+                        followed.daemon,
+                    )
+                )
+            except CommandNotFound:
+                outcome = nothing  # forgotten in between, because too much was kept
+            yield outcome
+
+    def list(self, place: Place, request_id: str | None = None) -> list[CommandSummary]:
+        """Running and recently finished commands, all or those with this id, oldest first."""
         self._require_agent(place)
-        return summaries_of(ask_persistently(self._links, place.container_id, "list"))
+        which = {} if request_id is None else {"request_id": request_id}
+        listed = summaries_of(ask_persistently(self._links, place.container_id, "list", **which))
+        return [one for one in listed if request_id in (None, one.request_id)]
 
     def send_signal(self, place: Place, request_id: str, signal: str) -> None:
         """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
@@ -222,16 +240,19 @@ class Commands:
         return self._once.daemon_for(place.sandbox_id, spec.request_id, link.daemon)
 
 
-def known_from(meta: dict[str, Any]) -> Known:
-    """What was noted when the command was asked for. Raises CommandLost when it is not there:
-    an agent may say anything."""
-    key, command, cap, encoding = (meta.get(n) for n in ("key", "command", "cap", "encoding"))
-    if (
-        not isinstance(key, str)
-        or not isinstance(command, str)
-        or not isinstance(cap, int)
-        or not 0 <= cap <= MAX_RESULT_BYTES
-        or encoding not in ("utf-8", "base64")
-    ):
-        raise CommandLost("the agent does not know the command any more")
-    return Known(key, command, cap, encoding)
+def _known(followed: Following, spec: CommandSpec | None) -> Known:
+    """What the result needs. Raises CommandLost when the agent, which may say anything, does not
+    know it."""
+    if spec is not None:
+        return Known(
+            key=spec.key,
+            request_id=spec.request_id,
+            command=spec.command,
+            cap=spec.cap,
+            encoding=spec.encoding,
+        )
+    meta = followed.started.meta if followed.started else {}
+    try:
+        return Known.model_validate(meta)
+    except ValidationError as error:
+        raise CommandLost("the agent does not know the command any more") from error

@@ -10,6 +10,11 @@ from gateway.models import CommandRequest
 
 Encoding = Literal["utf-8", "base64"]
 
+SCREEN_BYTES = 64 * 1024
+"""Of a terminal's output that a new viewer gets to see."""
+
+_LOGIN_SHELL = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi"
+
 
 @dataclass(frozen=True)
 class CommandSpec:
@@ -42,6 +47,7 @@ class CommandSpec:
             "command": self.command,
             "meta": {
                 "key": self.key,
+                "request_id": self.request_id,
                 "command": self.command,
                 "cap": self.cap,
                 "encoding": self.encoding,
@@ -72,4 +78,22 @@ def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> Comma
         encoding=request.encoding,
         once=request.once,
         options=options,
+    )
+
+
+def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
+    """A login shell on a terminal that several clients may share by its request_id."""
+    return CommandSpec(
+        key=f"terminal:{request_id}",
+        request_id=request_id,
+        command=_LOGIN_SHELL,
+        cap=0,  # its screen has been shown already
+        encoding="utf-8",
+        once=False,
+        options={
+            "tty": {"cols": cols, "rows": rows},
+            "tail": SCREEN_BYTES,
+            # A shell that was left open must not keep its sandbox for ever.
+            "uncounted": True,
+        },
     )

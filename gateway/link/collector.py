@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
+from gateway.link.exited import Exited, exited_from
 from gateway.link.refusals import refusal
 
 EAGER_CREDIT = 64 * 1024
@@ -18,14 +19,9 @@ EAGER_CREDIT = 64 * 1024
 
 @dataclass
 class Collected:
-    """How a command ended. `head` and `tail` are joined; they touch when nothing fell out."""
+    """How a command ended, and what is kept of its output."""
 
-    returncode: int
-    failure: str | None
-    timed_out: bool
-    session_ended: bool
-    sizes: tuple[int, int]
-    """True sizes of stdout and stderr, in bytes."""
+    exited: Exited
     pieces: tuple[list[bytes], list[bytes]]
     """For stdout and stderr each, one item per kept range, in order."""
 
@@ -39,7 +35,7 @@ class Collector:
     def __init__(self, request: dict[str, Any], cap: int) -> None:
         self._request = request
         self._cap = cap
-        self._exit: dict[str, Any] | None = None
+        self._exit: Exited | None = None
         self._exit_seen = False
         self._windows: dict[int, list[list[int]]] = {}
         self._buffers: dict[int, list[bytearray]] = {frames.STDOUT: [], frames.STDERR: []}
@@ -83,12 +79,8 @@ class Collector:
         assert self._exit is not None
         buffers, self._buffers = self._buffers, {}
         return Collected(
-            returncode=self._exit["returncode"],
-            failure=self._exit.get("failure"),
-            timed_out=self._exit.get("timed_out") is True,
-            session_ended=self._exit.get("session_ended") is True,
-            sizes=(self._exit["stdout"], self._exit["stderr"]),
-            pieces=(
+            self._exit,
+            (
                 [bytes(b) for b in buffers[frames.STDOUT]],
                 [bytes(b) for b in buffers[frames.STDERR]],
             ),
@@ -122,9 +114,10 @@ class Collector:
     # --- checks ----------------------------------------------------------------------------------
 
     def _on_exit(self, event: dict[str, Any]) -> None:
-        windows = _checked_windows(event, self._cap)
+        exited = exited_from(event)
+        windows = _checked_windows(event.get("windows"), exited.sizes, self._cap)
         if self._exit is None:
-            self._exit = event
+            self._exit = exited
             self._windows = windows
             for stream, ranges in windows.items():
                 self._buffers[stream] = [bytearray() for _ in ranges]
@@ -172,19 +165,15 @@ class Collector:
         )
 
 
-def _checked_windows(event: dict[str, Any], cap: int) -> dict[int, list[list[int]]]:
+def _checked_windows(
+    windows: object, sizes: tuple[int, int], cap: int
+) -> dict[int, list[list[int]]]:
     """The announced ranges per stream, ascending and together no longer than `cap`."""
-    returncode, sizes = event.get("returncode"), (event.get("stdout"), event.get("stderr"))
-    failure, windows = event.get("failure"), event.get("windows")
-    if not isinstance(returncode, int) or not 0 <= returncode <= 255:
-        raise frames.FrameError("exit without a return code")
-    if not (failure is None or isinstance(failure, str)):
-        raise frames.FrameError("exit with a broken failure")
     if not isinstance(windows, list) or len(windows) != 2:
         raise frames.FrameError("exit without its ranges")
     checked = {}
     for stream, size, ranges in zip((frames.STDOUT, frames.STDERR), sizes, windows, strict=True):
-        if not isinstance(size, int) or not isinstance(ranges, list) or len(ranges) > 2:
+        if not isinstance(ranges, list) or len(ranges) > 2:
             raise frames.FrameError("exit with broken ranges")
         at, total = 0, 0
         for window in ranges:

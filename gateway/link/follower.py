@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
+from gateway.link.exited import Exited, exited_from
 from gateway.link.link import Link
 from gateway.link.refusals import refusal
 
@@ -45,11 +46,6 @@ class Gap:
     stream: int
     start: int
     end: int
-
-
-@dataclass(frozen=True)
-class Exited:
-    """The command has ended, and everything before has been said."""
 
 
 Happening = Started | Output | Gap | Exited
@@ -129,7 +125,7 @@ class Follower:
             self._on_gap(event)
         elif kind == "exit":
             self._ended = True
-            self._add(Exited())
+            self._add(exited_from(event))
         elif kind == "refused":
             self._error = refusal(event)
             self._changed.set()

@@ -14,8 +14,9 @@ from gateway.errors import EngineFault, LinkLost
 
 log = logging.getLogger(__name__)
 
-MAX_PAYLOAD_FROM_AGENT = 256 * 1024
-"""Bytes. The agent is on the tenant's side: a larger frame is an attack."""
+MAX_PAYLOAD_FROM_AGENT = 4 * 1024 * 1024
+"""Bytes. The agent is on the tenant's side: a larger frame is an attack. The largest that it sends
+tells whoever attaches the text of the command."""
 
 SEND_LIMIT_S = 20.0
 """An agent that does not take frames for so long is not there any more."""

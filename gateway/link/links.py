@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import gevent
 from gevent.lock import RLock
 
 from gateway.errors import AgentMissing
@@ -15,13 +17,24 @@ from gateway.link.link import Link
 @dataclass
 class _Entry:
     users: int = 0
+    wanted_until: float = 0.0
+    """Monotonic seconds. So long it is kept even when nobody uses it."""
+    end: gevent.Greenlet | None = None
+    """Waits to drop it, while nobody uses it."""
     dialling: RLock = field(default_factory=RLock)
     link: Link | None = None
     missing: AgentMissing | None = None
 
+    def stay(self) -> None:
+        """Call off its end."""
+        if self.end is not None:
+            self.end.kill(block=False)
+            self.end = None
+
 
 class Links:
-    """At most one link per container, open as long as somebody here uses the container.
+    """At most one link per container, open as long as somebody here uses the container, or has
+    done so lately. Owns one greenlet for each link that waits for its end.
 
     `dial` makes a link to a container and raises what `gateway.link.dial.dial` does.
     """
@@ -29,21 +42,37 @@ class Links:
     def __init__(self, dial: Callable[[str], Link]) -> None:
         self._dial = dial
         self._entries: dict[str, _Entry] = {}
+        self._closed = False
 
     @contextmanager
-    def using(self, container_id: str) -> Iterator[None]:
-        """While anybody is inside, the container's link stays open once it is made.
+    def using(self, container_id: str, linger_s: float = 0.0) -> Iterator[None]:
+        """While anybody is inside, and `linger_s` seconds longer, the container's link stays open
+        once it is made: who comes back soon need not wait for a new one.
 
         An exec and a process in the sandbox stand behind each link, so unused ones are closed.
         """
         entry = self._entries.setdefault(container_id, _Entry())
         entry.users += 1
+        entry.stay()
         try:
             yield
         finally:
             entry.users -= 1
+            entry.wanted_until = max(entry.wanted_until, time.monotonic() + linger_s)
             if not entry.users and self._entries.get(container_id) is entry:
-                self.drop(container_id)
+                self._let_go(container_id, entry)
+
+    def _let_go(self, container_id: str, entry: _Entry) -> None:
+        left_s = entry.wanted_until - time.monotonic()
+        if left_s > 0 and not self._closed:
+            entry.end = gevent.spawn_later(left_s, self._end, container_id, entry)
+        else:
+            self.drop(container_id)
+
+    def _end(self, container_id: str, entry: _Entry) -> None:
+        entry.end = None
+        if not entry.users and self._entries.get(container_id) is entry:
+            self.drop(container_id)
 
     def get(self, container_id: str) -> Link:
         """The container's link, made anew if there is none or it is lost; only within `using`.
@@ -78,10 +107,14 @@ class Links:
     def drop(self, container_id: str) -> None:
         """Close the container's link, if there is one. Commands go on."""
         entry = self._entries.pop(container_id, None)
-        if entry is not None and entry.link is not None:
+        if entry is None:
+            return
+        entry.stay()
+        if entry.link is not None:
             entry.link.close()
 
     def close(self) -> None:
-        """Close all. May be repeated."""
+        """Close all, at once, and let none linger from now on. May be repeated."""
+        self._closed = True
         for container_id in list(self._entries):
             self.drop(container_id)

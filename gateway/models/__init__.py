@@ -6,24 +6,19 @@ here does not exist. The examples are what the documentation shows.
 
 from gateway.models.base import Answer, Request
 from gateway.models.commands import (
-    AttachMessage,
-    CommandList,
+    CommandInput,
     CommandOptions,
     CommandRequest,
-    CommandResult,
-    CommandStarted,
-    CommandSummary,
-    ListMessage,
-    OutputGap,
-    OutputPiece,
-    PingMessage,
-    Pong,
-    ResizeMessage,
-    SandboxEnded,
-    SignalMessage,
-    SocketError,
-    StdinMessage,
+    CommandRun,
+    CommandSignal,
     TerminalSize,
+)
+from gateway.models.queries import CommandQuery, OutputQuery, TerminalQuery
+from gateway.models.results import (
+    Command,
+    CommandAccepted,
+    CommandResult,
+    CommandSummary,
     Truncated,
 )
 from gateway.models.sandboxes import (
@@ -35,16 +30,37 @@ from gateway.models.sandboxes import (
     SandboxStatus,
 )
 from gateway.models.service import Check, FieldError, Health, Problem, Readiness
+from gateway.models.socket_messages import (
+    AttachMessage,
+    CommandList,
+    CommandStarted,
+    ListMessage,
+    OutputGap,
+    OutputPiece,
+    PingMessage,
+    Pong,
+    ResizeMessage,
+    SandboxEnded,
+    SignalMessage,
+    SocketError,
+    StdinMessage,
+)
 
 __all__ = [
     "SANDBOX_ID_PATTERN",
     "Answer",
     "AttachMessage",
     "Check",
+    "Command",
+    "CommandAccepted",
+    "CommandInput",
     "CommandList",
     "CommandOptions",
+    "CommandQuery",
     "CommandRequest",
     "CommandResult",
+    "CommandRun",
+    "CommandSignal",
     "CommandStarted",
     "CommandSummary",
     "Deleted",
@@ -53,6 +69,7 @@ __all__ = [
     "ListMessage",
     "OutputGap",
     "OutputPiece",
+    "OutputQuery",
     "PingMessage",
     "Pong",
     "Problem",
@@ -67,6 +84,7 @@ __all__ = [
     "SignalMessage",
     "SocketError",
     "StdinMessage",
+    "TerminalQuery",
     "TerminalSize",
     "Truncated",
 ]

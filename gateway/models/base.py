@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -15,3 +17,13 @@ class Request(BaseModel):
     """What a client sends. Unknown fields are refused, so that a typing error is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def left_out_when_none(schema: dict[str, Any]) -> None:
+    """For `json_schema_extra` of an answer whose fields are not sent at all where they are None."""
+    for field in schema.get("properties", {}).values():
+        if "default" in field and field["default"] is None:
+            del field["default"]
+            kinds = field.pop("anyOf")
+            [kind] = [kind for kind in kinds if kind != {"type": "null"}]
+            field.update(kind)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from gateway.models.base import Answer
+from gateway.models.base import Answer, left_out_when_none
 
 
 class FieldError(Answer):
@@ -29,7 +29,7 @@ class Check(Answer):
 class Problem(Answer):
     """Error over HTTP, `application/problem+json` (RFC 9457)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra=left_out_when_none)
 
     type: str = Field(
         description="`urn:sandbox-gateway:problem:` and the code.",
@@ -43,7 +43,7 @@ class Problem(Answer):
     errors: list[FieldError] | None = Field(None, description="With `invalid_fields`.")
     checks: dict[str, Check] | None = Field(None, description="With `not_ready`.")
     instance: str | None = Field(
-        None, description="Names this occurrence in the gateway's log. With 500 and 503."
+        None, description="Names this occurrence in the gateway's log. With 500, 502 and 503."
     )
 
 

@@ -7,23 +7,30 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from gateway.rest import docs, errors, openapi, service
-from gateway.rest.backend import ReadinessService, SandboxService
+from gateway.rest import command_output, docs, errors, openapi, request_ids, service
+from gateway.rest.backend import CommandService, Occupancy, ReadinessService, SandboxService
+from gateway.rest.commands import blueprint as command_routes
+from gateway.rest.event_stream import EventStreams
 from gateway.rest.sandboxes import blueprint as sandbox_routes
+from gateway.rest.usage import Usage
+from gateway.rest.waiting import Waiting
 
 
 def register(
     app: Flask,
     *,
     sandboxes: SandboxService,
+    commands: CommandService,
+    occupancy: Occupancy,
     readiness: ReadinessService,
+    waiting: Waiting,
     max_body_bytes: int,
 ) -> None:
     """Give `app` the REST routes and their errors.
 
     `gateway.messages.install` must have been called. Call this before other routes are added: how
     slashes are treated is decided when a rule is bound. A view that takes larger bodies than
-    `max_body_bytes` sets `request.max_content_length` itself.
+    `max_body_bytes` sets `request.max_content_length` itself. Whoever made `waiting` closes it.
     """
     # werkzeug answers a path with surplus slashes with a redirect whose body is HTML.
     app.url_map.merge_slashes = False
@@ -31,7 +38,12 @@ def register(
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.after_request(_finish)
     errors.install(app)
+    request_ids.install(app)
+    usage = Usage(sandboxes, commands, occupancy)
+    streams = EventStreams(usage, waiting)
     app.register_blueprint(sandbox_routes(sandboxes))
+    app.register_blueprint(command_routes(commands, usage, waiting, streams))
+    app.register_blueprint(command_output.blueprint(commands, usage, waiting, streams))
     app.register_blueprint(service.blueprint(readiness))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(docs.blueprint())

@@ -1,11 +1,24 @@
-"""JSON answers, written by the models themselves: UTF-8, fields in the order of the model."""
+"""Answers: JSON written by the models themselves, and bodies that may be large."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 
+import gevent
+import orjson
 from flask import Response
 from pydantic import BaseModel
+
+from gateway.commands.telling import encode_message, said
+from gateway.models import CommandResult, CommandSummary
+
+STALL_LIMIT_S = 60.0
+"""How long a client may take nothing of what is being sent. The server itself sets no limit, and
+large results are held in memory that all commands share."""
+
+PIECE_BYTES = 256 * 1024
 
 
 def one(model: BaseModel, status: int = 200) -> Response:
@@ -16,6 +29,53 @@ def one(model: BaseModel, status: int = 200) -> Response:
 def many(models: Sequence[BaseModel]) -> Response:
     """A bare array."""
     return _json(f"[{','.join(model.model_dump_json() for model in models)}]", 200)
+
+
+def nothing() -> Response:
+    """204."""
+    response = Response(status=204)
+    response.headers.pop("Content-Type", None)
+    return response
+
+
+def result(finished: CommandResult, held: ExitStack) -> Response:
+    """A command's result. Takes over what is `held`, and lets it go when the answer is sent."""
+    return _large(encode_message(finished), held)
+
+
+def command(summary: CommandSummary, finished: CommandResult | None, held: ExitStack) -> Response:
+    """A command and its result, as `gateway.models.Command`. See `result`."""
+    fields = None if finished is None else said(finished)
+    if fields is not None:
+        fields.pop("type", None)
+    shown = {**summary.model_dump(), "result": fields}
+    return _large(orjson.dumps(shown, default=BaseModel.model_dump), held)
+
+
+def paced(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, in pieces of bounded size, to a client that goes on reading.
+
+    For a server that writes each piece before it asks for the next, in the same greenlet. One that
+    waits too long is given up as if the client had gone, which is no error.
+    """
+    for piece in pieces:
+        for at in range(0, len(piece), PIECE_BYTES):
+            gone = BrokenPipeError(errno.EPIPE, "the client does not read")
+            with gevent.Timeout(STALL_LIMIT_S, gone):
+                yield piece[at : at + PIECE_BYTES]
+
+
+def streamed(pieces: Iterable[bytes], held: ExitStack, media_type: str) -> Response:
+    """A body as it comes. See `result`."""
+    response = Response(paced(pieces), content_type=media_type)
+    response.call_on_close(held.pop_all().close)
+    return response
+
+
+def _large(body: bytes, held: ExitStack) -> Response:
+    response = streamed([body], held, "application/json")
+    response.content_length = len(body)
+    return response
 
 
 def _json(text: str, status: int) -> Response:

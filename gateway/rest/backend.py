@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Protocol
 
-from gateway.models import Check, SandboxStatus
+from gateway.commands.spec import CommandSpec
+from gateway.link.follower import Happening
+from gateway.models import Check, CommandRequest, CommandResult, CommandSummary, SandboxStatus
 
 
 class SandboxView(Protocol):
@@ -25,7 +28,33 @@ class SandboxView(Protocol):
     def ip_address(self) -> str | None: ...
 
 
-class SandboxService(Protocol):
+class Place(Protocol):
+    """Where commands run."""
+
+    @property
+    def sandbox_id(self) -> str: ...
+
+    @property
+    def container_id(self) -> str: ...
+
+
+class Leases(Protocol):
+    """Gives and takes the right to use a sandbox, which is a `Place`."""
+
+    def get(self, sandbox_id: str) -> object:
+        """Raises SandboxNotFound, and finds out in time that a sandbox has ended."""
+
+    def lease(self, sandbox_id: str) -> Any:
+        """Raises SandboxNotFound. Whoever has a lease returns it."""
+
+    def release(self, lease: Any) -> None:
+        """May be repeated."""
+
+    def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
+        """Those of the sandboxes that are no more, with why."""
+
+
+class SandboxService(Leases, Protocol):
     """Creates, shows and removes sandboxes. Any method may raise a HostFault."""
 
     def create(self) -> SandboxView:
@@ -39,6 +68,68 @@ class SandboxService(Protocol):
 
     def delete(self, sandbox_id: str) -> None:
         """Gone when this returns. Raises SandboxNotFound."""
+
+
+class Occupancy(Protocol):
+    """Knows whether something runs in a sandbox."""
+
+    def keep(self, lease: Any) -> None:
+        """Give the lease back once nothing runs any more. Does not block."""
+
+
+class Followed(Protocol):
+    """A command that is being followed: what happens to it, to the exit, when iterated over."""
+
+    def __iter__(self) -> Iterator[Happening]: ...
+
+
+Encoding = Literal["utf-8", "base64"]
+
+
+class CommandService(Protocol):
+    """Runs, follows and steers commands, within `using`. Any method may raise a HostFault or a
+    SandboxFault; each but `run` also FeatureMissing where the sandbox has no agent."""
+
+    def using(self, container_id: str, linger_s: float) -> AbstractContextManager[None]:
+        """Keep ready what commands need, as long as inside and a little longer."""
+
+    def spec(self, request: CommandRequest, request_id: str) -> CommandSpec:
+        """The request in the form that the other methods take."""
+
+    def run(self, place: Place, spec: CommandSpec) -> AbstractContextManager[CommandResult]:
+        """Run to the end. The result is accounted for within the block."""
+
+    def start(self, place: Place, spec: CommandSpec) -> int | None:
+        """Start and go; the pid, where there is one yet."""
+
+    def follow(self, place: Place, spec: CommandSpec) -> Any:
+        """Start, or find again; a `Followed`."""
+
+    def attach(self, place: Place, request_id: str, offsets: tuple[int, int]) -> Any:
+        """A command that is there; a `Followed`. Iterating raises CommandNotFound, BadOffset."""
+
+    def outcome(
+        self,
+        place: Place,
+        followed: Any,
+        *,
+        spec: CommandSpec | None = None,
+        encoding: Encoding | None = None,
+        cap: int = ...,
+    ) -> AbstractContextManager[CommandResult]:
+        """The result of what was followed to its exit."""
+
+    def list(self, place: Place, request_id: str | None = None) -> list[CommandSummary]:
+        """Running and lately finished ones, oldest first."""
+
+    def send_signal(self, place: Place, request_id: str, signal: str) -> None:
+        """Raises CommandNotFound, CommandFinished, BadRequest."""
+
+    def write_stdin(self, place: Place, request_id: str, data: bytes, eof: bool) -> None:
+        """Blocks while the command does not read.
+
+        Raises CommandNotFound, CommandFinished, StdinNotOpen.
+        """
 
 
 class ReadinessService(Protocol):

@@ -23,12 +23,18 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.ClientFault: 400,
     errors.SandboxNotFound: 404,
     errors.AddressNotFound: 404,
+    errors.CommandNotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.BodyTimeout: 408,
     errors.RequestIdInUse: 409,
+    errors.CommandFinished: 409,
+    errors.StdinNotOpen: 409,
+    errors.TerminalMissing: 409,
     errors.BodyTooLarge: 413,
     errors.BadMediaType: 415,
+    errors.BadOffset: 416,
     errors.BadFields: 422,
+    errors.FeatureMissing: 422,
     errors.UpgradeRequired: 426,
     errors.TooManyCommands: 429,
     errors.SandboxFault: 502,
@@ -44,6 +50,8 @@ _OF_WERKZEUG: dict[int, type[GatewayError]] = {
     415: errors.BadMediaType,
     500: GatewayError,
 }
+
+_SAID_BY_THE_HOST = (errors.HostFault, errors.AgentUnavailable, errors.LinkLost)
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +71,14 @@ def has_retry_after(status: int) -> bool:
     return status in (429, 503)
 
 
+def public_detail(error: GatewayError) -> str:
+    """What clients may read about this occurrence, in English.
+
+    What the engine and the store say names images, paths and addresses of the host.
+    """
+    return error.title if isinstance(error, _SAID_BY_THE_HOST) else str(error)
+
+
 def install(app: Flask) -> None:
     """Answer every error of `app`, on all routes, with a problem document."""
     app.register_error_handler(GatewayError, _of_gateway_error)
@@ -76,17 +92,16 @@ def _of_gateway_error(error: GatewayError) -> Response:
     status = status_of(type(error))
     if status == 500:
         return _of_unexpected(error)
-    if isinstance(error, errors.HostFault):
-        return _of_host_fault(error)
+    if isinstance(error, _SAID_BY_THE_HOST):
+        return _of_fault(error)
     return _answer(_document(error, status, detail=str(error)))
 
 
-def _of_host_fault(error: errors.HostFault) -> Response:
-    # What the engine and the store say names images, paths and addresses of the host.
+def _of_fault(error: GatewayError) -> Response:
     instance = uuid4().urn
     _log.warning("%s: %s: %s (%s)", request.endpoint, error.code, error, instance)
-    document = _document(error, status_of(type(error)), detail=error.title, instance=instance)
-    return _answer(document)
+    detail = public_detail(error)
+    return _answer(_document(error, status_of(type(error)), detail=detail, instance=instance))
 
 
 def _of_unexpected(error: Exception) -> Response:

@@ -15,7 +15,8 @@ from werkzeug.routing import Rule
 from gateway import __version__, apidoc
 from gateway.apidoc import Reply, documented
 from gateway.models import Problem
-from gateway.rest.operations import ACCEPT_LANGUAGE, Schemas, operation
+from gateway.rest.operations import Schemas, operation
+from gateway.rest.parameters import ACCEPT_LANGUAGE
 
 _DESCRIPTION = """\
 Throw-away Linux machines over HTTP and WebSockets.
@@ -103,7 +104,8 @@ def _routes(app: Flask) -> Iterator[_Route]:
 def _schemas(routes: list[_Route]) -> tuple[Schemas, dict[str, Schema]]:
     kinds: set[Any] = {Problem}
     for _, _, record in routes:
-        kinds |= {reply.body for reply in record.replies.values() if reply.body is not None}
+        for reply in record.replies.values():
+            kinds |= {*reply.events, *([] if reply.body is None else [reply.body])}
         if record.body:
             kinds.add(record.body)
         if record.socket:

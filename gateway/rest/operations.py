@@ -10,42 +10,23 @@ from openapi_pydantic import (
     Header,
     MediaType,
     Operation,
-    Parameter,
     Reference,
     RequestBody,
     Response,
     Schema,
 )
+from pydantic import BaseModel
 
 from gateway import apidoc
 from gateway.errors import AddressNotFound, BadRequest, GatewayError
-from gateway.models import SANDBOX_ID_PATTERN, Problem
+from gateway.models import Problem
 from gateway.rest import errors
+from gateway.rest.parameters import parameters
 
 Schemas = Mapping[Any, dict[str, Any]]
 """The JSON Schema of each type: for models a `$ref` into the components."""
 
-ACCEPT_LANGUAGE = Parameter.model_validate(
-    {
-        "name": "Accept-Language",
-        "in": "header",
-        "description": "Language of `message`: English, Italian (`it`) or Chinese (`zh`).",
-        "schema": {"type": "string"},
-        "examples": {
-            "English": {"value": "en"},
-            "Italian": {"value": "it-IT, en;q=0.5"},
-            "Chinese": {"value": "zh-CN, zh;q=0.9"},
-        },
-    }
-)
-
-_PATH_PARAMETERS: dict[str, dict[str, Any]] = {
-    "sandbox_id": {
-        "description": "As `POST /sandboxes` returned it.",
-        "schema": {"type": "string", "pattern": SANDBOX_ID_PATTERN},
-        "example": "5f0c6d0f6b0e4f6e9a1d2c3b4a596877",
-    },
-}
+EVENT_STREAM = "text/event-stream"
 
 
 def operation(
@@ -58,10 +39,7 @@ def operation(
         "operationId": name,
         "tags": [record.tag],
         "summary": record.summary,
-        "parameters": [
-            *(_path_parameter(parameter) for parameter in in_path),
-            Reference.model_validate({"$ref": "#/components/parameters/AcceptLanguage"}),
-        ],
+        "parameters": list(parameters(record, in_path)),
         "responses": {
             **{str(status): _reply(reply, schemas) for status, reply in record.replies.items()},
             **dict(_problems([*expanded(kinds), GatewayError], schemas)),
@@ -70,11 +48,13 @@ def operation(
     description = [record.description] if record.description else []
     if record.socket:
         description.append(_frames(record.socket))
+    description.extend(_events(reply.events) for reply in record.replies.values() if reply.events)
     if description:
         parts["description"] = "\n\n".join(description)
     if record.body:
         parts["requestBody"] = RequestBody(
-            content={"application/json": MediaType(schema=_schema(schemas[record.body]))}
+            content={"application/json": MediaType(schema=_schema(schemas[record.body]))},
+            required=any(field.is_required() for field in record.body.model_fields.values()),
         )
     if record.socket:
         parts["x-websocket-messages"] = _messages(record.socket, schemas)
@@ -86,11 +66,6 @@ def expanded(kinds: Iterable[type[GatewayError]]) -> Iterator[type[GatewayError]
     for kind in kinds:
         yield kind
         yield from expanded(kind.__subclasses__())
-
-
-def _path_parameter(name: str) -> Parameter:
-    known = _PATH_PARAMETERS.get(name, {"schema": {"type": "string"}})
-    return Parameter.model_validate({"name": name, "in": "path", "required": True, **known})
 
 
 def _schema(schema: Mapping[str, Any]) -> Schema | Reference:
@@ -107,9 +82,18 @@ def _reply(reply: apidoc.Reply, schemas: Schemas) -> Response:
     parts: dict[str, Any] = {"description": reply.description or "Success."}
     if reply.headers:
         parts["headers"] = {name: _header(text) for name, text in reply.headers.items()}
+    content = {}
     if reply.media_type:
         schema = {"type": "string"} if reply.body is None else schemas[reply.body]
-        parts["content"] = {reply.media_type: MediaType(schema=_schema(schema))}
+        content[reply.media_type] = MediaType(schema=_schema(schema))
+    if reply.events:
+        # OpenAPI 3.1 knows no event streams: the type of each `data` is in an extension.
+        content[EVENT_STREAM] = MediaType(
+            schema=_schema({"type": "string"}),
+            **{"x-event-messages": [schemas[message] for message in reply.events]},
+        )
+    if content:
+        parts["content"] = content
     return Response(**parts)
 
 
@@ -162,6 +146,15 @@ def _frames(socket: apidoc.Socket) -> str:
     from_client = ", ".join(f"`{message.__name__}`" for message in socket.from_client)
     to_client = ", ".join(f"`{message.__name__}`" for message in socket.to_client)
     return f"Text frames from the client: {from_client}. To the client: {to_client}. See *Schemas*."
+
+
+def _events(messages: Iterable[type[BaseModel]]) -> str:
+    named = ", ".join(f"`{message.__name__}`" for message in messages)
+    return (
+        f"Asked for by `Accept: {EVENT_STREAM}`, it is a stream of server-sent events: {named}. "
+        "`event` is the `type` of the message, `data` the message as JSON. `id` says how many "
+        "bytes of stdout and of stderr have been told (`12-0`), or `end`."
+    )
 
 
 def _messages(socket: apidoc.Socket, schemas: Schemas) -> dict[str, Any]:

@@ -36,7 +36,7 @@ _LONGEST_ECHO = 64
 def blueprint(sandboxes: SandboxService) -> Blueprint:
     """The routes under `/sandboxes`, over `sandboxes`."""
     routes = Blueprint("sandboxes", __name__, url_prefix="/sandboxes")
-    routes.url_value_preprocessor(_refuse_impossible_id)
+    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.post("")
     @documented(
@@ -96,7 +96,7 @@ def blueprint(sandboxes: SandboxService) -> Blueprint:
     return routes
 
 
-def _refuse_impossible_id(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+def refuse_impossible_id(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     """Nothing behind the edge sees an id that cannot be one.
 
     The engine's SDK puts ids into addresses unescaped: `../networks/bridge` would reach another

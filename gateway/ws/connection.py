@@ -150,7 +150,7 @@ class Connection:
         if request.stream:
             followed = self._commands.follow(self._place, spec)
             relay(followed, request_id, spec.encoding, self._outbox.send)
-            result = self._commands.outcome(self._place, request_id, followed, spec.encoding)
+            result = self._commands.outcome(self._place, followed, spec=spec)
         else:
             result = self._commands.run(self._place, spec)
         with result as message:
@@ -184,7 +184,7 @@ class Connection:
         request_id = message.request_id
         followed = self._commands.attach(self._place, request_id, offsets)
         relay(followed, request_id, message.encoding, self._outbox.send)
-        with self._commands.outcome(self._place, request_id, followed, message.encoding) as result:
+        with self._commands.outcome(self._place, followed, encoding=message.encoding) as result:
             self._outbox.send_message(result)
 
     def _take_input(self, message: StdinMessage) -> None:

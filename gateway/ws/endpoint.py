@@ -52,6 +52,7 @@ from gateway.models import (
     SignalMessage,
     SocketError,
     StdinMessage,
+    TerminalQuery,
     TerminalSize,
 )
 from gateway.ws import frames
@@ -168,12 +169,11 @@ def blueprint(
     @documented(
         summary="A raw terminal in a sandbox",
         description="A WebSocket on which binary frames are the terminal's bytes, both ways. Text "
-        "frames carry `resize` and, at the end, the `result`. Query: `cols` and `rows`, the size "
-        "(80 and 24); `request_id`, by which several clients share one terminal and a reload "
-        "returns to it with its recent screen.",
+        "frames carry `resize` and, at the end, the `result`.",
         tag="Commands",
+        query=TerminalQuery,
         replies={101: Reply(description="The WebSocket is open.", media_type=None)},
-        errors=(SandboxNotFound, UpgradeRequired, EngineFault, StoreUnavailable),
+        errors=(SandboxNotFound, UpgradeRequired, BadFields, EngineFault, StoreUnavailable),
         socket=Socket(
             from_client=(ResizeMessage,),
             to_client=(CommandResult, SocketError, SandboxEnded),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from gateway.agent import frames as link_frames
 from gateway.commands.decoding import PieceDecoder
-from gateway.link.follower import Exited, Gap, Happening, Output, Started
+from gateway.link.exited import Exited
+from gateway.link.follower import Gap, Happening, Output, Started
 from gateway.models import CommandStarted
 from gateway.ws import frames
 

@@ -7,6 +7,7 @@ import logging
 import gevent
 
 from gateway.commands.service import Commands, Place
+from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
 from gateway.link.follower import Output
 from gateway.models import ResizeMessage
@@ -44,11 +45,12 @@ class Terminal:
 
     def _show(self, cols: int, rows: int) -> None:
         try:
-            followed = self._commands.open_terminal(self._place, self._request_id, cols, rows)
+            spec = terminal_of(self._request_id, cols, rows)
+            followed = self._commands.open_terminal(self._place, spec)
             for happening in followed:
                 if isinstance(happening, Output):
                     self._peer.outbox.send_binary(happening.data)
-            with self._commands.outcome(self._place, self._request_id, followed) as result:
+            with self._commands.outcome(self._place, followed, spec=spec) as result:
                 self._peer.outbox.send_message(result)
             self._peer.close(NORMAL)
         except OSError:

@@ -1,0 +1,46 @@
+"""How a command ended, as its agent says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.agent import frames
+
+LARGEST = 2**62
+"""Bytes. No stream is larger, whatever an agent says."""
+
+
+@dataclass(frozen=True)
+class Exited:
+    """The command has ended. `sizes` are those of stdout and stderr, in bytes; `failure` says why
+    it could not be run."""
+
+    returncode: int
+    failure: str | None
+    timed_out: bool
+    session_ended: bool
+    sizes: tuple[int, int]
+
+
+def exited_from(event: dict[str, Any]) -> Exited:
+    """The agent's word on how a command ended. Raises FrameError when it is none."""
+    returncode, failure = event.get("returncode"), event.get("failure")
+    stdout, stderr = event.get("stdout"), event.get("stderr")
+    if not isinstance(returncode, int) or not 0 <= returncode <= 255:
+        raise frames.FrameError("exit without a return code")
+    if not (failure is None or isinstance(failure, str)):
+        raise frames.FrameError("exit with a broken failure")
+    if (
+        not isinstance(stdout, int)
+        or not isinstance(stderr, int)
+        or not (0 <= stdout < LARGEST and 0 <= stderr < LARGEST)
+    ):
+        raise frames.FrameError("exit without its sizes")
+    return Exited(
+        returncode,
+        failure,
+        event.get("timed_out") is True,
+        event.get("session_ended") is True,
+        (stdout, stderr),
+    )
