@@ -1,0 +1,147 @@
+"""Arguments, subcommands, exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker.errors import DockerException
+
+import engine_api
+
+from . import command_latency, machine, report
+from .client import BenchmarkFailed
+from .gateway import private_gateway
+from .rounds import Series
+from .targets import Target, judge
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FAILED = 1
+MISSED = 3
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A subcommand. `run` gets the gateways' URLs by name, the number of rounds, the samples per
+    round and subject, and what to call with a line of progress."""
+
+    summary: str
+    run: Callable[[Mapping[str, str], int, int, Callable[[str], None]], dict[str, Series]]
+    targets: Sequence[Target]
+    rounds: int
+    samples: int
+    quick_rounds: int
+    quick_samples: int
+
+
+BENCHMARKS = {
+    "exec": Benchmark(
+        "round trip of a command that does nothing: WebSocket, docker exec, the kernel's floor",
+        command_latency.run,
+        command_latency.TARGETS,
+        rounds=20,
+        samples=50,
+        quick_rounds=5,
+        quick_samples=20,
+    ),
+}
+
+
+def main() -> int:
+    """Run the benchmark that the arguments name; the process's exit status.
+
+    0 when it was measured (with --check: and keeps its targets), 3 when --check was given and a
+    target is missed, 1 when it could not be measured, 2 for wrong arguments.
+    """
+    arguments = _parser().parse_args()
+    # An end by `kill` or by a closed terminal cleans up as well.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    os.environ.setdefault("DOCKER_HOST", engine_api.engine_address())
+    try:
+        return _measure(arguments)
+    except (BenchmarkFailed, DockerException) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    benchmark = BENCHMARKS[arguments.benchmark]
+    rounds = arguments.rounds or (benchmark.quick_rounds if arguments.quick else benchmark.rounds)
+    samples = arguments.samples or (
+        benchmark.quick_samples if arguments.quick else benchmark.samples
+    )
+    with ExitStack() as gateways:
+        urls = {"websocket": arguments.against}
+        if not arguments.against:
+            urls["websocket"] = gateways.enter_context(private_gateway(ROOT, arguments.workers))
+        if arguments.baseline:
+            urls["baseline"] = gateways.enter_context(
+                private_gateway(arguments.baseline.resolve(), arguments.workers)
+            )
+        # Taken before: afterwards the load is the benchmark's own.
+        described = machine.describe()
+        series = benchmark.run(urls, rounds, samples, _say)
+    verdicts = judge(benchmark.targets, series)
+    outcome = (arguments.benchmark, described, series, verdicts)
+    print(report.as_json(*outcome) if arguments.json else report.as_text(*outcome))
+    missed = any(verdict.passed is False for verdict in verdicts)
+    return MISSED if missed and arguments.check else 0
+
+
+def _say(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measures the gateway against what it could be on this machine, now. Starts a "
+        "gateway of its own on a free port and removes everything afterwards.",
+    )
+    subcommands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+    for name, benchmark in BENCHMARKS.items():
+        _add_options(subcommands.add_parser(name, help=benchmark.summary), benchmark)
+    return parser
+
+
+def _add_options(parser: Any, benchmark: Benchmark) -> None:
+    quick = f"{benchmark.quick_rounds} rounds of {benchmark.quick_samples} samples"
+    parser.add_argument("--json", action="store_true", help="print one JSON object, no table")
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, for a first look")
+    parser.add_argument(
+        "--check", action="store_true", help=f"exit with {MISSED} when a target is missed"
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, help=f"number of rounds (default: {benchmark.rounds})"
+    )
+    parser.add_argument(
+        "--samples", type=_positive, help=f"samples per round (default: {benchmark.samples})"
+    )
+    parser.add_argument(
+        "--workers", type=int, choices=(1, 2), default=2, help="of the private gateway (default: 2)"
+    )
+    parser.add_argument("--against", metavar="URL", help="measure a gateway that runs already")
+    parser.add_argument(
+        "--baseline",
+        metavar="CLONE",
+        type=Path,
+        help="measure the code in another folder too, in the same rounds, and compare",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be positive, not {number}")
+    return number

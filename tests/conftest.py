@@ -1,0 +1,100 @@
+"""Gateways and sandboxes for the tests that need a Docker Engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support import clients, raw_websocket
+from tests.support.gateway_process import GatewayProcess
+
+# A machine that runs containers at the same time is no place to measure milliseconds.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the engine, by folder, so that no module can forget to."""
+    for item in items:
+        if {"e2e", "faults"} & set(item.path.parts):
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Let fixtures know that their test failed, so that they can show the gateway's log."""
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_outlives_its_test() -> Iterator[None]:
+    """A socket that is left to the garbage collector warns in some other test."""
+    yield
+    clients.close_all()
+    raw_websocket.close_all()
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One gateway with two workers and default settings for all tests that leave it whole."""
+    gateway = GatewayProcess(tmp_path_factory.mktemp("shared-gateway"))
+    try:
+        yield gateway.start_ready()
+    finally:
+        gateway.close()
+
+
+@pytest.fixture
+def gateway(
+    shared_gateway: GatewayProcess, request: pytest.FixtureRequest
+) -> Iterator[GatewayProcess]:
+    """The shared gateway; what it logs while a test fails is shown."""
+    logged = len(shared_gateway.log())
+    yield shared_gateway
+    if request.node.stash.get(_FAILED, False):
+        print(f"--- gateway's log ---\n{shared_gateway.log()[logged:][-8000:]}")
+
+
+@pytest.fixture
+def own_gateway(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., GatewayProcess]]:
+    """Makes gateways, not started yet, that this test may configure, kill and restart."""
+    made: list[GatewayProcess] = []
+
+    def make(**settings: str) -> GatewayProcess:
+        directory = tmp_path / f"gateway-{len(made)}"
+        directory.mkdir()
+        made.append(GatewayProcess(directory, **settings))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.close()
+        if request.node.stash.get(_FAILED, False):
+            print(f"--- gateway's log ---\n{gateway.log()[-8000:]}")
+
+
+@pytest.fixture
+def sandbox(gateway: GatewayProcess) -> Iterator[str]:
+    """The id of a sandbox in the shared gateway, for one test."""
+    sandbox_id = gateway.create()
+    yield sandbox_id
+    gateway.delete(f"/sandboxes/{sandbox_id}")
+
+
+@pytest.fixture(scope="module")
+def module_sandbox(shared_gateway: GatewayProcess) -> Iterator[str]:
+    """The id of a sandbox in the shared gateway, for all tests of a module that only run
+    commands and leave nothing running."""
+    sandbox_id = shared_gateway.create()
+    yield sandbox_id
+    shared_gateway.delete(f"/sandboxes/{sandbox_id}")

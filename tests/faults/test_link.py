@@ -1,0 +1,288 @@
+"""The link into a sandbox breaks, or the agent behind it dies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.clients import Connection, connect
+from tests.support.eventually import eventually
+from tests.support.gateway_process import GatewayProcess
+from tests.support.leak_oracle import leak_oracle
+
+
+def _kill_carriers(gateway: GatewayProcess, sandbox_id: str) -> None:
+    carriers = gateway.engine.carriers(sandbox_id)
+    assert carriers
+    for carrier in carriers:
+        carrier.kill()
+
+
+def test_a_command_survives_its_broken_link(gateway: GatewayProcess, sandbox: str) -> None:
+    """The docker exec behind the link is killed: the link is made anew, the result is complete,
+    and the command ran once."""
+    with leak_oracle(gateway), connect(gateway, sandbox) as client:
+        client.run("true")
+        client.ask("echo x >> runs; echo begin; sleep 2; seq 100000; echo end >&2")
+        eventually(lambda: "sleep" in [p.name() for p in gateway.engine.processes(sandbox)])
+
+        _kill_carriers(gateway, sandbox)
+
+        result = client.receive()
+        assert result["returncode"] == 0, result
+        assert result["output"] == "begin\n" + "".join(f"{n}\n" for n in range(1, 100_001))
+        assert result["error"] == "end\n"
+        assert client.output_of("cat runs") == "x\n"
+
+
+def test_a_large_result_survives_links_that_break_again_and_again(
+    gateway: GatewayProcess, sandbox: str
+) -> None:
+    """The result is read on where it was broken off: byte for byte, nothing twice."""
+    command = "echo x >> runs; sleep 0.5; seq 1000000; seq 1000000 >&2"
+    expected = "".join(f"{n}\n" for n in range(1, 1_000_001))
+    with leak_oracle(gateway), connect(gateway, sandbox) as client:
+        client.run("true")
+        for round_number in range(5):
+            client.ask(command, request_id=str(round_number))
+            for _ in range(3):
+                for carrier in gateway.engine.carriers(sandbox):
+                    carrier.kill()
+            result = client.receive()
+            assert result.get("returncode") == 0, result
+            assert result["output"] == expected
+            assert result["error"] == expected
+        assert client.output_of("cat runs") == "x\n" * 5
+
+
+def test_links_of_both_workers_break_and_each_client_gets_its_answer(
+    gateway: GatewayProcess, sandbox: str
+) -> None:
+    """Every command in flight on the sandbox goes through a link that dies."""
+    clients = []
+    for worker in gateway.workers():
+        with gateway.only(worker):
+            clients.append(connect(gateway, sandbox))
+    for client in clients:
+        client.run("true")
+    for number in range(20):
+        clients[number % 2].ask(f"sleep 1; echo {number} | tee -a all", request_id=str(number))
+    eventually(lambda: [p.name() for p in gateway.engine.processes(sandbox)].count("sleep") >= 20)
+
+    _kill_carriers(gateway, sandbox)
+
+    for number in range(20):
+        result = clients[number % 2].receive()
+        assert result["output"] == f"{result['request_id']}\n"
+        assert int(result["request_id"]) % 2 == number % 2
+    assert clients[0].output_of("wc -l < all") == "20\n"
+    for client in clients:
+        client.close()
+
+
+def test_kill_all_by_the_user_loses_only_what_ran(gateway: GatewayProcess, sandbox: str) -> None:
+    """`kill -9 -1` ends the agent too: what ran gets a typed error, never a made-up status; the
+    next command works, in the same container."""
+    container_id = gateway.engine.container_of(sandbox)
+    with leak_oracle(gateway), connect(gateway, sandbox) as client:
+        client.run("echo kept > file")
+        client.ask("sleep 60", request_id="victim")
+        client.ask("sleep 0.3; kill -9 -1", request_id="killer")
+
+        answers = [client.receive(within_s=15) for _ in range(2)]
+
+        assert {answer["request_id"] for answer in answers} == {"victim", "killer"}
+        for answer in answers:
+            assert (answer["type"], answer["code"]) == ("error", "command_lost"), answer
+        assert client.output_of("cat file") == "kept\n"
+        assert gateway.engine.container_of(sandbox) == container_id
+        assert gateway.engine.inspect(sandbox)["State"]["Running"]
+
+
+def test_an_agent_killed_alone_is_replaced(gateway: GatewayProcess, sandbox: str) -> None:
+    """Only the agent dies, its commands go on without it: a typed error, and then all works."""
+    with leak_oracle(gateway), connect(gateway, sandbox) as client:
+        client.run("true")
+        client.ask("sleep 30", request_id="orphan")
+        eventually(lambda: "sleep" in [p.name() for p in gateway.engine.processes(sandbox)])
+        [agent] = gateway.engine.agents(sandbox)
+
+        agent.kill()
+
+        answer = client.receive(within_s=15)
+        assert (answer["request_id"], answer["code"]) == ("orphan", "command_lost")
+        assert client.output_of("echo again") == "again\n"
+
+
+@pytest.mark.parametrize("action", ["suspend", "kill"])
+def test_a_stopped_or_dead_agent_in_one_sandbox_disturbs_no_other(
+    gateway: GatewayProcess, sandbox: str, action: str
+) -> None:
+    """The user may stop the agent (`kill -STOP`): only that sandbox waits for it."""
+    other = gateway.create()
+    with connect(gateway, sandbox) as victim, connect(gateway, other) as client:
+        victim.run("true")
+        [agent] = gateway.engine.agents(sandbox)
+        getattr(agent, action)()
+        victim.ask("echo late", request_id="late")
+
+        for number in range(10):
+            assert client.run(f"echo {number}", within_s=5)["output"] == f"{number}\n"
+        assert gateway.get("/healthz", timeout=2).status_code == 200
+
+        if action == "suspend":
+            agent.resume()
+            assert victim.receive()["output"] == "late\n"
+        else:
+            # Whether it had reached the agent cannot be known, so it is not run a second time.
+            assert victim.receive()["code"] == "command_lost"
+    gateway.delete(f"/sandboxes/{other}")
+
+
+def test_a_stopped_agent_does_not_hold_up_delete(gateway: GatewayProcess) -> None:
+    """A sandbox whose agent does not answer can still be got rid of, quickly."""
+    sandbox_id = gateway.create()
+    with connect(gateway, sandbox_id) as client:
+        client.run("true")
+        gateway.engine.agents(sandbox_id)[0].suspend()
+        client.ask("true", request_id="never")
+
+        assert gateway.delete(f"/sandboxes/{sandbox_id}", timeout=10).status_code == 200
+        messages, code = client.read_to_close(within_s=10)
+
+    assert messages[-1] == {"type": "ended", "reason": "deleted"}
+    assert [message["request_id"] for message in messages[:-1]] == ["never"]
+    assert code == 1001
+
+
+def test_a_stopped_agent_does_not_keep_an_idle_sandbox_for_ever(own_gateway) -> None:
+    """Clean-up asks the agent what runs; one that never answers must not stop it, nor the
+    clean-up of the others."""
+    gateway: GatewayProcess = own_gateway(idle_timeout="1").start_ready()
+    stuck = gateway.create()
+    with connect(gateway, stuck) as client:
+        client.run("true")
+        gateway.engine.agents(stuck)[0].suspend()
+    other = gateway.create()
+
+    eventually(lambda: gateway.status_of(other) == "404", within_s=10)
+    eventually(lambda: gateway.status_of(stuck) == "404", within_s=90, every_s=0.5)
+
+
+def _take_over(gateway: GatewayProcess, sandbox: str, client: Connection) -> None:
+    """Kill the agent from within and let `impostor.py` bind its socket before anybody else."""
+    client.run(
+        "setsid sh -c \"pkill -9 -f 'sandbox-agen[t]'; python3 impostor.py\" >/dev/null 2>&1 & "
+        "sleep 5"
+    )
+    eventually(
+        lambda: any(
+            "impostor.py" in process.cmdline() for process in gateway.engine.processes(sandbox)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "import os; os.write(1, os.urandom(5000))",
+        "import os; os.write(1, b'\\0' * 100000)",
+        "import os; os.write(1, b'\\0\\0\\0\\2\\3\\0\\0\\0\\1{}' * 1000)",
+        "import os; os.write(1, b'\\xff' * 9)",
+        "import time; time.sleep(600)",
+        "pass",
+    ],
+    ids=["random", "zeros", "frames", "huge", "silent", "nothing"],
+)
+def test_an_impostor_in_the_agents_place_gets_nowhere(
+    gateway: GatewayProcess, sandbox: str, garbage: str
+) -> None:
+    """The user owns everything in the sandbox, the agent's socket included. Whatever sits there,
+    the gateway answers in bounded time with a typed error, and serves everybody else."""
+    impostor = f"""
+import socket, array, os
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("\\0sandbox-agent-1")
+listener.listen(64)
+if os.fork(): os._exit(0)
+os.setsid()
+while True:
+    carrier, _ = listener.accept()
+    _, ancillary, _, _ = carrier.recvmsg(1, socket.CMSG_SPACE(8))
+    fds = array.array("i", ancillary[0][2])
+    if os.fork() == 0:
+        os.dup2(fds[1], 1)
+        {garbage}
+        os._exit(0)
+    for fd in fds: os.close(fd)
+    carrier.close()
+"""
+    other = gateway.create()
+    with connect(gateway, sandbox) as client, connect(gateway, other) as neighbour:
+        client.run(f"cat > impostor.py <<'EOF'\n{impostor}\nEOF\n")
+        _take_over(gateway, sandbox, client)
+        client.ask("echo owned", request_id="after")
+        for number in range(5):
+            assert neighbour.run(f"echo {number}", within_s=5)["output"] == f"{number}\n"
+        answer = client.receive(within_s=40)
+
+    assert answer["request_id"] == "after"
+    assert answer.get("type") == "error" or answer["output"] == "owned\n", answer
+    assert gateway.delete(f"/sandboxes/{other}").status_code == 200
+    assert gateway.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "refused", "code": "x", "detail": "\ud800"},
+        {"event": "exit", "returncode": 0, "stdout": 2**70, "stderr": 0, "windows": [[], []]},
+        {"event": "exit", "returncode": 0, "stdout": 0, "stderr": 0, "windows": [[], []]}
+        | {"failure": "\ud800"},
+    ],
+    ids=["surrogate in a refusal", "size beyond 64 bits", "surrogate in a failure"],
+)
+def test_an_impostor_that_speaks_the_protocol_cannot_silence_an_answer(
+    gateway: GatewayProcess, sandbox: str, event: dict
+) -> None:
+    """What JSON lets pass and orjson does not write: each command is answered all the same."""
+    impostor = f"""
+import array, json, os, socket, struct
+def frame(kind, channel, message):
+    payload = json.dumps(message).encode()
+    return struct.pack("!IBI", len(payload), kind, channel) + payload
+def exactly(fd, size):
+    taken = b""
+    while len(taken) < size:
+        piece = os.read(fd, size - len(taken))
+        if not piece: os._exit(0)
+        taken += piece
+    return taken
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("\\0sandbox-agent-1")
+listener.listen(64)
+if os.fork(): os._exit(0)
+os.setsid()
+while True:
+    carrier, _ = listener.accept()
+    _, ancillary, _, _ = carrier.recvmsg(1, socket.CMSG_SPACE(8))
+    source, target = array.array("i", ancillary[0][2])
+    if os.fork() == 0:
+        hello = {{"protocol": 1, "daemon": "x", "pid": 1, "running": 0}}
+        os.write(target, frame(1, 0, hello))
+        while True:
+            size, kind, channel = struct.unpack("!IBI", exactly(source, 9))
+            exactly(source, size)
+            if kind == 2: os.write(target, frame(3, channel, json.loads({json.dumps(event)!r})))
+    os.close(source); os.close(target); carrier.close()
+"""
+    with connect(gateway, sandbox) as client:
+        client.run(f"cat > impostor.py <<'EOF'\n{impostor}\nEOF\n")
+        _take_over(gateway, sandbox, client)
+        for number in range(3):
+            client.ask("echo owned", request_id=str(number))
+        answers = [client.receive(within_s=10) for _ in range(3)]
+
+    assert {answer["request_id"] for answer in answers} == {"0", "1", "2"}
+    assert not any("Traceback" in str(answer) for answer in answers)

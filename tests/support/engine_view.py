@@ -1,0 +1,96 @@
+"""The engine as it looks from outside the gateway: what exists, and what runs in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+from docker.errors import APIError, NotFound
+
+INSTANCE_LABEL = "io.sandbox-gateway.instance"
+SANDBOX_LABEL = "io.sandbox-gateway.sandbox-id"
+
+AGENT_MARK = "python3 -S -E -c"
+
+
+class EngineView:
+    """Looks at the containers of one gateway. Never touches those of others."""
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self.api = docker.APIClient(version="auto", timeout=60)
+
+    def containers(self) -> dict[str, str]:
+        """Container ids by sandbox id, whatever their state."""
+        found = self.api.containers(
+            all=True, filters={"label": f"{INSTANCE_LABEL}={self._instance}"}
+        )
+        return {entry["Labels"][SANDBOX_LABEL]: entry["Id"] for entry in found}
+
+    def container_of(self, sandbox_id: str) -> str:
+        """The id of a sandbox's container."""
+        return self.containers()[sandbox_id]
+
+    def inspect(self, sandbox_id: str) -> dict[str, Any]:
+        """What `docker inspect` says."""
+        return self.api.inspect_container(self.container_of(sandbox_id))
+
+    def remove(self, sandbox_id: str) -> None:
+        """`docker rm -f`, behind the gateway's back."""
+        self.api.remove_container(self.container_of(sandbox_id), force=True, v=True)
+
+    def remove_all(self) -> None:
+        """All containers of this gateway."""
+        for container_id in self.containers().values():
+            try:
+                self.api.remove_container(container_id, force=True, v=True)
+            except NotFound:
+                pass
+            except APIError as error:
+                if error.status_code != 409:  # its removal is in progress already
+                    raise
+
+    def processes(self, sandbox_id: str) -> list[psutil.Process]:
+        """All processes in a sandbox, as the host sees them."""
+        top = self.api.top(self.container_of(sandbox_id), ps_args="-o pid")
+        found = []
+        for row in top["Processes"] or []:
+            try:
+                found.append(psutil.Process(int(row[0])))
+            except psutil.NoSuchProcess:
+                pass
+        return found
+
+    def carriers(self, sandbox_id: str) -> list[psutil.Process]:
+        """The docker exec processes behind the links to a sandbox's agent."""
+        return [p for p in self._agent_processes(sandbox_id) if not self._in_sandbox(p)]
+
+    def agents(self, sandbox_id: str) -> list[psutil.Process]:
+        """The agent: it looks like its carriers, but is a child of the sandbox's init."""
+        return [p for p in self._agent_processes(sandbox_id) if self._in_sandbox(p)]
+
+    def _agent_processes(self, sandbox_id: str) -> list[psutil.Process]:
+        found = []
+        for process in self.processes(sandbox_id):
+            try:
+                if " ".join(process.cmdline()).startswith(AGENT_MARK):
+                    found.append(process)
+            except psutil.Error:
+                pass
+        return found
+
+    def _in_sandbox(self, process: psutil.Process) -> bool:
+        """Whether the parent is in the sandbox too; an exec's parent is the shim, outside."""
+        try:
+            return _pid_namespace(process.ppid()) == _pid_namespace(process.pid)
+        except (psutil.Error, OSError):
+            return False
+
+    def close(self) -> None:
+        self.api.close()
+
+
+def _pid_namespace(pid: int) -> int:
+    return Path(f"/proc/{pid}/ns/pid").stat().st_ino

@@ -1,0 +1,202 @@
+"""The real gateway as a child process: gunicorn with its workers, on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import requests
+
+from tests.support.engine_view import EngineView
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_COMMAND = [
+    *(sys.executable, "-m", "gunicorn"),
+    *("--config", "python:gateway.gunicorn_config", "wsgi:app"),
+]
+
+START_S = 30.0
+STOP_S = 15.0
+"""Above gunicorn's `graceful_timeout`."""
+
+
+class GatewayProcess:
+    """One gateway: may be started, killed and started again over the same data directory.
+
+    `settings` are environment variables without their prefix: `idle_timeout="1"`. `close` kills it
+    and removes the containers with this gateway's own label, no others.
+    """
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.directory = directory
+        self.instance = f"test-{os.getpid()}-{secrets.token_hex(4)}"
+        self.engine = EngineView(self.instance)
+        self.port = _free_port()
+        self.data_dir = directory / "data"
+        self.log_path = directory / "gateway.log"
+        self._settings = {"workers": "2", **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self, **environment: str) -> GatewayProcess:
+        """Start it and wait until it listens. `environment` is added as it is."""
+        assert self._process is None
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                # Dies with the test run, however that ends.
+                ["setpriv", "--pdeathsig", "KILL", "--", *_COMMAND],
+                cwd=ROOT,
+                env=self._environment() | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wanted = int(self._settings["workers"])
+        eventually(lambda: self._answers() and len(self.workers()) == wanted, within_s=START_S)
+        return self
+
+    def start_ready(self) -> GatewayProcess:
+        """Start it and wait until it says that sandboxes can be served."""
+        self.start()
+        eventually(lambda: self.get("/readyz").status_code == 200, within_s=START_S)
+        return self
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("SANDBOX_") or name == "SANDBOX_IMAGE"
+        }
+        own = {
+            "port": str(self.port),
+            "data_dir": str(self.data_dir),
+            "instance": self.instance,
+            **self._settings,
+        }
+        return kept | {f"SANDBOX_{name.upper()}": value for name, value in own.items()}
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"it ended: {self.log()[-2000:]}"
+        try:
+            return self.get("/healthz", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    @property
+    def pid(self) -> int:
+        """The master's."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the master alone."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """`kill -9` of master and workers at once."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def wait_stopped(self, within_s: float = STOP_S) -> int:
+        """The master's exit status, after it was told to stop."""
+        assert self._process is not None
+        status = self._process.wait(within_s)
+        self._process = None
+        return status
+
+    def close(self) -> None:
+        """Kill it and remove what it has made. May be repeated."""
+        try:
+            if self._process is not None:
+                self.kill()
+        finally:
+            self.engine.remove_all()
+            self.engine.close()
+
+    def log(self) -> str:
+        """Everything it has written."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    # --- its processes ---------------------------------------------------------------------------
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes, oldest first."""
+        try:
+            return psutil.Process(self.pid).children()
+        except psutil.NoSuchProcess:
+            return []
+
+    def memory(self) -> int:
+        """Bytes that all workers have resident."""
+        return sum(worker.memory_info().rss for worker in self.workers())
+
+    @contextmanager
+    def only(self, worker: psutil.Process) -> Iterator[None]:
+        """What connects while inside is accepted by this worker: the others are stopped."""
+        others = [other for other in self.workers() if other.pid != worker.pid]
+        for other in others:
+            other.suspend()
+        try:
+            yield
+        finally:
+            for other in others:
+                other.resume()
+
+    # --- REST ------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def websocket_url(self, sandbox_id: str) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/{sandbox_id}"
+
+    def request(self, method: str, path: str, **options: object) -> requests.Response:
+        """One request on a connection of its own, so that any worker may answer it."""
+        options = {"timeout": 60, "allow_redirects": False} | options
+        headers = {"Connection": "close", **options.pop("headers", {})}
+        return requests.request(method, self.url + path, headers=headers, **options)
+
+    def get(self, path: str, **options: object) -> requests.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: object) -> requests.Response:
+        return self.request("POST", path, **options)
+
+    def delete(self, path: str, **options: object) -> requests.Response:
+        return self.request("DELETE", path, **options)
+
+    def create(self) -> str:
+        """A new sandbox's id."""
+        answer = self.post("/sandboxes")
+        assert answer.status_code == 201, answer.text
+        return answer.json()["sandbox_id"]
+
+    def status_of(self, sandbox_id: str) -> str:
+        """What REST says about a sandbox: its status, or the number of the error."""
+        answer = self.get(f"/sandboxes/{sandbox_id}")
+        return answer.json()["status"] if answer.status_code == 200 else str(answer.status_code)
+
+    def listed(self) -> set[str]:
+        """The ids in the list."""
+        return {sandbox["sandbox_id"] for sandbox in self.get("/sandboxes").json()}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

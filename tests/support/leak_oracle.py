@@ -1,0 +1,155 @@
+"""What must be as before after a fault: containers, processes, descriptors, memory, mounts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import psutil
+from docker.errors import NotFound
+
+from tests.support.clients import connect
+from tests.support.eventually import eventually
+from tests.support.gateway_process import GatewayProcess
+
+MIB = 1024 * 1024
+
+SPARE_DESCRIPTORS = 30
+"""Per worker: the docker SDK keeps connections to the engine by address, of the last 25 ones."""
+
+SPARE_MEMORY = 24 * MIB
+"""Per worker, on top of 5 %: what malloc keeps of buffers that were freed."""
+
+WITHIN_S = 15.0
+
+
+@contextmanager
+def leak_oracle(gateway: GatewayProcess, *, live: set[str] | None = None) -> Iterator[None]:
+    """Assert that what happens inside leaves nothing behind.
+
+    `live` are the sandboxes that shall be there at the end; without it, those of the beginning.
+    The same workers must be there at both ends. Others may use the engine meanwhile: what is
+    theirs comes and goes in pairs of container and mount, and is not counted.
+    """
+    expected = gateway.listed() if live is None else live
+    workers = {worker.pid: _Worker(worker) for worker in gateway.workers()}
+    host = _Host(gateway.engine.api)
+    yield
+    eventually(lambda: _same_sandboxes(gateway, expected), within_s=WITHIN_S)
+    eventually(lambda: _no_carriers(gateway, expected), within_s=WITHIN_S)
+    eventually(host.nothing_new_is_left, within_s=WITHIN_S, every_s=0.3)
+    assert {worker.pid for worker in gateway.workers()} == set(workers), "a worker was replaced"
+    for worker in gateway.workers():
+        eventually(lambda w=worker: workers[w.pid].is_matched_by(_Worker(w)), within_s=WITHIN_S)
+    _another_sandbox_answers(gateway)
+
+
+def _same_sandboxes(gateway: GatewayProcess, expected: set[str]) -> bool:
+    containers = set(gateway.engine.containers())
+    assert containers == expected, f"containers without a sandbox: {containers - expected}"
+    assert gateway.listed() == expected
+    return True
+
+
+def _no_carriers(gateway: GatewayProcess, sandboxes: set[str]) -> bool:
+    """Nobody is connected any more, so no link may be open."""
+    for sandbox_id in sandboxes:
+        carriers = gateway.engine.carriers(sandbox_id)
+        assert carriers == [], f"in {sandbox_id}: {carriers}"
+        assert len(gateway.engine.agents(sandbox_id)) <= 1
+    return True
+
+
+class _Worker:
+    """What one worker process holds."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.descriptors = process.num_fds()
+        self.memory = process.memory_info().rss
+        self.threads = process.num_threads()
+
+    def is_matched_by(self, later: _Worker) -> bool:
+        more = later.descriptors - self.descriptors
+        assert more <= SPARE_DESCRIPTORS, f"{more} more descriptors"
+        growth = later.memory - self.memory
+        assert growth <= self.memory * 0.05 + SPARE_MEMORY, f"{growth / MIB:.0f} MiB more memory"
+        assert later.threads <= self.threads + 4, f"{later.threads} threads"
+        return True
+
+
+class _Host:
+    """Shims, mounts and network interfaces that belong to no container of the engine's.
+
+    Containers of others come and go meanwhile, so what is stray at one look may be theirs on its
+    way: left behind is what every look has found.
+    """
+
+    def __init__(self, api: docker.APIClient) -> None:
+        self._api = api
+        self._before = self._strays()
+        self._always: set[str] | None = None
+
+    def nothing_new_is_left(self) -> bool:
+        """Look once more."""
+        now = self._strays()
+        self._always = now if self._always is None else self._always & now
+        assert self._always <= self._before, f"left behind: {self._always - self._before}"
+        return True
+
+    def _strays(self) -> set[str]:
+        # What is on the host is read first: a container that is new since then does no harm.
+        found = _shims() | _mounts() | _interfaces()
+        for entry in self._api.containers(all=True):
+            try:
+                container = self._api.inspect_container(entry["Id"])
+            except NotFound:
+                continue
+            found -= {
+                f"shim {container['Id']}",
+                f"mount {container['GraphDriver']['Data'].get('MergedDir')}",
+            }
+            found -= _interface_of(container["State"]["Pid"])
+        return found
+
+
+def _shims() -> set[str]:
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command and "containerd-shim" in command[0] and "-id" in command:
+            found.add(f"shim {command[command.index('-id') + 1]}")
+    return found
+
+
+def _mounts() -> set[str]:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    return {f"mount {path}" for path in re.findall(r" (/\S+/overlay2/\w+/merged) ", mounts)}
+
+
+def _interfaces() -> set[str]:
+    """The host's ends of the containers' network interfaces, by number."""
+    found = set()
+    for path in Path("/sys/class/net").glob("veth*"):
+        try:
+            found.add(f"interface {int((path / 'ifindex').read_text())}")
+        except OSError:
+            pass  # it has just gone
+    return found
+
+
+def _interface_of(pid: int) -> set[str]:
+    try:
+        link = Path(f"/proc/{pid}/root/sys/class/net/eth0/iflink").read_text()
+    except OSError:
+        return set()  # it does not run, or has no network
+    return {f"interface {int(link)}"}
+
+
+def _another_sandbox_answers(gateway: GatewayProcess) -> None:
+    sandbox_id = gateway.create()
+    with connect(gateway, sandbox_id) as client:
+        assert client.output_of("echo well") == "well\n"
+    assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code == 200

@@ -1,0 +1,310 @@
+"""The store: every step is a compare-and-set, over processes, with a lock that others may hold."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import StoreUnavailable
+from gateway.store import database
+from gateway.store.database import Database
+from gateway.store.sandboxes import SandboxStore
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "gateway.db"
+
+
+@pytest.fixture
+def store(path: Path):
+    opened = Database(path)
+    yield SandboxStore(opened)
+    opened.close()
+
+
+def _make_ready(store: SandboxStore, sandbox_id: str, now: float = 10.0) -> None:
+    store.add_starting(sandbox_id, worker_id="maker", created_at=1.0, now=now, boot_id="boot")
+    assert store.mark_ready(
+        sandbox_id, container_id=f"c-{sandbox_id}", ip_address="10.0.0.2", now=now
+    )
+
+
+def test_a_sandboxs_life(store: SandboxStore) -> None:
+    """starting, ready, removing, ended; and no way back from the end."""
+    store.add_starting("s", worker_id="w", created_at=1.5, now=10.0, boot_id="boot")
+    assert store.get("s").state == "starting"
+    assert not store.claim_removal("s", "deleted")
+    assert store.mark_ready("s", container_id="c", ip_address=None, now=11.0)
+    assert not store.mark_ready("s", container_id="other", ip_address=None, now=12.0)
+    assert store.claim_removal("s", "deleted")
+    assert not store.claim_removal("s", "deleted")
+    assert [row.state for row in store.live()] == ["removing"]
+    assert store.mark_ended("s", "exited", ended_at=20.0)
+    assert not store.mark_ended("s", "exited", ended_at=21.0)
+    assert not store.give_up_removal("s")
+
+    assert store.live() == []
+    assert store.get("s").end_reason == "deleted"
+    assert store.end_reasons({"s", "unknown"}) == {"s": "deleted"}
+
+
+def test_a_removal_that_was_given_up_can_be_claimed_again(store: SandboxStore) -> None:
+    """An engine that was away must not make a sandbox immortal."""
+    _make_ready(store, "s")
+    assert store.claim_removal("s", "deleted")
+    assert store.give_up_removal("s")
+    row = store.get("s")
+    assert (row.state, row.end_reason) == ("ready", None)
+
+    assert store.claim_idle_removal("s", idle_since=row.idle_since)
+
+
+def test_a_lease_is_given_for_ready_sandboxes_only(store: SandboxStore) -> None:
+    """Nobody gets to use one that is going."""
+    assert not store.acquire_lease("l0", "unknown", worker_id="w", purpose="client")
+    store.add_starting("s", worker_id="w", created_at=1.0, now=1.0, boot_id="boot")
+    assert not store.acquire_lease("l1", "s", worker_id="w", purpose="client")
+    store.mark_ready("s", container_id="c", ip_address=None, now=1.0)
+    assert store.acquire_lease("l2", "s", worker_id="w", purpose="client")
+    assert store.get("s").lease_count == 1
+    store.claim_removal("s", "deleted")
+    assert not store.acquire_lease("l3", "s", worker_id="w", purpose="client")
+
+
+def test_a_lease_protects_from_idle_cleanup_and_not_from_delete(store: SandboxStore) -> None:
+    """Cleanup takes what nobody uses; delete takes everything."""
+    _make_ready(store, "s", now=10.0)
+    store.acquire_lease("l", "s", worker_id="w", purpose="client")
+
+    assert not store.claim_idle_removal("s", idle_since=10.0)
+    assert store.claim_removal("s", "deleted")
+
+
+def test_a_visit_in_between_saves_from_cleanup(store: SandboxStore) -> None:
+    """The row was read, somebody came and went, and only then cleanup claims: it must lose."""
+    _make_ready(store, "s", now=10.0)
+    row = store.get("s")
+    store.acquire_lease("l", "s", worker_id="w", purpose="client")
+    store.release_lease("l", "s", now=99.0)
+
+    assert not store.claim_idle_removal("s", idle_since=row.idle_since)
+    assert store.get("s").idle_since == 99.0
+
+
+def test_only_the_last_lease_makes_it_idle(store: SandboxStore) -> None:
+    """And releasing twice changes nothing."""
+    _make_ready(store, "s", now=10.0)
+    for lease in ("a", "b"):
+        store.acquire_lease(lease, "s", worker_id="w", purpose="client")
+
+    store.release_lease("a", "s", now=20.0)
+    assert store.get("s").idle_since == 10.0
+    store.release_lease("b", "s", now=30.0)
+    assert store.get("s").idle_since == 30.0
+    store.release_lease("b", "s", now=40.0)
+    assert store.get("s").idle_since == 30.0
+
+
+def test_leases_of_dead_workers_are_dropped(store: SandboxStore) -> None:
+    """Theirs only; what becomes idle by that is idle from now on."""
+    for name in ("both", "theirs", "ours"):
+        _make_ready(store, name, now=10.0)
+    for lease, name, worker in (
+        *(("1", "both", "dead"), ("2", "both", "alive")),
+        *(("3", "theirs", "dead"), ("4", "theirs", "dead"), ("5", "ours", "alive")),
+    ):
+        store.acquire_lease(lease, name, worker_id=worker, purpose="client")
+    assert store.workers_with_traces() == {"dead", "alive"}
+
+    assert sorted(store.drop_leases_of({"dead"}, now=50.0)) == ["both", "theirs"]
+
+    rows = {row.sandbox_id: (row.lease_count, row.idle_since) for row in store.live()}
+    assert rows == {"both": (1, 10.0), "theirs": (0, 50.0), "ours": (1, 10.0)}
+
+
+def test_adopting_twice_keeps_the_first(store: SandboxStore) -> None:
+    """Two reconciliations may find the same container."""
+    known = {"ip_address": None, "created_at": 1.0, "now": 1.0, "boot_id": "boot"}
+
+    assert store.adopt("s", container_id="c", **known)
+    assert not store.adopt("s", container_id="d", **known)
+    assert store.get("s").container_id == "c"
+
+
+def test_ended_sandboxes_are_forgotten_in_time(store: SandboxStore) -> None:
+    """Live ones never."""
+    _make_ready(store, "live")
+    for name, ended_at in (("old", 100.0), ("new", 300.0)):
+        _make_ready(store, name)
+        store.mark_ended(name, "deleted", ended_at=ended_at)
+
+    store.forget_ended(before=200.0)
+
+    assert store.get("old") is None
+    assert store.get("new") is not None
+    assert store.get("live") is not None
+
+
+_CONTENDER = """
+import sys
+from pathlib import Path
+from gateway.store.database import Database
+from gateway.store.sandboxes import SandboxStore
+path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store = SandboxStore(Database(Path(path)))
+print("ready", flush=True)
+sys.stdin.readline()
+won = []
+for number in range(rounds):
+    sandbox_id = f"s{number}"
+    if name.startswith("delete"):
+        success = store.claim_removal(sandbox_id, name)
+    elif name == "cleanup":
+        success = store.claim_idle_removal(sandbox_id, idle_since=10.0)
+    else:
+        success = store.acquire_lease(f"{name}-{number}", sandbox_id, worker_id=name,
+                                      purpose="client")
+    if success:
+        won.append(sandbox_id)
+print(" ".join(won), flush=True)
+"""
+
+
+def _contend(path: Path, names: list[str], rounds: int) -> dict[str, set[str]]:
+    """Let processes try the same step on the same sandboxes at the same time; who won which."""
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", _CONTENDER, str(path), name, str(rounds)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    }
+    for process in processes.values():
+        assert process.stdout.readline() == "ready\n"
+    for process in processes.values():
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    won = {name: set(p.communicate(timeout=60)[0].split()) for name, p in processes.items()}
+    assert [process.returncode for process in processes.values()] == [0] * len(processes)
+    return won
+
+
+def test_of_several_processes_one_claims(store: SandboxStore, path: Path) -> None:
+    """Parallel delete in different workers."""
+    for number in range(200):
+        _make_ready(store, f"s{number}")
+
+    won = _contend(path, ["delete-a", "delete-b", "delete-c"], 200)
+
+    assert sorted(s for winners in won.values() for s in winners) == sorted(
+        f"s{number}" for number in range(200)
+    )
+
+
+def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
+    store: SandboxStore, path: Path
+) -> None:
+    """Two processes race for each of a thousand sandboxes at its deadline: exactly one wins."""
+    for number in range(1000):
+        _make_ready(store, f"s{number}", now=10.0)
+
+    won = _contend(path, ["cleanup", "connect"], 1000)
+
+    assert won["cleanup"] & won["connect"] == set()
+    assert won["cleanup"] | won["connect"] == {f"s{number}" for number in range(1000)}
+    for row in store.live():
+        assert (row.state, row.lease_count) in (("removing", 0), ("ready", 1))
+
+
+def test_a_lock_held_for_a_while_is_waited_for(store: SandboxStore, path: Path) -> None:
+    """A backup, a checkpoint, another worker: writers wait, readers do not."""
+    _make_ready(store, "s")
+    locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    locker.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, lambda: locker.execute("ROLLBACK"))
+    release.start()
+    started = time.monotonic()
+
+    assert store.get("s").state == "ready"
+    assert time.monotonic() - started < 0.3
+    assert store.claim_removal("s", "deleted")
+
+    assert time.monotonic() - started >= 0.4
+    release.join()
+    locker.close()
+
+
+def test_a_lock_that_is_never_given_back_is_an_error_in_bounded_time(
+    store: SandboxStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typed one, and afterwards everything works again."""
+    monkeypatch.setattr(database, "LOCK_LIMIT_S", 0.3)
+    locker = sqlite3.connect(path, isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+
+    with pytest.raises(StoreUnavailable):
+        _make_ready(store, "s")
+
+    assert time.monotonic() - started < 2
+    locker.execute("ROLLBACK")
+    locker.close()
+    _make_ready(store, "s")
+
+
+def test_an_outdated_file_is_set_aside(path: Path) -> None:
+    """Everything that matters is found again from the engine; nothing is destroyed."""
+    path.parent.mkdir()
+    old = sqlite3.connect(path)
+    old.execute("CREATE TABLE sandboxes (other TEXT)")
+    old.execute("PRAGMA user_version=999")
+    old.commit()
+    old.close()
+
+    opened = Database(path)
+
+    assert SandboxStore(opened).live() == []
+    assert (path.parent / "gateway.db.v999").exists()
+    opened.close()
+
+
+@pytest.mark.parametrize("content", [b"this is no database, " * 100, b"\x01" * 8192])
+def test_a_file_that_is_no_database_is_a_typed_error(path: Path, content: bytes) -> None:
+    """At the start, with words, before anything depends on it."""
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        Database(path)
+
+
+def test_a_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:
+    """Its name is taken by a file."""
+    (tmp_path / "data").write_text("")
+
+    with pytest.raises(StoreUnavailable):
+        Database(tmp_path / "data" / "gateway.db")
+
+
+def test_the_directory_is_for_its_owner_only(store: SandboxStore, path: Path) -> None:
+    """Ids of sandboxes are capabilities."""
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_many_processes_may_open_it_at_once(path: Path) -> None:
+    """All workers start at the same moment, over a file that does not exist yet."""
+    won = _contend(path, ["connect-a", "connect-b", "connect-c", "connect-d"], 1)
+
+    assert set(map(frozenset, won.values())) == {frozenset()}
