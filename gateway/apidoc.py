@@ -58,8 +58,8 @@ class Operation:
     The fields of `query` are what the query may have. `headers` are those of the request, names
     with descriptions.
 
-    The errors that any route may answer need not be said: BadRequest, AddressNotFound for paths
-    with parameters, and the internal error.
+    The errors that any route may answer need not be said: BadRequest, ForeignHost, ForeignOrigin,
+    AddressNotFound for paths with parameters, and the internal error.
     """
 
     summary: str

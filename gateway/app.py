@@ -8,7 +8,7 @@ from typing import cast
 
 from flask import Flask
 
-from gateway import clock, messages, rest
+from gateway import clock, messages, origin, rest
 from gateway.commands.budget import OutputBudget
 from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
@@ -160,6 +160,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "max_message_size": settings.max_message_bytes,
         "receive_bytes": RECEIVE_BYTES,
     }
+    origin.install(app, settings.host)
     app.before_request(runtime.start)
     messages.install(app, settings.data_dir / "locale")
     rest.register(

@@ -4,6 +4,8 @@ GatewayError
 ├── SettingsError                 the operator's configuration
 ├── ClientFault                   the request cannot be served as it is
 │   ├── BadRequest                not understood at all
+│   ├── ForeignHost               the Host header names another site
+│   ├── ForeignOrigin             a web page of another site asked
 │   ├── AddressNotFound           there is no such route
 │   ├── MethodNotAllowed
 │   ├── BadFields                 understood, but its values are refused
@@ -83,6 +85,16 @@ class ClientFault(GatewayError):
 
 class BadRequest(ClientFault):
     pass
+
+
+class ForeignHost(ClientFault):
+    code = "foreign_host"
+    title = N_("This gateway is not known by that name")
+
+
+class ForeignOrigin(ClientFault):
+    code = "foreign_origin"
+    title = N_("Web pages of other sites may not use this gateway")
 
 
 class AddressNotFound(ClientFault):

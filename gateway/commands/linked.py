@@ -6,13 +6,17 @@ the agent that ran it is gone its end cannot be known: CommandLost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import gevent
+from gevent.event import Event
+
 from gateway.commands.budget import OutputBudget
 from gateway.commands.result import Outcome
-from gateway.errors import CommandLost, LinkLost
+from gateway.errors import AgentUnavailable, CommandLost, EngineUnavailable, LinkLost
 from gateway.link.ask import ask
 from gateway.link.collector import Collector
 from gateway.link.exited import Exited
@@ -20,11 +24,16 @@ from gateway.link.follower import Follower, Happening, Started
 from gateway.link.link import Link
 from gateway.link.links import Links
 
+FIRST_S = 3.0
+AGAIN_S = 20.0
+RETRY_S = 0.2
+"""How long a link is tried to be made for a command that is to start, or that runs already."""
+
 MAX_LOSSES = 10
 """Of links in a row without progress. More is not an accident but an agent that wants it so."""
 
 
-class _Persistence:
+class Persistence:
     """The links of one command, one after the other, all to the same agent."""
 
     def __init__(self, links: Links, container_id: str, daemon: str | None = None) -> None:
@@ -34,8 +43,20 @@ class _Persistence:
         self._losses = 0
 
     def link(self) -> Link:
-        """A working link. Raises CommandLost when it leads to another agent than before."""
-        link = self._links.get(self._container_id)
+        """A working link. Raises CommandLost when it leads to another agent than before.
+
+        While a command runs, an agent or engine that cannot be reached is tried for a while.
+        """
+        deadline = time.monotonic() + (FIRST_S if self.daemon is None else AGAIN_S)
+        while True:
+            try:
+                link = self._links.get(self._container_id)
+                break
+            except (AgentUnavailable, EngineUnavailable) as error:
+                hopeless = self.daemon is None and isinstance(error, EngineUnavailable)
+                if hopeless or time.monotonic() > deadline:
+                    raise
+                gevent.sleep(RETRY_S)
         if self.daemon not in (None, link.daemon):
             raise CommandLost("the agent that ran the command was killed")
         self.daemon = link.daemon
@@ -60,20 +81,24 @@ def collect(
     request: dict[str, Any],
     cap: int,
     daemon: str | None = None,
+    handed_over: Event | None = None,
 ) -> Iterator[Outcome]:
     """The outcome of a command; within the block it counts against `budget`.
 
     `request` is a `run`, which starts the command if its key is new, or an `attach`. `daemon` is
-    the agent that is known to run it. Raises AgentMissing before anything was started.
+    the agent that is known to run it. `handed_over` is set when the agent was asked for the first
+    time. Raises AgentMissing before anything was started.
     """
     collector = Collector(request, cap)
-    persistence = _Persistence(links, container_id, daemon)
+    persistence = Persistence(links, container_id, daemon)
     with ExitStack() as held:
         while True:
             link = persistence.link()
             number = None
             try:
                 number = link.open(collector, collector.message())
+                if handed_over is not None:
+                    handed_over.set()
                 to_grant = collector.wait_exit()
                 if to_grant:
                     held.pop_all().close()
@@ -102,8 +127,10 @@ class Following:
         request: dict[str, Any],
         offsets: tuple[int, int] = (0, 0),
         daemon: str | None = None,
+        handed_over: Event | None = None,
     ) -> None:
-        self._persistence = _Persistence(links, container_id, daemon)
+        self._handed_over = handed_over
+        self._persistence = Persistence(links, container_id, daemon)
         self._follower = Follower(request, offsets)
         self.started: Started | None = None
         self.exited: Exited | None = None
@@ -120,6 +147,8 @@ class Following:
             number = None
             try:
                 number = link.open(self._follower, self._follower.message())
+                if self._handed_over is not None:
+                    self._handed_over.set()
                 for happening in self._follower.happenings(link, number):
                     self._persistence.progressed()
                     if isinstance(happening, Exited):
@@ -153,7 +182,7 @@ def ask_persistently(
 
     Only for what may be done twice without harm. Raises what the agent refuses for.
     """
-    persistence = _Persistence(links, container_id)
+    persistence = Persistence(links, container_id)
     while True:
         link = persistence.link()
         try:

@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gevent.event import Event
+
 from gateway.commands.budget import OutputBudget
 from gateway.commands.result import HeadAndTail, Outcome
 from gateway.engine.interface import Engine
@@ -35,22 +37,34 @@ class PlainRunner:
         self._shells: dict[str, tuple[str, str]] = {}
 
     @contextmanager
-    def run(self, container_id: str, command: str, cap: int) -> Iterator[Outcome]:
+    def run(
+        self, container_id: str, command: str, cap: int, handed_over: Event
+    ) -> Iterator[Outcome]:
         """Run `command` to its end; within the block its outcome counts against the budget.
 
+        `handed_over` is set as soon as the engine has started it.
         Raises CommandLost when the exit status is unknown, and the engine's errors.
         """
         shell, home = self._shell_of(container_id)
         argv = [shell, "-c", command]
         # The size is not known before, so all that may be kept is held from the start.
         with self._budget.hold(2 * cap):
-            yield self._read(container_id, argv, home, cap)
+            yield self._read(container_id, argv, home, cap, handed_over)
 
-    def _read(self, container_id: str, argv: list[str], home: str | None, cap: int) -> Outcome:
+    def _read(
+        self,
+        container_id: str,
+        argv: list[str],
+        home: str | None,
+        cap: int,
+        handed_over: Event | None = None,
+    ) -> Outcome:
         kept = {1: HeadAndTail(cap), 2: HeadAndTail(cap)}
         with contextlib.closing(
             self._engine.open_run(container_id, argv, self._user, home)
         ) as process:
+            if handed_over is not None:
+                handed_over.set()
             for piece in process.output():
                 if piece.stream in kept:
                     kept[piece.stream].append(piece.data)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.commands.budget import OutputBudget
-from gateway.commands.linked import Following, ask_persistently, collect
+from gateway.commands.linked import Following, Persistence, ask_persistently, collect
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.result import Outcome, result_of
@@ -98,11 +98,19 @@ class Commands:
         except AgentMissing:
             if not spec.is_plain:
                 raise FeatureMissing() from None
-            with self._plain.run(place.container_id, spec.command, spec.cap) as outcome:
+            with self._plain.run(
+                place.container_id, spec.command, spec.cap, spec.handed_over
+            ) as outcome:
                 yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
             return
         with collect(
-            self._links, self._budget, place.container_id, spec.run_message(), spec.cap, daemon
+            self._links,
+            self._budget,
+            place.container_id,
+            spec.run_message(),
+            spec.cap,
+            daemon,
+            spec.handed_over,
         ) as outcome:
             yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
 
@@ -121,7 +129,13 @@ class Commands:
     def follow(self, place: Place, spec: CommandSpec) -> Following:
         """Start a command, or find it again, and follow it from its beginning."""
         daemon = self._daemon_with_features(place, spec)
-        return Following(self._links, place.container_id, spec.run_message(), daemon=daemon)
+        return Following(
+            self._links,
+            place.container_id,
+            spec.run_message(),
+            daemon=daemon,
+            handed_over=spec.handed_over,
+        )
 
     def attach(self, place: Place, request_id: str, offsets: tuple[int, int] = (0, 0)) -> Following:
         """Follow a command that somebody started, from these offsets of stdout and stderr.
@@ -234,7 +248,7 @@ class Commands:
 
     def _daemon_for(self, place: Place, spec: CommandSpec) -> str | None:
         """The agent that must run a `once` command; None where any may. Raises AgentMissing."""
-        link = self._links.get(place.container_id)
+        link = Persistence(self._links, place.container_id).link()
         if not spec.once:
             return None
         return self._once.daemon_for(place.sandbox_id, spec.request_id, link.daemon)

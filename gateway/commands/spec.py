@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from gevent.event import Event
 
 from gateway.models import CommandRequest
 
@@ -16,7 +18,7 @@ SCREEN_BYTES = 64 * 1024
 _LOGIN_SHELL = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CommandSpec:
     """A command to be started, or found again under the same `key`.
 
@@ -32,6 +34,8 @@ class CommandSpec:
     once: bool
     options: dict[str, Any]
     """The fields of the agent's `run` that not every command has."""
+    handed_over: Event = field(default_factory=Event)
+    """Set once the command is the sandbox's and no longer the gateway's."""
 
     @property
     def is_plain(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import gevent
 from gevent.lock import RLock
 
-from gateway.errors import AgentMissing
+from gateway.errors import AgentMissing, GatewayError
 from gateway.link.link import Link
 
 
@@ -24,6 +24,9 @@ class _Entry:
     dialling: RLock = field(default_factory=RLock)
     link: Link | None = None
     missing: AgentMissing | None = None
+    attempts: int = 0
+    failure: GatewayError | None = None
+    """Of the last attempt."""
 
     def stay(self) -> None:
         """Call off its end."""
@@ -84,16 +87,25 @@ class Links:
         link = entry.link
         if link is not None and not link.lost:
             return link
+        attempts = entry.attempts
         with entry.dialling:
             if entry.missing is not None:
                 raise AgentMissing(entry.missing.detail)
             if entry.link is not None and not entry.link.lost:
                 return entry.link
+            if entry.failure is not None and entry.attempts > attempts:
+                raise entry.failure  # of the attempt that this greenlet waited for
+            entry.failure = None
             try:
                 link = self._dial(container_id)
             except AgentMissing as missing:
                 entry.missing = missing
                 raise
+            except GatewayError as failure:
+                entry.failure = failure
+                raise
+            finally:
+                entry.attempts += 1
             entry.link = link
             if self._entries.get(container_id) is not entry:
                 link.close()  # dropped while it was being made: the caller finds it lost

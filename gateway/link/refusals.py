@@ -20,7 +20,7 @@ _KINDS: dict[str, type[GatewayError]] = {
     "bad_request": BadRequest,
     "bad_offset": BadOffset,
     "command_finished": CommandFinished,
-    "forgotten": CommandNotFound,
+    "forgotten": CommandLost,
     "no_stdin": StdinNotOpen,
     "no_terminal": TerminalMissing,
     "too_many_commands": TooManyCommands,

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 from gateway.commands.spec import CommandSpec
-from gateway.link.follower import Happening
+from gateway.commands.happenings import Happening
 from gateway.models import Check, CommandRequest, CommandResult, CommandSummary, SandboxStatus
 
 

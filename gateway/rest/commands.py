@@ -29,7 +29,7 @@ from gateway.errors import (
     StoreUnavailable,
     TooManyCommands,
 )
-from gateway.link.follower import Happening, Started
+from gateway.commands.happenings import Happening, Started
 from gateway.models import (
     Command,
     CommandAccepted,
@@ -95,8 +95,13 @@ def blueprint(
             if body.background:
                 return _start(use.place, spec)
             if body.stream or event_stream.is_asked_for(instead_of="application/json"):
-                story = _story(use.place, spec)
-                return streams.answer(story, use=use, held=held, request_id=spec.request_id)
+                return streams.answer(
+                    _story(use.place, spec),
+                    use=use,
+                    held=held,
+                    request_id=spec.request_id,
+                    begun=spec.handed_over.is_set,
+                )
             result = waiting.until(lambda: held.enter_context(commands.run(use.place, spec)))
             use.may_run = False
             return answers.result(result, held)

@@ -21,6 +21,8 @@ RETRY_AFTER_S = 5
 
 _STATUS: dict[type[GatewayError], int] = {
     errors.ClientFault: 400,
+    errors.ForeignHost: 403,
+    errors.ForeignOrigin: 403,
     errors.SandboxNotFound: 404,
     errors.AddressNotFound: 404,
     errors.CommandNotFound: 404,

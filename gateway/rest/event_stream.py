@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -81,15 +81,20 @@ class EventStreams:
         use: Use,
         held: ExitStack,
         request_id: str,
+        begun: Callable[[], bool] = lambda: True,
     ) -> Response:
         """The events of a command, the last of which is its result.
 
-        Takes over what is `held`, and lets it go when the last event has been sent or the client
-        is gone. Raises what goes wrong before the first event.
+        Nothing is sent before the command has `begun`: that a client has left shows when something
+        is sent, and would take the command with it. Takes over what is `held`, and lets it go when
+        the last event has been sent or the client is gone. Raises what goes wrong before the first
+        event.
         """
         told = self._waiting.each(story, first_s=FIRST_S, then_s=HEARTBEAT_S)
         held.callback(told.close)
         first = next(told, None)
+        while first is None and not begun():
+            first = next(told, None)
         events = _Events(self._usage, use, messages.texts(), request_id)
         response = answers.streamed(events.of(chain([first], told)), held, MEDIA_TYPE)
         # nginx would keep events back until it has 8 kB of them.

@@ -18,7 +18,13 @@ from openapi_pydantic import (
 from pydantic import BaseModel
 
 from gateway import apidoc
-from gateway.errors import AddressNotFound, BadRequest, GatewayError
+from gateway.errors import (
+    AddressNotFound,
+    BadRequest,
+    ForeignHost,
+    ForeignOrigin,
+    GatewayError,
+)
 from gateway.models import Problem
 from gateway.rest import errors
 from gateway.rest.parameters import parameters
@@ -28,13 +34,15 @@ Schemas = Mapping[Any, dict[str, Any]]
 
 EVENT_STREAM = "text/event-stream"
 
+_ANYWHERE = (BadRequest, ForeignHost, ForeignOrigin)
+
 
 def operation(
     record: apidoc.Operation, *, name: str, path_parameters: Iterable[str], schemas: Schemas
 ) -> Operation:
     """What `record` says, with what holds for every route. `schemas` must have all its types."""
     in_path = sorted(path_parameters)
-    kinds = [*record.errors, BadRequest, *([AddressNotFound] if in_path else [])]
+    kinds = [*record.errors, *_ANYWHERE, *([AddressNotFound] if in_path else [])]
     parts: dict[str, Any] = {
         "operationId": name,
         "tags": [record.tag],

@@ -6,12 +6,20 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
+import gevent
+from gevent.pool import Pool
+
 from gateway import clock
-from gateway.errors import ContainerGone, EngineFault, SandboxFault
+from gateway.errors import AgentUnavailable, ContainerGone, EngineFault, SandboxFault
 from gateway.sandboxes.removal import Removal
 from gateway.store.sandboxes import SandboxRow, SandboxStore
 
 log = logging.getLogger(__name__)
+
+AT_A_TIME = 10
+
+ANSWER_LIMIT_S = 10.0
+"""How long an agent may take to say what it runs. One that was stopped never does."""
 
 
 class Occupancy(Protocol):
@@ -63,13 +71,16 @@ class Expiry:
             now=clock.boot_s(),
             boot_id=clock.boot_id(),
         )
-        for row in candidates:
-            try:
-                self._end_if_idle(row)
-            except EngineFault as error:
-                log.warning("cannot clean up sandbox %s yet: %s", row.sandbox_id, error)
-            except Exception:
-                log.exception("cleaning up sandbox %s failed", row.sandbox_id)
+        # Side by side: one whose agent does not answer must not hold up the others.
+        Pool(AT_A_TIME).map(self._look_at, candidates)
+
+    def _look_at(self, row: SandboxRow) -> None:
+        try:
+            self._end_if_idle(row)
+        except EngineFault as error:
+            log.warning("cannot clean up sandbox %s yet: %s", row.sandbox_id, error)
+        except Exception:
+            log.exception("cleaning up sandbox %s failed", row.sandbox_id)
 
     def _end_if_idle(self, row: SandboxRow) -> None:
         if row.container_id is not None and self._runs_something(row.container_id):
@@ -82,8 +93,10 @@ class Expiry:
             self._removal.carry_out(row)
 
     def _runs_something(self, container_id: str) -> bool:
+        silence = AgentUnavailable(f"no answer within {ANSWER_LIMIT_S:g} s")
         try:
-            return self._occupancy.busy(container_id)
+            with gevent.Timeout(ANSWER_LIMIT_S, silence):
+                return self._occupancy.busy(container_id)
         except ContainerGone:
             return False
         except SandboxFault as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
+
+from gateway.models import SANDBOX_ID_PATTERN
 
 INSTANCE = "io.sandbox-gateway.instance"
 SANDBOX_ID = "io.sandbox-gateway.sandbox-id"
@@ -29,6 +33,8 @@ class Origin:
 def origin_of(labels: dict[str, str]) -> Origin | None:
     """None when the labels are not such as this gateway writes."""
     try:
-        return Origin(labels[SANDBOX_ID], float(labels[CREATED_AT]))
+        origin = Origin(labels[SANDBOX_ID], float(labels[CREATED_AT]))
     except (KeyError, ValueError):
         return None
+    possible = re.fullmatch(SANDBOX_ID_PATTERN, origin.sandbox_id)
+    return origin if possible and math.isfinite(origin.created_at) else None

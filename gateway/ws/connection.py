@@ -13,6 +13,7 @@ import gevent
 from gevent.pool import Group, Pool
 
 from gateway.commands.service import Commands, Place
+from gateway.commands.spec import CommandSpec
 from gateway.errors import (
     BadRequest,
     CommandNotFound,
@@ -47,8 +48,9 @@ MAX_WAITING_CHARACTERS = 16 * 1024 * 1024
 MAX_ERRANDS = 64
 """Attachments, signals and the like under way at a time; then the connection is not read on."""
 
-START_LIMIT_S = 5.0
-"""How long input and signals for a command of this connection wait for it to start."""
+START_LIMIT_S = 20.0
+"""How long input and signals for a command of this connection wait for it to start, and how long a
+connection whose client has gone waits to hand its last commands over."""
 
 
 class Connection:
@@ -60,6 +62,7 @@ class Connection:
         self._place = place
         self._commands = commands
         self._own: dict[str, int] = {}
+        self._specs: set[CommandSpec] = set()
         self._running = Group()
         self._errands = Pool(MAX_ERRANDS)
         self._input = InputLanes(self._write_stdin)
@@ -76,10 +79,18 @@ class Connection:
             self._peer.close(INTERNAL_ERROR)
         had_running = len(self._running) > 0
         self._waiting.clear()
+        self._hand_over()
         self._input.close()
         self._errands.kill()
         self._running.kill()
         return had_running
+
+    def _hand_over(self) -> None:
+        """What was sent right before the client left is started all the same."""
+        gevent.sleep(0)  # those that were spawned just now get their turn
+        with gevent.Timeout(START_LIMIT_S, False):
+            while not all(spec.handed_over.is_set() for spec in self._specs):
+                gevent.sleep(0.005)
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -147,6 +158,13 @@ class Connection:
 
     def _run_command(self, request_id: str, request: CommandRequest) -> None:
         spec = self._commands.spec(request, request_id)
+        self._specs.add(spec)
+        try:
+            self._run_spec(request_id, request, spec)
+        finally:
+            self._specs.discard(spec)
+
+    def _run_spec(self, request_id: str, request: CommandRequest, spec: CommandSpec) -> None:
         if request.stream:
             followed = self._commands.follow(self._place, spec)
             relay(followed, request_id, spec.encoding, self._outbox.send)

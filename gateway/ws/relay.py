@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 
 from gateway.agent import frames as link_frames
 from gateway.commands.decoding import PieceDecoder
-from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Happening, Output, Started
+from gateway.commands.happenings import Exited, Gap, Happening, Output, Started
 from gateway.models import CommandStarted
 from gateway.ws import frames
 

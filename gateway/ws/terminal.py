@@ -9,7 +9,7 @@ import gevent
 from gateway.commands.service import Commands, Place
 from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
-from gateway.link.follower import Output
+from gateway.commands.happenings import Output
 from gateway.models import ResizeMessage
 from gateway.ws import frames
 from gateway.ws.frames import UnreadableRequest

@@ -19,7 +19,9 @@ class _Command:
     def __init__(self, head: int = 1 << 20, tail: int = 1 << 20) -> None:
         self._logs = {frames.STDOUT: OutputLog(head, tail), frames.STDERR: OutputLog(head, tail)}
         self.logs = tuple(self._logs.items())
-        self.finished = False
+        self.finished = self.delivered = False
+        self.pid = 42
+        self.meta = {"noted": True}
 
     def write(self, data: bytes, stream: int = frames.STDOUT) -> None:
         self._logs[stream].append(data)
@@ -164,7 +166,7 @@ def test_what_fell_out_of_a_log_is_reported_as_a_gap() -> None:
     reader = _reader(command, follow=True)
     command.write(b"x" * 10 + b"y" * 5 * BLOCK)
 
-    sent = _produced(reader)
+    _started, *sent = _produced(reader)
 
     assert sent[0] == (frames.DATA, (frames.STDOUT, 0, b"x" * 10))
     kind, gap = sent[1]
@@ -174,12 +176,14 @@ def test_what_fell_out_of_a_log_is_reported_as_a_gap() -> None:
     assert last[1] + len(last[2]) == 10 + 5 * BLOCK
 
 
-def test_a_following_reader_gets_output_first_and_the_exit_last() -> None:
+def test_a_following_reader_gets_start_output_and_exit_in_this_order() -> None:
     """Events as output is produced, then the result."""
     command = _Command()
     reader = _reader(command, follow=True)
     command.write(b"one")
-    assert _produced(reader) == [(frames.DATA, (frames.STDOUT, 0, b"one"))]
+    (_, started), *sent = _produced(reader)
+    assert (started["event"], started["pid"]) == ("started", 42)
+    assert sent == [(frames.DATA, (frames.STDOUT, 0, b"one"))]
     command.write(b"two")
     command.write(b"oops", frames.STDERR)
     command.finished = True

@@ -21,7 +21,7 @@ CAP = 200
 
 
 def _collector(cap: int = CAP) -> Collector:
-    collector = Collector("key", "request", "command", cap)
+    collector = Collector({"op": "run", "key": "key"}, cap)
     collector.message()
     return collector
 
@@ -46,7 +46,7 @@ def test_a_result_is_put_together() -> None:
         assert collector.wait_exit() == {}
         collector.wait_complete()
     collected = collector.collected()
-    assert (collected.returncode, collected.sizes) == (7, (6, 3))
+    assert (collected.exited.returncode, collected.exited.sizes) == (7, (6, 3))
     assert collected.pieces == ([b"output"], [b"err"])
 
 
@@ -263,5 +263,5 @@ def test_whatever_an_agent_says_the_client_can_be_told(messages: list[Any]) -> N
     if not collector._complete():
         return
     found = collector.collected()
-    outcome = Outcome(found.returncode, found.sizes, found.pieces, found.failure)
+    outcome = Outcome(found.exited, found.pieces)
     encode_message(result_of("command", "request", outcome))

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.commands.result import HeadAndTail, Outcome, result_of, text_of
+from gateway.link.exited import Exited
 from gateway.ws.frames import encode_message
+
+def _outcome(returncode: int, sizes: tuple[int, int], pieces, failure: str | None = None) -> Outcome:
+    return Outcome(Exited(returncode, failure, False, False, sizes), pieces)
+
 
 TEXT = st.text(alphabet="aé沙\U0001f40d", max_size=60)
 
@@ -80,8 +85,8 @@ def test_head_and_tail_hold_no_more_than_twice_the_tail() -> None:
 
 def test_truncated_is_there_only_when_something_was_dropped() -> None:
     """Seven keys for existing clients; the eighth says the true sizes."""
-    whole = result_of("c", "r", Outcome(0, (3, 0), ([b"abc"], [b""])))
-    cut = result_of("c", "r", Outcome(0, (9, 1), ([b"ab", b"yz"], [b"e"])))
+    whole = result_of("c", "r", _outcome(0, (3, 0), ([b"abc"], [b""])))
+    cut = result_of("c", "r", _outcome(0, (9, 1), ([b"ab", b"yz"], [b"e"])))
 
     assert whole.truncated is None
     assert set(json.loads(encode_message(whole))) == {
@@ -92,13 +97,13 @@ def test_truncated_is_there_only_when_something_was_dropped() -> None:
 
 def test_why_a_command_could_not_be_run_is_its_error() -> None:
     """`error` is stderr or, when the command could not be run, why."""
-    result = result_of("c", "r", Outcome(127, (0, 0), ([b""], [b""]), failure="no shell"))
+    result = result_of("c", "r", _outcome(127, (0, 0), ([b""], [b""]), failure="no shell"))
 
     assert (result.error, result.returncode, result.success) == ("no shell", 127, False)
 
 
 def test_the_timestamp_is_local_iso_8601_with_milliseconds() -> None:
     """Existing clients parse it."""
-    result = result_of("c", "r", Outcome(0, (0, 0), ([b""], [b""])))
+    result = result_of("c", "r", _outcome(0, (0, 0), ([b""], [b""])))
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", result.timestamp)

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.models import SocketError
+from gateway.models import CommandRequest, SocketError
 from gateway.ws.frames import (
     TEXT,
     UnreadableRequest,
     encode_message,
     frame_header,
-    parse_request,
+    parse_message,
+    request_id_of,
 )
 
 JSON = st.recursive(
@@ -34,7 +35,7 @@ JSON = st.recursive(
 def test_any_frame_is_a_request_or_unreadable(message: str | bytes) -> None:
     """Nothing else may come out of a client's bytes, and the error can be sent as it is."""
     try:
-        request_id, request = parse_request(message)
+        request = parse_message(message)
     except UnreadableRequest as error:
         encode_message(
             SocketError(
@@ -46,8 +47,9 @@ def test_any_frame_is_a_request_or_unreadable(message: str | bytes) -> None:
             )
         )
         return
-    assert isinstance(request.command, str)
-    assert isinstance(request_id, str)
+    if isinstance(request, CommandRequest):
+        assert isinstance(request.command, str)
+        assert isinstance(request_id_of(request), str)
 
 
 @given(
@@ -58,16 +60,18 @@ def test_a_request_is_read_as_it_was_written(command: str, request_id: str) -> N
     """Command and id are the client's own words."""
     text = json.dumps({"command": command, "request_id": request_id})
 
-    got_id, request = parse_request(text)
+    request = parse_message(text)
 
-    assert (got_id, request.command) == (request_id, command)
+    assert isinstance(request, CommandRequest)
+    assert (request_id_of(request), request.command) == (request_id, command)
 
 
 def test_a_generated_id_is_a_uuid4() -> None:
     """Section 1 of the contract."""
-    request_id, _ = parse_request('{"command": "true"}')
+    request = parse_message('{"command": "true"}')
 
-    assert uuid.UUID(request_id).version == 4
+    assert isinstance(request, CommandRequest)
+    assert uuid.UUID(request_id_of(request)).version == 4
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,7 @@ def test_the_id_of_a_bad_request_is_found_where_there_is_one(
 ) -> None:
     """So that the client knows which of its requests it was."""
     with pytest.raises(UnreadableRequest) as raised:
-        parse_request(text)
+        parse_message(text)
 
     assert raised.value.request_id == request_id
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from gateway import messages, rest
-from tests.unit.rest.fakes import CheckedClient, FakeReadiness, FakeSandboxes, add_socket
+from gateway.rest.waiting import Waiting
+from gateway.ws import endpoint
+from gateway.ws.connections import Connections
+from tests.unit.rest.fake_commands import FakeCommands, FakeOccupancy
+from tests.unit.rest.fakes import CheckedClient, FakeReadiness, FakeSandbox, FakeSandboxes
 
 MAX_BODY_BYTES = 16 * 1024
 
@@ -19,22 +24,70 @@ def sandboxes() -> FakeSandboxes:
 
 
 @pytest.fixture
+def sandbox(sandboxes: FakeSandboxes) -> str:
+    """The id of a sandbox that is there."""
+    sandboxes.kept["a1"] = FakeSandbox("a1")
+    return "a1"
+
+
+@pytest.fixture
 def readiness() -> FakeReadiness:
     return FakeReadiness()
 
 
 @pytest.fixture
-def app(sandboxes: FakeSandboxes, readiness: FakeReadiness, tmp_path: Path) -> Flask:
+def commands() -> FakeCommands:
+    return FakeCommands()
+
+
+@pytest.fixture
+def occupancy() -> FakeOccupancy:
+    return FakeOccupancy()
+
+
+@pytest.fixture
+def waiting() -> Iterator[Waiting]:
+    waiting = Waiting()
+    yield waiting
+    waiting.close()
+
+
+@pytest.fixture
+def app(
+    sandboxes: FakeSandboxes,
+    commands: FakeCommands,
+    occupancy: FakeOccupancy,
+    readiness: FakeReadiness,
+    waiting: Waiting,
+    tmp_path: Path,
+) -> Flask:
     app = Flask("gateway.app", static_folder=None)
     messages.install(app, tmp_path / "locale")
-    rest.register(app, sandboxes=sandboxes, readiness=readiness, max_body_bytes=MAX_BODY_BYTES)
-    add_socket(app)
+    rest.register(
+        app,
+        sandboxes=sandboxes,
+        commands=commands,
+        occupancy=occupancy,
+        readiness=readiness,
+        waiting=waiting,
+        max_body_bytes=MAX_BODY_BYTES,
+    )
+    # For the document and the errors; no test here opens a WebSocket.
+    connections = Connections(sandboxes.ended_among, 25)
+    app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections))
     app.test_client_class = CheckedClient
     return app
 
 
 @pytest.fixture
-def client(app: Flask) -> CheckedClient:
+def client(
+    app: Flask, sandboxes: FakeSandboxes, commands: FakeCommands, occupancy: FakeOccupancy
+) -> Iterator[CheckedClient]:
+    """After the test nothing may be held any more but what is kept on purpose."""
     client = app.test_client()
     assert isinstance(client, CheckedClient)
-    return client
+    yield client
+    assert sandboxes.leases == occupancy.kept
+    assert commands.users == 0
+    assert commands.held == 0
+    assert not any(followed.is_open for followed in commands.followed)

@@ -50,7 +50,14 @@ def test_it_has_every_route(document: Any) -> None:
         ("/sandboxes", "post"),
         ("/sandboxes/{sandbox_id}", "get"),
         ("/sandboxes/{sandbox_id}", "delete"),
+        ("/sandboxes/{sandbox_id}/commands", "get"),
+        ("/sandboxes/{sandbox_id}/commands", "post"),
+        ("/sandboxes/{sandbox_id}/commands/{request_id}", "get"),
+        ("/sandboxes/{sandbox_id}/commands/{request_id}/output", "get"),
+        ("/sandboxes/{sandbox_id}/commands/{request_id}/stdin", "post"),
+        ("/sandboxes/{sandbox_id}/commands/{request_id}/signal", "post"),
         ("/ws/{sandbox_id}", "get"),
+        ("/ws/{sandbox_id}/terminal", "get"),
         ("/healthz", "get"),
         ("/readyz", "get"),
         ("/openapi.json", "get"),
@@ -133,15 +140,124 @@ def test_the_websocket_is_documented(document: Any) -> None:
 
     assert {"101", "404", "426"} <= {*operation["responses"]}
     frames = operation["x-websocket-messages"]
-    assert frames["fromClient"] == [{"$ref": "#/components/schemas/CommandRequest"}]
-    assert frames["toClient"] == [
-        {"$ref": f"#/components/schemas/{name}"}
-        for name in ("CommandResult", "SocketError", "SandboxEnded")
+    assert _names(frames["fromClient"]) == [
+        "CommandRequest",
+        "StdinMessage",
+        "SignalMessage",
+        "ResizeMessage",
+        "AttachMessage",
+        "ListMessage",
+        "PingMessage",
     ]
-    assert {"CommandRequest", "CommandResult", "SocketError", "SandboxEnded", "Truncated"} <= {
-        *document["components"]["schemas"]
-    }
+    assert _names(frames["toClient"]) == [
+        "CommandResult",
+        "CommandStarted",
+        "OutputPiece",
+        "OutputGap",
+        "CommandList",
+        "Pong",
+        "SocketError",
+        "SandboxEnded",
+    ]
+    named = {*_names(frames["fromClient"]), *_names(frames["toClient"]), "Truncated"}
+    assert named <= {*document["components"]["schemas"]}
     assert "`CommandRequest`" in operation["description"]
+
+
+def test_the_terminal_is_documented_with_its_query(document: Any) -> None:
+    """Its size and name are all that a client can say before it opens."""
+    operation = document["paths"]["/ws/{sandbox_id}/terminal"]["get"]
+
+    in_query = {p["name"]: p["schema"] for p in operation["parameters"] if p.get("in") == "query"}
+    assert {name: schema.get("default") for name, schema in in_query.items()} == {
+        "cols": 80,
+        "rows": 24,
+        "request_id": None,
+    }
+    assert {"101", "404", "422", "426"} <= {*operation["responses"]}
+
+
+def test_event_streams_are_documented(document: Any) -> None:
+    """As a second type of the same answer, with the messages that its events are made of."""
+    below = "/sandboxes/{sandbox_id}/commands"
+    run = document["paths"][below]["post"]
+    output = document["paths"][below + "/{request_id}/output"]["get"]
+
+    for operation, usual in ((run, "application/json"), (output, "application/octet-stream")):
+        content = operation["responses"]["200"]["content"]
+        assert {*content} == {usual, "text/event-stream"}
+        assert _names(content["text/event-stream"]["x-event-messages"]) == [
+            "CommandStarted",
+            "OutputPiece",
+            "OutputGap",
+            "CommandResult",
+            "SocketError",
+            "SandboxEnded",
+        ]
+        assert "`OutputPiece`" in operation["description"]
+    assert [p["name"] for p in output["parameters"] if p.get("in") == "header"] == ["Last-Event-ID"]
+
+
+def test_where_bytes_stand_is_documented(document: Any) -> None:
+    """Whoever polls cannot go without these headers."""
+    output = document["paths"]["/sandboxes/{sandbox_id}/commands/{request_id}/output"]["get"]
+
+    assert {*output["responses"]["200"]["headers"]} == {
+        "X-Output-Offset",
+        "X-Output-Next",
+        "X-Output-Complete",
+    }
+
+
+def test_bodies_are_required_where_a_field_is(document: Any) -> None:
+    """Generated clients let one call without a body otherwise, or insist on an empty one."""
+    required = {
+        path: operation["requestBody"].get("required", False)
+        for path, _, operation in _operations(document)
+        if "requestBody" in operation
+    }
+
+    assert required == {
+        "/sandboxes": False,
+        "/sandboxes/{sandbox_id}/commands": True,
+        "/sandboxes/{sandbox_id}/commands/{request_id}/stdin": False,
+        "/sandboxes/{sandbox_id}/commands/{request_id}/signal": True,
+    }
+
+
+@pytest.mark.parametrize("name", ["CommandResult", "SocketError", "Pong", "Problem"])
+def test_what_is_left_out_is_not_null(document: Any, name: str) -> None:
+    """Optional fields of these are not there at all when they say nothing."""
+    schema = document["components"]["schemas"][name]
+
+    optional = {*schema["properties"]} - {*schema["required"]}
+    assert optional
+    for field in optional:
+        assert {"type": "null"} not in schema["properties"][field].get("anyOf", [])
+        assert schema["properties"][field].get("default", "") is not None
+
+
+def test_parameters_explain_themselves(document: Any) -> None:
+    """With a description each, and defaults and examples that fit."""
+    found = 0
+    for _, _, operation in _operations(document):
+        for parameter in operation["parameters"]:
+            if "$ref" in parameter:
+                continue
+            found += 1
+            assert parameter["description"]
+            schema = parameter["schema"]
+            examples = [
+                *schema.get("examples", []),
+                *([schema["default"]] if "default" in schema else []),
+            ]
+            for example in examples:
+                Draft202012Validator(schema).validate(example)
+    assert found > 20
+
+
+def _names(references: list[dict[str, str]]) -> list[str]:
+    return [reference["$ref"].rpartition("/")[2] for reference in references]
 
 
 def test_create_announces_its_body_and_location(document: Any) -> None:
