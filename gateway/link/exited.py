@@ -23,6 +23,11 @@ class Exited:
     sizes: tuple[int, int]
 
 
+def writable(text: str) -> str:
+    """`text` without what UTF-8 cannot write: Python strings may hold lone surrogates."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def exited_from(event: dict[str, Any]) -> Exited:
     """The agent's word on how a command ended. Raises FrameError when it is none."""
     returncode, failure = event.get("returncode"), event.get("failure")
@@ -39,7 +44,7 @@ def exited_from(event: dict[str, Any]) -> Exited:
         raise frames.FrameError("exit without its sizes")
     return Exited(
         returncode,
-        failure,
+        None if failure is None else writable(failure),
         event.get("timed_out") is True,
         event.get("session_ended") is True,
         (stdout, stderr),

@@ -15,6 +15,7 @@ from gateway.errors import (
     TerminalMissing,
     TooManyCommands,
 )
+from gateway.link.exited import writable
 
 _KINDS: dict[str, type[GatewayError]] = {
     "bad_request": BadRequest,
@@ -31,4 +32,4 @@ _KINDS: dict[str, type[GatewayError]] = {
 def refusal(event: dict[str, Any]) -> GatewayError:
     """The error behind a `refused` event; CommandLost when the agent says something unheard of."""
     kind = _KINDS.get(str(event.get("code")), CommandLost)
-    return kind(str(event.get("detail"))[:500])
+    return kind(writable(str(event.get("detail"))[:500]))

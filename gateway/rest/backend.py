@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
-from gateway.commands.spec import CommandSpec
 from gateway.commands.happenings import Happening
+from gateway.commands.spec import CommandSpec
 from gateway.models import Check, CommandRequest, CommandResult, CommandSummary, SandboxStatus
 
 

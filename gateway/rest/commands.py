@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from flask import Blueprint, Response, url_for
 
 from gateway.apidoc import Reply, documented
+from gateway.commands.happenings import Happening, Started
 from gateway.commands.spec import CommandSpec
 from gateway.commands.telling import Telling, Told, each_of, encode_message
 from gateway.errors import (
@@ -29,7 +30,6 @@ from gateway.errors import (
     StoreUnavailable,
     TooManyCommands,
 )
-from gateway.commands.happenings import Happening, Started
 from gateway.models import (
     Command,
     CommandAccepted,

@@ -62,17 +62,23 @@ class Expiry:
         self._removal = removal
         self._occupancy = occupancy
         self._idle_timeout_s = idle_timeout_s
+        self._pool = Pool(AT_A_TIME)
+        self._under_way: set[str] = set()
 
     def sweep(self) -> None:
-        """One round. A sandbox that fails does not stop the others."""
+        """Begin one round. A sandbox that fails, or takes long, does not stop the others."""
         candidates = expired(
             self._store.live(),
             idle_timeout_s=self._idle_timeout_s,
             now=clock.boot_s(),
             boot_id=clock.boot_id(),
         )
-        # Side by side: one whose agent does not answer must not hold up the others.
-        Pool(AT_A_TIME).map(self._look_at, candidates)
+        for row in candidates:
+            # Side by side, and not waited for: one whose agent does not answer must hold up
+            # neither the others nor the next round.
+            if row.sandbox_id not in self._under_way and self._pool.free_count() > 0:
+                self._under_way.add(row.sandbox_id)
+                self._pool.spawn(self._look_at, row)
 
     def _look_at(self, row: SandboxRow) -> None:
         try:
@@ -81,6 +87,8 @@ class Expiry:
             log.warning("cannot clean up sandbox %s yet: %s", row.sandbox_id, error)
         except Exception:
             log.exception("cleaning up sandbox %s failed", row.sandbox_id)
+        finally:
+            self._under_way.discard(row.sandbox_id)
 
     def _end_if_idle(self, row: SandboxRow) -> None:
         if row.container_id is not None and self._runs_something(row.container_id):

@@ -6,10 +6,10 @@ import logging
 
 import gevent
 
+from gateway.commands.happenings import Output
 from gateway.commands.service import Commands, Place
 from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
-from gateway.commands.happenings import Output
 from gateway.models import ResizeMessage
 from gateway.ws import frames
 from gateway.ws.frames import UnreadableRequest

@@ -63,7 +63,8 @@ def test_each_worker_runs_commands_in_the_same_sandbox(
 
     assert second.output_of("cat shared") == "from the first\n"
     assert len(gateway.engine.agents(sandbox)) == 1
-    assert len(gateway.engine.carriers(sandbox)) == 2
+    # One for each worker's link, or none where the gateway may use the network namespace.
+    assert len(gateway.engine.carriers(sandbox)) in (0, 2)
     first.close()
     second.close()
 

@@ -6,7 +6,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-
 from tests.support.clients import Closed, Refused, connect
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess

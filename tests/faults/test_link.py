@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,16 @@ from tests.support.clients import Connection, connect
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.leak_oracle import leak_oracle
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """Links over docker exec: their carriers are what these tests break."""
+    gateway = GatewayProcess(tmp_path_factory.mktemp("exec-links"), link="exec")
+    try:
+        yield gateway.start_ready()
+    finally:
+        gateway.close()
 
 
 def _kill_carriers(gateway: GatewayProcess, sandbox_id: str) -> None:

@@ -13,7 +13,10 @@ from gateway.commands.result import HeadAndTail, Outcome, result_of, text_of
 from gateway.link.exited import Exited
 from gateway.ws.frames import encode_message
 
-def _outcome(returncode: int, sizes: tuple[int, int], pieces, failure: str | None = None) -> Outcome:
+
+def _outcome(
+    returncode: int, sizes: tuple[int, int], pieces, failure: str | None = None
+) -> Outcome:
     return Outcome(Exited(returncode, failure, False, False, sizes), pieces)
 
 
