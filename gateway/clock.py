@@ -29,6 +29,9 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def local_timestamp() -> str:
-    """Local time as ISO 8601 with milliseconds, the form that results carry."""
-    return datetime.now().isoformat(timespec="milliseconds")
+def local_timestamp(at: float | None = None) -> str:
+    """Local time as ISO 8601 with milliseconds, the form that results carry.
+
+    `at` is in seconds since the epoch; None is now.
+    """
+    return datetime.fromtimestamp(wall_s() if at is None else at).isoformat(timespec="milliseconds")

@@ -40,6 +40,8 @@ class Command:
         self.stdin = None
         self.pid = None
         self.started_at = None
+        self.ended_at = None
+        self.start_ticks = None
         self.returncode = None
         self.failure = None
         self.timed_out = False
@@ -119,6 +121,7 @@ class Command:
         self._finish()
 
     def _finish(self):
+        self.ended_at = time.time()
         self.finished = True
         self.finished_at = time.monotonic()
 
@@ -126,6 +129,7 @@ class Command:
         """The payload of the EVENT that ends the command."""
         event = {
             "event": "exit",
+            "at": self.ended_at,
             "returncode": self.returncode,
             "stdout": self._logs[frames.STDOUT].size,
             "stderr": self._logs[frames.STDERR].size,

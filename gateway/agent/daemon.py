@@ -189,6 +189,9 @@ class Daemon:
         """Start a command, or go on reading one: the same key never runs twice."""
         key = str(message["key"])
         command = self._retention.by_key(key)
+        if command is not None and command.finished and message.get("anew"):
+            self._retention.make_room(command)
+            command = None
         if command is None:
             if self._retention.was_forgotten(key):
                 raise Refused("forgotten", "it ended too long ago")
@@ -238,8 +241,12 @@ class Daemon:
         return command
 
     def _list(self, link, channel, message):
-        commands = [command.summary() for command in self._retention.latest(LISTED)]
-        self._tell(link, channel, event="commands", commands=commands)
+        if "request_id" in message:
+            commands = [self._retention.by_request(message["request_id"])]
+        else:
+            commands = self._retention.latest(LISTED)
+        summaries = [command.summary() for command in commands if command is not None]
+        self._tell(link, channel, event="commands", commands=summaries)
 
     def _signal(self, link, channel, message):
         command = self._running(message)

@@ -48,6 +48,8 @@ class Loop:
         if self._timers:
             wait = min(wait, max(0.0, self._timers[0][0] - time.monotonic()))
         for key, _events in self._selector.select(wait):
-            key.data(key.fileobj)
+            # An earlier callback may have closed it, and its number may be another's by now.
+            if self._selector.get_map().get(key.fd) is key:
+                key.data(key.fileobj)
         while self._timers and self._timers[0][0] <= time.monotonic():
             heapq.heappop(self._timers)[2]()

@@ -6,17 +6,30 @@ import signal
 from .process import MARKER
 
 
-def members(root, mark):
+def members(root, mark, alone_since=None):
     """The pids of a command: `root`, its process group and session, its descendants, and
     whatever still carries the command's mark in its environment. `root` may be None.
+
+    A daemon that has emptied its environment carries no mark. Where the command is the only one
+    that runs, whatever was started since `alone_since` (clock ticks, as in /proc/pid/stat), was
+    orphaned and carries no mark of anybody counts as its doing too.
 
     A process that lost its parents by daemonising is found by the mark.
     """
     mark = ("%s=%s" % (MARKER, mark)).encode("utf-8")
     parents, found = {}, set()
-    for pid, parent, group, session in _processes():
+    for pid, parent, group, session, started in _processes():
         parents[pid] = parent
-        if root in (pid, group, session) or _carries(pid, mark):
+        if (
+            root in (pid, group, session)
+            or _carries(pid, mark)
+            or (
+                alone_since is not None
+                and parent == 1
+                and started >= alone_since
+                and not _carries_any(pid)
+            )
+        ):
             found.add(pid)
     grown = True
     while grown:
@@ -59,12 +72,26 @@ def _processes():
             continue
         # The name, in parentheses, may itself hold spaces and parentheses.
         fields = stat[stat.rindex(b")") + 2 :].split()
-        yield int(entry), int(fields[1]), int(fields[2]), int(fields[3])
+        yield int(entry), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+
+
+def start_ticks(pid):
+    """When a process started, in clock ticks since the machine did; None if it is gone."""
+    return next((started for p, _, _, _, started in _processes() if p == pid), None)
+
+
+def _environment(pid):
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
 
 
 def _carries(pid, mark):
-    try:
-        with open("/proc/%d/environ" % pid, "rb") as file:
-            return mark in file.read().split(b"\0")
-    except OSError:
-        return False
+    return mark in _environment(pid)
+
+
+def _carries_any(pid):
+    prefix = MARKER.encode("ascii") + b"="
+    return any(entry.startswith(prefix) for entry in _environment(pid))

@@ -73,8 +73,10 @@ class Retention:
         return key in self._forgotten
 
     def latest(self, count):
-        """The last `count` commands, oldest first."""
-        return list(self._commands.values())[-count:]
+        """The last `count` commands and, of those before, `count` that still run; oldest first."""
+        commands = list(self._commands.values())
+        running = [command for command in commands[:-count] if not command.finished]
+        return running[-count:] + commands[-count:]
 
     def took_in(self, size):
         """So many bytes of output were appended to some command's log."""
@@ -94,6 +96,11 @@ class Retention:
         if self._taken_in >= CHECK_BYTES:
             self._taken_in = 0
             self._enforce_total()
+
+    def make_room(self, command):
+        """Forget a finished command so that another may run under its key."""
+        self._forget(command)
+        del self._forgotten[command.key]
 
     def _forget(self, command):
         self._finished.remove(command)  # nearly always the first

@@ -234,7 +234,7 @@ class Runner:
     def _tree(self, command):
         if command.pid is None or command.finished:
             return set()
-        pids = proctree.members(command.pid, command.mark)
+        pids = proctree.members(command.pid, command.mark, self._alone_since(command))
         if command.session is None:
             return pids
         # A signal is meant for what the shell runs, unless the shell itself is all there is.
@@ -258,7 +258,17 @@ class Runner:
         Its pid may have been given to another process then.
         """
         root = None if command.finished else command.pid
-        proctree.send(proctree.members(root, command.mark), number)
+        pids = proctree.members(root, command.mark, self._alone_since(command))
+        proctree.send(pids, number)
+
+    def _alone_since(self, command):
+        """Since when unmarked orphans can only be this command's, or None when others run."""
+        others = self.running - (not command.finished and command.counts)
+        if command.session is not None or others:
+            return None
+        if command.start_ticks is None and not command.finished:
+            command.start_ticks = proctree.start_ticks(command.pid)
+        return command.start_ticks
 
     def resize(self, command, cols, rows):
         """Tell the command's terminal its size. False when it has none."""

@@ -32,6 +32,8 @@ class Session:
         self.name = name
         self.mark = "session-" + os.urandom(8).hex()
         self.current = None
+        self.begun = False
+        """Whether the shell has read the current command."""
         self.waiting = deque()
         self._lent = []
         self._last_status = 0
@@ -79,19 +81,31 @@ class Session:
         ]
         steps = ["eval %s %s" % (shlex.quote(step), streams) for step in steps]
         steps.append(
-            "__sandbox_status %d; eval %s %s"
+            "{ __sandbox_status %d; eval %s %s; }"
             % (self._last_status, shlex.quote(command.text), streams)
         )
-        line = "%s; printf '%s%%d\\n' $? >&%d\n" % (
-            " && ".join([*steps[:-1], "{ %s; }" % steps[-1]]),
-            self.mark + " ",
-            self._status_end,
+        # Parsed in a subshell first: bash 5.2 does not recover from an unfinished quote or `$(` in
+        # an eval, and the line after it would be misread.
+        check = "( shopt -s extglob; eval %s ) %s >/dev/null" % (
+            shlex.quote("set -n\n" + command.text),
+            streams,
+        )
+        line = "%s; if %s; then %s; else __sandbox_status 2; fi; %s\n" % (
+            self._report("begin"),
+            check,
+            " && ".join(steps),
+            self._report("$?"),
         )
         self._say(line.encode("utf-8"))
         outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
         command.mark = self.mark
         command.began(Process(self.pid, outputs, write_in))
         self.current = command
+        self.begun = False
+
+    def _report(self, word):
+        """What bash is to do to write `word` to the status pipe."""
+        return "printf '%s %%s\\n' %s >&%d" % (self.mark, word, self._status_end)
 
     def _say(self, line):
         self.script.write(os.urandom(8), line, False, lambda: None)
@@ -106,7 +120,11 @@ class Session:
             line, self._received = self._received.split(b"\n", 1)
             status = line[len(self._line_start) :]
             # Anything else was written to the pipe by something in the session.
-            if line.startswith(self._line_start) and status.isdigit():
+            if not line.startswith(self._line_start):
+                continue
+            if status == b"begin":
+                self.begun = True
+            elif status.isdigit():
                 self._last_status = int(status)
                 return self._last_status
         self._received = self._received[-256:]

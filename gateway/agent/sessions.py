@@ -3,7 +3,7 @@
 import os
 
 from .loop import WRITE
-from .process import NOT_FOUND, StartFailed
+from .process import NOT_EXECUTABLE, NOT_FOUND, StartFailed
 from .session import SHELL, Session
 
 
@@ -93,7 +93,10 @@ class Sessions:
         session.close()
         if command is not None:
             command.session_ended = True
-            command.exited(status)
+            if session.begun:
+                command.exited(status)
+            else:
+                command.failed("its session's shell had ended", NOT_EXECUTABLE)
             self._finished(command)
         self._start_anew(session.waiting)
 

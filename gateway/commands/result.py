@@ -30,7 +30,7 @@ def result_of(
     encoding: str = "utf-8",
     kind: Literal["result"] | None = None,
 ) -> CommandResult:
-    """The message that goes to the client, stamped with the present time.
+    """The message that goes to the client, stamped with the time at which the command ended.
 
     `kind` is "result" for streamed and attached commands, whose client gets other messages too.
     """
@@ -47,7 +47,7 @@ def result_of(
         output=output,
         error=error if exited.failure is None else exited.failure,
         returncode=exited.returncode,
-        timestamp=clock.local_timestamp(),
+        timestamp=clock.local_timestamp(exited.at),
         type=kind,
         truncated=truncated,
         timed_out=True if exited.timed_out else None,

@@ -15,7 +15,7 @@ Encoding = Literal["utf-8", "base64"]
 SCREEN_BYTES = 64 * 1024
 """Of a terminal's output that a new viewer gets to see."""
 
-_LOGIN_SHELL = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi"
+_LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l'
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +97,8 @@ def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
         options={
             "tty": {"cols": cols, "rows": rows},
             "tail": SCREEN_BYTES,
+            # After `exit`, whoever comes back gets a new shell.
+            "anew": True,
             # A shell that was left open must not keep its sandbox for ever.
             "uncounted": True,
         },

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway import clock
 from gateway.agent import frames
+
+EARLIEST = 1.6e9
 
 LARGEST = 2**62
 """Bytes. No stream is larger, whatever an agent says."""
@@ -21,6 +24,8 @@ class Exited:
     timed_out: bool
     session_ended: bool
     sizes: tuple[int, int]
+    at: float | None = None
+    """Seconds since the epoch, by the sandbox's word; None where it says nothing sensible."""
 
 
 def writable(text: str) -> str:
@@ -48,4 +53,12 @@ def exited_from(event: dict[str, Any]) -> Exited:
         event.get("timed_out") is True,
         event.get("session_ended") is True,
         (stdout, stderr),
+        _sensible_time(event.get("at")),
     )
+
+
+def _sensible_time(at: object) -> float | None:
+    """The time a command ended: in the past, and not before there were sandboxes."""
+    if isinstance(at, float) and EARLIEST <= at <= clock.wall_s() + 1:
+        return at
+    return None

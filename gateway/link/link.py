@@ -92,10 +92,18 @@ class Link:
             raise LinkLost("the link is closed")
         try:
             with gevent.Timeout(SEND_LIMIT_S, TimeoutError), self._sending:
-                self._transport.send(frame)
+                self._send_whole(frame)
         except (EngineFault, LinkLost, TimeoutError) as error:
             self.close()
             raise LinkLost(str(error)) from error
+
+    def _send_whole(self, frame: bytes) -> None:
+        try:
+            self._transport.send(frame)
+        except BaseException:
+            # Also when killed in the middle: half a frame may be out, and nothing can follow it.
+            self.close()
+            raise
 
     def close(self) -> None:
         """Free the connection and tell every channel. Commands go on. May be repeated."""

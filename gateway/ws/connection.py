@@ -17,6 +17,7 @@ from gateway.commands.spec import CommandSpec
 from gateway.errors import (
     BadRequest,
     CommandNotFound,
+    ContainerGone,
     GatewayError,
     RequestIdInUse,
     TooManyCommands,
@@ -68,6 +69,7 @@ class Connection:
         self._input = InputLanes(self._write_stdin)
         self._waiting: deque[tuple[str, CommandRequest]] = deque()
         self._waiting_characters = 0
+        peer.before_end = self._fail_all
 
     def serve(self) -> bool:
         """Take requests until the connection ends; whether commands were still running then."""
@@ -84,6 +86,15 @@ class Connection:
         self._errands.kill()
         self._running.kill()
         return had_running
+
+    def _fail_all(self) -> None:
+        """The sandbox has gone: every command that has not been answered is, now."""
+        self._waiting.clear()
+        self._running.kill()
+        unanswered, self._own = self._own, {}
+        for request_id, times in unanswered.items():
+            for _ in range(times):
+                self._outbox.send_error(ContainerGone(), request_id)
 
     def _hand_over(self) -> None:
         """What was sent right before the client left is started all the same."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from gateway.errors import GatewayError, HostFault
+from gateway.errors import AgentUnavailable, GatewayError, HostFault, LinkLost
 from gateway.messages import Texts
 from gateway.models import SocketError
 from gateway.ws import frames
@@ -39,7 +39,7 @@ class Outbox:
     def send_error(self, error: GatewayError, request_id: str | None) -> None:
         """What went wrong with a request, in the client's language, if it is still there."""
         detail = error.detail
-        if isinstance(error, HostFault):
+        if isinstance(error, (HostFault, AgentUnavailable, LinkLost)):
             # What the engine says names images, paths and addresses of the host.
             log.warning("a request could not be served: %s: %s", error.code, error)
             detail = ""

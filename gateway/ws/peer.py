@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 from simple_websocket import ConnectionClosed, Server
@@ -28,6 +28,8 @@ class Peer:
     def __init__(self, socket: SafeSocket, websocket: Server, texts: Texts) -> None:
         self._socket = socket
         self._websocket = websocket
+        self.before_end: Callable[[], None] = lambda: None
+        """Called when the sandbox has gone, before the client is told."""
         self.outbox = Outbox(socket, texts, on_gone=self.wake)
         socket.limit_backlog(lambda: len(websocket.input_buffer))
 
@@ -49,6 +51,7 @@ class Peer:
 
     def end(self, reason: str) -> None:
         """The sandbox went away: say why, and close."""
+        self.before_end()
         self.outbox.send_message(SandboxEnded(type="ended", reason=reason))
         self.close(GOING_AWAY)
 

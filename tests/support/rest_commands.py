@@ -34,3 +34,18 @@ def finished(gateway: GatewayProcess, address: str) -> dict[str, Any] | None:
     """The command at this address once it has ended; None before."""
     shown = gateway.get(address).json()
     return shown if shown["status"] == "finished" else None
+
+
+def read_all(
+    gateway: GatewayProcess, address: str, query: str = "", limit: int = 1024 * 1024
+) -> bytes:
+    """A stream of a command from its first byte to its end, by long polls, each on any worker."""
+    read, offset, complete = b"", 0, "false"
+    while complete == "false":
+        answer = gateway.get(f"{address}/output?offset={offset}&limit={limit}&wait=20{query}")
+        assert answer.status_code == 200, answer.text
+        assert int(answer.headers["X-Output-Offset"]) == offset, "a gap"
+        read += answer.content
+        assert int(answer.headers["X-Output-Next"]) == len(read)
+        offset, complete = len(read), answer.headers["X-Output-Complete"]
+    return read

@@ -6,6 +6,7 @@ What they show was tried by hand; here is what a machine can hold them to.
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,19 @@ _LINK = re.compile(r"\]\(([^)]+)\)")
 _ANSWERS = TypeAdapter(
     models.CommandRequest
     | models.CommandResult
+    | models.Command
+    | models.CommandAccepted
+    | models.StdinMessage
+    | models.SignalMessage
+    | models.ResizeMessage
+    | models.AttachMessage
+    | models.ListMessage
+    | models.PingMessage
+    | models.CommandStarted
+    | models.OutputPiece
+    | models.OutputGap
+    | models.CommandList
+    | models.Pong
     | models.SocketError
     | models.SandboxEnded
     | models.SandboxCreated
@@ -42,6 +56,7 @@ _ANSWERS = TypeAdapter(
     | models.Deleted
     | models.Problem
     | list[models.Sandbox]
+    | list[models.CommandSummary]
 )
 
 
@@ -72,12 +87,27 @@ class Readme:
         return [code for kind, code in self.blocks if kind == language]
 
     @property
+    def tables(self) -> list[list[list[str]]]:
+        """The cells of each table's rows, without head and ruler."""
+        tables = re.findall(r"(?:^\|.*\n)+", self.prose, re.MULTILINE)
+        return [
+            [
+                [cell.strip() for cell in line.strip("|").split(" | ")]
+                for line in table.splitlines()[2:]
+            ]
+            for table in tables
+        ]
+
+    @property
     def rows(self) -> list[list[str]]:
         """The cells of all tables' rows, without heads and rulers."""
-        lines = [line for line in self.prose.splitlines() if line.startswith("|")]
-        cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-        rulers = {n for n, line in enumerate(lines) if set(line) <= set("|-")}
-        return [row for n, row in enumerate(cells) if not {n, n + 1} & rulers]
+        return [row for table in self.tables for row in table]
+
+    @property
+    def fields(self) -> list[str]:
+        """The table of what a command may be given."""
+        [fields] = [table for table in self.tables if table[0][0] == "`command`"]
+        return [row[0].strip("`") for row in fields]
 
 
 ENGLISH = Readme(NAMES[0])
@@ -211,9 +241,27 @@ def test_errors_have_their_true_statuses(readme: Readme) -> None:
 
     over_http = {row[1].strip("`"): int(row[0]) for row in readme.rows if row[0].isdecimal()}
     assert over_http == {code: status_by_code[code] for code in over_http}
-    in_frames = {row[0].strip("`") for row in readme.rows if re.fullmatch("`[a-z_]+`", row[0])}
+    named = {row[0].strip("`") for row in readme.rows if re.fullmatch("`[a-z_]+`", row[0])}
+    in_frames = named - {*readme.fields}
     assert errors.CommandLost.code in in_frames
     assert in_frames <= status_by_code.keys()
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_the_table_of_fields_is_complete(readme: Readme) -> None:
+    """All that a command may be given, and nothing that would be refused."""
+    assert sorted(readme.fields) == sorted(models.CommandRun.model_fields)
+
+
+def test_every_type_of_message_is_shown() -> None:
+    """Both ways: whoever writes a client finds an example of each in the README."""
+    lines = [line for code in ENGLISH.code("json") for line in code.splitlines()]
+    shown = {message.get("type") for message in map(json.loads, lines) if type(message) is dict}
+
+    assert shown >= {
+        *("stdin", "signal", "resize", "attach", "list", "ping"),
+        *("started", "stdout", "stderr", "gap", "commands", "pong", "result", "error", "ended"),
+    }
 
 
 def test_json_is_as_the_models_say() -> None:
