@@ -9,6 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import requests
+
 from tests.support.eventually import always, eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.problems import problem_of
