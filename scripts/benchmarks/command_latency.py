@@ -7,7 +7,7 @@ least: the time the kernel needs to start the same shell there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 import docker
@@ -19,18 +19,14 @@ from gateway.sandboxes.labels import SANDBOX_ID
 
 from . import fork_floor
 from .client import BenchmarkFailed, CommandSocket, sandbox
+from .gateway import Gateways
 from .rounds import Series, Subject, measure
 from .targets import Target
 
-WEBSOCKET = "websocket"
-EXEC_RUN = "exec_run"
-FLOOR = "floor"
-BASELINE = "baseline"
-
 TARGETS = (
-    Target(EXEC_RUN, WEBSOCKET, "at least", 25),
-    Target(WEBSOCKET, FLOOR, "at most", 2.5),
-    Target(WEBSOCKET, BASELINE),
+    Target("exec_run", "websocket", "at least", 25),
+    Target("websocket", "floor", "at most", 2.5),
+    Target("websocket", "baseline"),
 )
 
 SAMPLES_PER_EXEC_RUN = 16
@@ -41,35 +37,39 @@ EXEC_RUN_WARM_UP = 3
 
 
 def run(
-    gateways: Mapping[str, str], rounds: int, samples: int, say: Callable[[str], None]
+    gateways: Gateways, rounds: int, samples: int, say: Callable[[str], None]
 ) -> dict[str, Series]:
-    """Measure the gateway at `gateways["websocket"]`, and the one at `gateways["baseline"]` if
-    there is one; the other subjects run in the first one's sandbox.
-
-    Raises BenchmarkFailed.
-    """
-    with ExitStack() as open_things:
-        sockets = {}
-        for name, url in gateways.items():
-            sandbox_id = open_things.enter_context(sandbox(url))
-            sockets[name] = open_things.enter_context(closing(CommandSocket(url, sandbox_id)))
-            sockets[name].time("true", WARM_UP)
-            if name == WEBSOCKET:
-                container = open_things.enter_context(_container_of(sandbox_id))
-        subjects = [
-            Subject(name, f'{{"command": "true"}} at {gateways[name]}', _over(one), samples)
-            for name, one in sockets.items()
-        ]
-        subjects.append(_floor(sockets[WEBSOCKET], samples))
+    """Measure the gateway, the floor and exec_run in one sandbox of it, and the baseline gateway
+    if there is one. Raises BenchmarkFailed."""
+    with ExitStack() as held:
+        commands, sandbox_id = _connect(gateways.measured, held)
+        subjects = [_websocket(commands, samples), _floor(commands, samples)]
+        if gateways.baseline is not None:
+            subjects.append(_baseline(_connect(gateways.baseline, held)[0], samples))
+        container = held.enter_context(_container_of(sandbox_id))
         if container is not None:
             subjects.append(_exec_run(container, samples))
         else:
-            say("exec_run is not measured: the sandbox is not on the engine of this machine")
+            say("exec_run is not measured: the sandbox is not on this machine's engine")
         return measure(subjects, rounds, say)
 
 
-def _over(commands: CommandSocket) -> Callable[[int], list[float]]:
-    return lambda count: commands.time("true", count)
+def _connect(url: str, held: ExitStack) -> tuple[CommandSocket, str]:
+    """A connection to a new sandbox, and the sandbox's id; both end with `held`."""
+    sandbox_id = held.enter_context(sandbox(url))
+    commands = held.enter_context(closing(CommandSocket(url, sandbox_id)))
+    commands.time("true", WARM_UP)
+    return commands, sandbox_id
+
+
+def _websocket(commands: CommandSocket, samples: int) -> Subject:
+    about = "through the gateway, one command at a time"
+    return Subject("websocket", about, lambda count: commands.time("true", count), samples)
+
+
+def _baseline(commands: CommandSocket, samples: int) -> Subject:
+    about = "likewise, the gateway of the other clone"
+    return Subject("baseline", about, lambda count: commands.time("true", count), samples)
 
 
 def _floor(commands: CommandSocket, samples: int) -> Subject:
@@ -80,7 +80,8 @@ def _floor(commands: CommandSocket, samples: int) -> Subject:
             raise BenchmarkFailed(f"the floor could not be measured: {error}") from error
 
     sample(WARM_UP)
-    return Subject(FLOOR, "fork and exec of the same shell, by a program in there", sample, samples)
+    about = "fork and exec of the same shell, by a program in the sandbox"
+    return Subject("floor", about, sample, samples)
 
 
 def _exec_run(container: Container, samples: int) -> Subject:
@@ -89,7 +90,7 @@ def _exec_run(container: Container, samples: int) -> Subject:
 
     sample(EXEC_RUN_WARM_UP)
     about = "the docker SDK's exec_run in the same container"
-    return Subject(EXEC_RUN, about, sample, max(1, samples // SAMPLES_PER_EXEC_RUN))
+    return Subject("exec_run", about, sample, max(2, samples // SAMPLES_PER_EXEC_RUN))
 
 
 def _time_exec_run(container: Container) -> float:

@@ -6,8 +6,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import engine_api
 
 from . import command_latency, machine, report
 from .client import BenchmarkFailed
-from .gateway import private_gateway
+from .gateway import Gateways, private_gateway
 from .rounds import Series
 from .targets import Target, judge
 
@@ -30,11 +30,11 @@ MISSED = 3
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A subcommand. `run` gets the gateways' URLs by name, the number of rounds, the samples per
-    round and subject, and what to call with a line of progress."""
+    """A subcommand. `run` gets the gateways, the number of rounds, the samples per round and
+    subject, and what to call with a line of progress."""
 
     summary: str
-    run: Callable[[Mapping[str, str], int, int, Callable[[str], None]], dict[str, Series]]
+    run: Callable[[Gateways, int, int, Callable[[str], None]], dict[str, Series]]
     targets: Sequence[Target]
     rounds: int
     samples: int
@@ -81,22 +81,34 @@ def _measure(arguments: argparse.Namespace) -> int:
     samples = arguments.samples or (
         benchmark.quick_samples if arguments.quick else benchmark.samples
     )
-    with ExitStack() as gateways:
-        urls = {"websocket": arguments.against}
-        if not arguments.against:
-            urls["websocket"] = gateways.enter_context(private_gateway(ROOT, arguments.workers))
-        if arguments.baseline:
-            urls["baseline"] = gateways.enter_context(
-                private_gateway(arguments.baseline.resolve(), arguments.workers)
-            )
-        # Taken before: afterwards the load is the benchmark's own.
-        described = machine.describe()
-        series = benchmark.run(urls, rounds, samples, _say)
+    # Before it starts: afterwards the load is the benchmark's own.
+    described = machine.describe()
+    with _gateways(arguments) as gateways:
+        series = benchmark.run(gateways, rounds, samples, _say)
     verdicts = judge(benchmark.targets, series)
-    outcome = (arguments.benchmark, described, series, verdicts)
-    print(report.as_json(*outcome) if arguments.json else report.as_text(*outcome))
+    settings = {
+        "rounds": rounds,
+        "samples": samples,
+        "against": arguments.against,
+        "workers": None if arguments.against else arguments.workers,
+    }
+    outcome = report.Outcome(arguments.benchmark, settings, described, series, verdicts)
+    print(report.as_json(outcome) if arguments.json else report.as_text(outcome))
     missed = any(verdict.passed is False for verdict in verdicts)
     return MISSED if missed and arguments.check else 0
+
+
+@contextmanager
+def _gateways(arguments: argparse.Namespace) -> Iterator[Gateways]:
+    """What the arguments ask for; private gateways end with the block."""
+    with ExitStack() as held:
+        measured, baseline = arguments.against, None
+        if measured is None:
+            measured = held.enter_context(private_gateway(ROOT, arguments.workers))
+        if arguments.baseline is not None:
+            clone = arguments.baseline.resolve()
+            baseline = held.enter_context(private_gateway(clone, arguments.workers))
+        yield Gateways(measured, baseline)
 
 
 def _say(line: str) -> None:
@@ -131,13 +143,21 @@ def _add_options(parser: Any, benchmark: Benchmark) -> None:
     parser.add_argument(
         "--workers", type=int, choices=(1, 2), default=2, help="of the private gateway (default: 2)"
     )
-    parser.add_argument("--against", metavar="URL", help="measure a gateway that runs already")
+    parser.add_argument(
+        "--against", metavar="URL", type=_url, help="measure a gateway that runs already"
+    )
     parser.add_argument(
         "--baseline",
         metavar="CLONE",
         type=Path,
         help="measure the code in another folder too, in the same rounds, and compare",
     )
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"must begin with http:// or https://, not {text!r}")
+    return text.rstrip("/")
 
 
 def _positive(text: str) -> int:

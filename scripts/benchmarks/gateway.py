@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -23,6 +24,14 @@ STOP_S = 15
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Gateways:
+    """URLs of what is measured, and of another gateway that it is compared with."""
+
+    measured: str
+    baseline: str | None = None
 
 
 @contextmanager

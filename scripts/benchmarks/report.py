@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .rounds import Series
@@ -12,19 +13,26 @@ from .targets import Verdict
 PERCENTS = (50, 95, 99)
 
 
-def as_json(
-    benchmark: str,
-    machine: Mapping[str, Any],
-    series: Mapping[str, Series],
-    verdicts: Sequence[Verdict],
-) -> str:
+@dataclass(frozen=True)
+class Outcome:
+    """All that a run found out, and how."""
+
+    benchmark: str
+    settings: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    series: Mapping[str, Series]
+    verdicts: Sequence[Verdict]
+
+
+def as_json(outcome: Outcome) -> str:
     """One object; durations in milliseconds."""
     return json.dumps(
         {
-            "benchmark": benchmark,
-            "machine": machine,
-            "subjects": {name: _figures(one) for name, one in series.items()},
-            "ratios": {_name(verdict): _ratio(verdict) for verdict in verdicts},
+            "benchmark": outcome.benchmark,
+            "settings": outcome.settings,
+            "machine": outcome.machine,
+            "subjects": {name: _figures(one) for name, one in outcome.series.items()},
+            "ratios": {_name(verdict): _ratio(verdict) for verdict in outcome.verdicts},
         },
         indent=2,
     )
@@ -53,31 +61,29 @@ def _ratio(verdict: Verdict) -> dict[str, Any]:
     return ratio
 
 
-def as_text(
-    benchmark: str,
-    machine: Mapping[str, Any],
-    series: Mapping[str, Series],
-    verdicts: Sequence[Verdict],
-) -> str:
+def as_text(outcome: Outcome) -> str:
     """Two tables: durations, then ratios with what they must be."""
+    machine = outcome.machine
     load = " ".join(f"{value:.2f}" for value in machine["load"])
+    if machine["load"][0] > machine["cores"] / 2:
+        load += " (busy: look at the ratios)"
     lines = [
-        f"{benchmark}: {machine['cores']} cores ({machine['cpu']}), load {load}, "
+        f"{outcome.benchmark} on {machine['cores']} cores, {machine['cpu']}; load before: {load}",
         f"kernel {machine['kernel']}, engine {machine['engine']}, Python {machine['python']}",
         "",
         f"{'ms':<12}{'samples':>8}" + "".join(f"{f'p{percent}':>9}" for percent in PERCENTS),
     ]
-    for one in series.values():
+    for one in outcome.series.values():
         values = "".join(f"{one.percentile(percent) * 1000:>9.2f}" for percent in PERCENTS)
         lines.append(f"{one.name:<12}{len(one.all()):>8}{values}   {one.about}")
     lines += ["", f"{'ratio of p50':<24}{'all':>8}{'rounds':>9}   target"]
-    for verdict in verdicts:
+    for verdict in outcome.verdicts:
         values = f"{verdict.over_all:>8.2f}{verdict.median_of_rounds:>9.2f}"
-        lines.append(f"{_name(verdict):<24}{values}   {_outcome(verdict)}")
+        lines.append(f"{_name(verdict):<24}{values}   {_judgement(verdict)}")
     return "\n".join(lines)
 
 
-def _outcome(verdict: Verdict) -> str:
+def _judgement(verdict: Verdict) -> str:
     target = verdict.target
     if target.limit is None:
         return "none"

@@ -223,3 +223,43 @@ def test_the_environment_tells_nothing_of_the_gateway(client: Connection) -> Non
 
     assert "SANDBOX_" not in environment
     assert "DOCKER" not in environment
+
+
+@pytest.mark.parametrize(
+    ("what", "attempt"),
+    [
+        (
+            "io_uring",
+            "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+            "buffer = ctypes.create_string_buffer(256)\n"
+            "sys.exit(libc.syscall(425, 4, buffer) < 0)",
+        ),
+        ("AF_ALG", "socket.socket(38, socket.SOCK_SEQPACKET)"),
+        ("AF_VSOCK", "socket.socket(40, socket.SOCK_STREAM)"),
+        ("AF_PACKET", "socket.socket(17, socket.SOCK_RAW)"),
+        ("ptrace of init", "import ctypes; sys.exit(ctypes.CDLL(None).ptrace(16, 1, 0, 0) < 0)"),
+        ("keyctl", "import ctypes; sys.exit(ctypes.CDLL(None).syscall(250, 0, -3, 0) < 0)"),
+        ("bpf", "import ctypes; sys.exit(ctypes.CDLL(None).syscall(321, 0, 0, 0) < 0)"),
+        ("userfaultfd", "import ctypes; sys.exit(ctypes.CDLL(None).syscall(323, 0) < 0)"),
+    ],
+)
+def test_the_kernels_sharpest_edges_are_out_of_reach(
+    client: Connection, what: str, attempt: str
+) -> None:
+    """System calls and socket families that most escapes of the last years began with, on x86-64.
+    Ordinary sockets work."""
+    result = client.run(f"python3 - <<'EOF'\nimport socket, sys\n{attempt}\nEOF\n")
+
+    assert result["returncode"] != 0, f"{what} is available"
+    ordinary = "import socket; socket.socket(); socket.socket(socket.AF_INET6)"
+    assert client.run(f"python3 -c '{ordinary}'")["returncode"] == 0
+
+
+def test_a_sandbox_cannot_reach_the_gateway(
+    gateway: GatewayProcess, inspected: dict[str, Any], client: Connection
+) -> None:
+    """Neither at the bridge's address nor at the host's own ones."""
+    [network] = inspected["NetworkSettings"]["Networks"].values()
+    for address in (network["Gateway"], "127.0.0.1", "172.17.0.1"):
+        ask = f"import socket; socket.create_connection(('{address}', {gateway.port}), 2)"
+        assert client.run(f'python3 -c "{ask}"')["returncode"] == 1, address

@@ -84,39 +84,49 @@ def test_commands_that_race_with_a_delete_are_all_answered(gateway: GatewayProce
 
 def test_cleanup_never_takes_a_sandbox_that_somebody_uses(own_gateway) -> None:
     """A hundred connects right at the deadline of the idle time: each is refused with 404, or
-    connected and usable for as long as it stays, longer than the idle time. Never a 101 followed
-    by a removal."""
+    connected and usable for as long as it stays. Never a 101 followed by a removal."""
     gateway: GatewayProcess = own_gateway(idle_timeout="1").start_ready()
 
-    def attempt(number: int) -> str:
+    def attempts(first: int) -> list[str]:
+        outcomes = []
         sandbox_id = gateway.create()
-        if number % 2:
-            # Connect at the very moment when its removal is on its way, as far as can be seen.
-            eventually(lambda: f"{sandbox_id} has been idle" in gateway.log(), every_s=0.002)
-        else:
-            time.sleep(0.9 + 0.5 * number / 100)
-        try:
-            client = connect(gateway, sandbox_id)
-        except Refused as refused:
-            eventually(lambda: sandbox_id not in gateway.engine.containers())
-            return f"refused with {refused.status}"
-        try:
-            for pause in (0, 0.3, 0.9):
-                time.sleep(pause)
-                assert client.output_of("echo usable") == "usable\n"
-        except Closed as closed:
-            raise AssertionError(f"connected, and then {closed}") from closed
-        finally:
-            client.close()
-        return "connected"
+        for number in range(first, 104, 8):
+            if number % 3:
+                time.sleep(0.95 + 0.4 * number / 104)
+            else:
+                # At the very moment when its removal is on its way, as far as can be seen.
+                eventually(lambda i=sandbox_id: f"{i} has been idle" in gateway.log())
+            outcomes.append(_visit(gateway, sandbox_id))
+            if outcomes[-1] != "connected":
+                eventually(lambda i=sandbox_id: i not in gateway.engine.containers())
+                sandbox_id = gateway.create()
+        return outcomes
 
-    with ThreadPoolExecutor(10) as pool:
-        outcomes = list(pool.map(attempt, range(100)))
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = [outcome for some in pool.map(attempts, range(8)) for outcome in some]
 
     # Both have happened: the deadline was hit.
     assert set(outcomes) == {"refused with 404", "connected"}
+    assert len(outcomes) == 104
     eventually(lambda: not gateway.engine.containers(), within_s=15)
     assert gateway.listed() == set()
+
+
+def _visit(gateway: GatewayProcess, sandbox_id: str) -> str:
+    """Connect and stay for longer than a removal that has begun would take."""
+    try:
+        client = connect(gateway, sandbox_id)
+    except Refused as refused:
+        return f"refused with {refused.status}"
+    try:
+        for pause in (0, 0.2, 0.4):
+            time.sleep(pause)
+            assert client.output_of("echo usable") == "usable\n"
+    except Closed as closed:
+        raise AssertionError(f"connected, and then {closed}") from closed
+    finally:
+        client.close()
+    return "connected"
 
 
 def test_a_sandbox_that_is_used_again_and_again_stays(own_gateway) -> None:

@@ -116,6 +116,7 @@ class ByWebSocketClient:
 
     def receive_text(self, within_s: float = WITHIN_S) -> str:
         self.socket.settimeout(within_s)
+        started = time.monotonic()
         try:
             opcode, data = self.socket.recv_data()
         except websocket.WebSocketTimeoutException:
@@ -126,6 +127,9 @@ class ByWebSocketClient:
             self.socket.shutdown()
             raise Closed(int.from_bytes(data[:2], "big") if len(data) >= 2 else None)
         assert opcode == websocket.ABNF.OPCODE_TEXT, opcode
+        # The library's limit is for each read, and pings are read as well.
+        took_s = time.monotonic() - started
+        assert took_s < within_s + 1, f"it came after {took_s:.1f} s"
         return data.decode("utf-8")
 
     def close(self) -> None:
