@@ -68,12 +68,14 @@ class CommandSocket:
         with _failures():
             return str(self._ask(json.dumps({"command": command}))["output"])
 
-    def time(self, command: str, count: int) -> list[float]:
+    def time(self, command: str, count: int, **fields: str) -> list[float]:
         """Run `command` so often, one after the other; seconds from request to parsed answer.
+
+        `fields` are further ones of the request.
 
         Raises BenchmarkFailed unless it succeeds every time.
         """
-        request = json.dumps({"command": command})
+        request = json.dumps({"command": command, **fields})
         durations = []
         with _failures():
             for _ in range(count):

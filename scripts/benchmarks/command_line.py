@@ -16,7 +16,7 @@ from docker.errors import DockerException
 
 import engine_api
 
-from . import command_latency, machine, report
+from . import command_latency, machine, report, session_latency, stream_throughput
 from .client import BenchmarkFailed
 from .gateway import Gateways, private_gateway
 from .rounds import Series
@@ -51,6 +51,24 @@ BENCHMARKS = {
         samples=50,
         quick_rounds=5,
         quick_samples=20,
+    ),
+    "session": Benchmark(
+        "a command in a warm session against a plain one",
+        session_latency.run,
+        session_latency.TARGETS,
+        rounds=20,
+        samples=50,
+        quick_rounds=5,
+        quick_samples=20,
+    ),
+    "stream": Benchmark(
+        "a streamed output of 1 GB against docker exec; a sample is 20 MB of it",
+        stream_throughput.run,
+        stream_throughput.TARGETS,
+        rounds=5,
+        samples=50,
+        quick_rounds=3,
+        quick_samples=10,
     ),
 }
 
