@@ -14,7 +14,7 @@ from . import frames
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
-MARKER = "SANDBOX_COMMAND_ID"
+MARKER = "AGENT_COMMAND_ID"
 """Environment variable by which a command's descendants are known after they moved away."""
 
 OOM_SCORE_ADJ = b"500"

@@ -228,14 +228,7 @@ def test_the_environment_tells_nothing_of_the_gateway(client: Connection) -> Non
 @pytest.mark.parametrize(
     ("what", "attempt"),
     [
-        (
-            "io_uring",
-            "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
-            "buffer = ctypes.create_string_buffer(256)\n"
-            "sys.exit(libc.syscall(425, 4, buffer) < 0)",
-        ),
         ("AF_ALG", "socket.socket(38, socket.SOCK_SEQPACKET)"),
-        ("AF_VSOCK", "socket.socket(40, socket.SOCK_STREAM)"),
         ("AF_PACKET", "socket.socket(17, socket.SOCK_RAW)"),
         ("ptrace of init", "import ctypes; sys.exit(ctypes.CDLL(None).ptrace(16, 1, 0, 0) < 0)"),
         ("keyctl", "import ctypes; sys.exit(ctypes.CDLL(None).syscall(250, 0, -3, 0) < 0)"),
