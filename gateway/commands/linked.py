@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from gateway.commands.budget import OutputBudget
+from gateway.commands.budget import Budget
 from gateway.commands.result import Outcome
 from gateway.errors import AgentUnavailable, CommandLost, EngineUnavailable, LinkLost
 from gateway.link.ask import ask
@@ -76,7 +76,7 @@ class Persistence:
 @contextmanager
 def collect(
     links: Links,
-    budget: OutputBudget,
+    budget: Budget,
     container_id: str,
     request: dict[str, Any],
     cap: int,

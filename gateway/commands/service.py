@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.commands.budget import OutputBudget
+from gateway.commands.budget import Budget, OneAtATime
 from gateway.commands.linked import Following, Persistence, ask_persistently, collect
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
@@ -59,7 +60,7 @@ class Commands:
         self,
         links: Links,
         plain: PlainRunner,
-        budget: OutputBudget,
+        budget: Budget,
         once: OnceRegister,
         max_output_bytes: int,
     ) -> None:
@@ -68,6 +69,12 @@ class Commands:
         self._budget = budget
         self._once = once
         self._cap = max_output_bytes
+
+    def for_one_client(self) -> Commands:
+        """The same service, of whose budget one client takes no more than one large result."""
+        mine = copy.copy(self)
+        mine._budget = OneAtATime(self._budget)
+        return mine
 
     @contextmanager
     def using(self, container_id: str, linger_s: float = 0.0) -> Iterator[None]:

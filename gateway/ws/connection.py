@@ -61,7 +61,7 @@ class Connection:
         self._peer = peer
         self._outbox = peer.outbox
         self._place = place
-        self._commands = commands
+        self._commands = commands.for_one_client()
         self._own: dict[str, int] = {}
         self._specs: set[CommandSpec] = set()
         self._running = Group()
