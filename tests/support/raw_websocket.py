@@ -42,10 +42,17 @@ class RawWebSocket:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30)
-        self.socket.connect(("127.0.0.1", gateway.port))
         self._received = b""
         _open.add(self)
+        try:
+            self._shake_hands(gateway, sandbox_id)
+        except BaseException:
+            self.close()
+            raise
+
+    def _shake_hands(self, gateway: GatewayProcess, sandbox_id: str) -> None:
+        self.socket.settimeout(30)
+        self.socket.connect(("127.0.0.1", gateway.port))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET /ws/{sandbox_id} HTTP/1.1\r\nHost: 127.0.0.1:{gateway.port}\r\n"
