@@ -4,73 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any, cast
 
 import docker
-import requests
 from docker import errors as docker_errors
 from docker.utils import kwargs_from_env
-from urllib3.exceptions import HTTPError
 
-from gateway.engine import hardening
-from gateway.engine.hijack import HijackedStream
+from gateway.engine import docker_exec, hardening
+from gateway.engine.docker_usage import usage_of
 from gateway.engine.interface import (
     ContainerEvent,
     ContainerInfo,
     ContainerSpec,
     ContainerState,
-    ExecOutput,
+    ContainerUsage,
+    EngineHost,
+    ExecRun,
     ExecStream,
+    Limits,
 )
-from gateway.errors import (
-    ContainerGone,
-    EngineFault,
-    EngineRefused,
-    EngineTimeout,
-    EngineUnavailable,
-    ImageMissing,
-)
-from gateway.settings import OWN_NETWORK
+from gateway.engine.translation import of_container, translated
+from gateway.errors import EngineFault, EngineRefused, ImageMissing
+from gateway.settings import MIB, OWN_NETWORK
 
 log = logging.getLogger(__name__)
 
 POOL_SIZE = 100
 """Connections kept to the engine; the SDK's own default of 10 would make creates wait."""
-
-EXIT_CODE_WAIT_S = 5.0
-"""How long after the end of its output a process's exit status may take to appear."""
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the SDK and the layers below it raise into the gateway's own errors."""
-    try:
-        yield
-    except docker_errors.APIError as error:
-        raise EngineRefused(str(error.explanation or error)) from error
-    except (requests.exceptions.Timeout, TimeoutError) as error:
-        raise EngineTimeout(str(error)) from error
-    except (docker_errors.DockerException, requests.RequestException) as error:
-        raise EngineUnavailable(str(error)) from error
-    except (HTTPError, OSError) as error:
-        raise EngineUnavailable(str(error)) from error
-
-
-@contextmanager
-def _of_container(container_id: str) -> Iterator[None]:
-    """Like `_translated`, for calls to which a missing or stopped container is ContainerGone."""
-    with _translated():
-        try:
-            yield
-        except docker_errors.NotFound as error:
-            raise ContainerGone(f"no container {container_id:.12}") from error
-        except docker_errors.APIError as error:
-            if error.status_code == 409:
-                raise ContainerGone(str(error.explanation)) from error
-            raise
 
 
 class DockerEngine:
@@ -84,7 +45,7 @@ class DockerEngine:
     def _api(self) -> docker.APIClient:
         """The client, made at the first call: asking for the API version needs the engine."""
         if self._client is None:
-            with _translated():
+            with translated():
                 self._client = docker.APIClient(
                     version="auto",
                     timeout=self._timeout_s,
@@ -94,24 +55,39 @@ class DockerEngine:
         return self._client
 
     def version(self) -> str:
-        with _translated():
+        with translated():
             return f"Docker Engine {self._api.version()['Version']}"
 
     def is_local(self) -> bool:
         return os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
 
+    def host(self) -> EngineHost:
+        with translated():
+            info = self._api.info()
+        return EngineHost(
+            memory_bytes=int(info.get("MemTotal") or 0),
+            cpus=int(info.get("NCPU") or 1),
+            runtimes=frozenset(info.get("Runtimes") or {}),
+        )
+
     def has_image(self, image: str) -> bool:
-        with _translated():
+        try:
+            self.image_id(image)
+        except ImageMissing:
+            return False
+        return True
+
+    def image_id(self, image: str) -> str:
+        with translated():
             try:
-                self._api.inspect_image(image)
-            except docker_errors.ImageNotFound:
-                return False
-            return True
+                return str(self._api.inspect_image(image)["Id"])
+            except docker_errors.ImageNotFound as error:
+                raise ImageMissing(f"image {image!r} does not exist") from error
 
     def ensure_network(self, name: str) -> None:
         if name in ("bridge", "none"):
             return
-        with _translated():
+        with translated():
             if any(network["Name"] == name for network in self._api.networks(names=[name])):
                 return
             if name != OWN_NETWORK:
@@ -126,7 +102,7 @@ class DockerEngine:
         api = self._api
         container_id = None
         try:
-            with _translated():
+            with translated():
                 try:
                     created = api.create_container(
                         image=spec.image,
@@ -135,10 +111,11 @@ class DockerEngine:
                         command=[],
                         user=hardening.HOLDER_USER,
                         labels=spec.labels,
+                        environment=dict(spec.env),
                         hostname="sandbox",
                         working_dir="/",
                         host_config=api.create_host_config(
-                            **hardening.host_config(spec.limits, spec.network)
+                            **hardening.host_config(spec.limits, spec.network, spec.isolation)
                         ),
                     )
                 except docker_errors.ImageNotFound as error:
@@ -158,7 +135,7 @@ class DockerEngine:
             log.warning("cannot remove %s, which did not start: %s", container, error)
 
     def inspect(self, container_id: str) -> ContainerInfo:
-        with _of_container(container_id):
+        with of_container(container_id):
             found = self._api.inspect_container(container_id)
         state = found["State"]
         networks = found["NetworkSettings"]["Networks"] or {}
@@ -167,13 +144,14 @@ class DockerEngine:
             state=cast(ContainerState, state["Status"]),
             labels=found["Config"]["Labels"] or {},
             ip_address=_first_address(networks),
+            name=found["Name"].lstrip("/"),
             pid=state["Pid"] or None,
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
         )
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
-        with _translated():
+        with translated():
             found = self._api.containers(all=True, filters={"label": _label_filter(labels)})
         return [
             ContainerInfo(
@@ -181,18 +159,65 @@ class DockerEngine:
                 state=cast(ContainerState, entry["State"]),
                 labels=entry["Labels"] or {},
                 ip_address=_first_address(entry["NetworkSettings"]["Networks"] or {}),
+                name=(entry["Names"] or [""])[0].lstrip("/"),
             )
             for entry in found
         ]
 
-    def events(self, labels: dict[str, str]) -> Iterator[ContainerEvent]:
+    def events(self, labels: dict[str, str], since: float | None) -> Iterator[ContainerEvent]:
         filters = {"type": "container", "label": _label_filter(labels)}
-        with _translated():
-            for event in self._api.events(filters=filters, decode=True):
-                yield ContainerEvent(event["Action"], event["Actor"]["ID"])
+        # The SDK's types know whole seconds only; the engine takes fractions.
+        begin: Any = None if since is None else f"{since:.9f}"
+        with translated():
+            for event in self._api.events(since=begin, filters=filters, decode=True):
+                actor = event["Actor"]
+                yield ContainerEvent(
+                    event["Action"],
+                    actor["ID"],
+                    actor.get("Attributes") or {},
+                    event["timeNano"] / 1e9,
+                )
+
+    def update(self, container_id: str, limits: Limits) -> None:
+        # The SDK's own method knows neither NanoCpus nor PidsLimit.
+        api: Any = self._api
+        changes = {
+            "Memory": limits.memory_mb * MIB,
+            "MemorySwap": limits.memory_mb * MIB,
+            "NanoCpus": int(limits.cpus * 1_000_000_000),
+            "PidsLimit": limits.pids,
+        }
+        with of_container(container_id):
+            answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)
+            api._raise_for_status(answer)
+
+    def rename(self, container_id: str, name: str) -> None:
+        with of_container(container_id):
+            self._api.rename(container_id, name)
+
+    def pause(self, container_id: str) -> None:
+        with translated():
+            self._freeze(container_id, self._api.pause, "paused")
+
+    def unpause(self, container_id: str) -> None:
+        with translated():
+            self._freeze(container_id, self._api.unpause, "running")
+
+    def _freeze(self, container_id: str, change: Any, wanted: ContainerState) -> None:
+        try:
+            with of_container(container_id):
+                change(container_id)
+        except EngineFault:
+            # "Already paused" and "not paused" are a 409 or a 500, as the version has it.
+            if self.inspect(container_id).state != wanted:
+                raise
+
+    def usage(self, container_id: str) -> ContainerUsage:
+        with of_container(container_id):
+            return usage_of(self._api, container_id)
 
     def remove(self, container_id: str) -> None:
-        with _translated():
+        with translated():
             try:
                 self._api.remove_container(container_id, force=True, v=True)
             except docker_errors.NotFound:
@@ -202,66 +227,20 @@ class DockerEngine:
                     raise
 
     def running_execs(self, container_id: str) -> int:
-        with _of_container(container_id):
-            found = self._api.inspect_container(container_id)
-        running = 0
-        for exec_id in found["ExecIDs"] or []:
-            with _translated():
-                try:
-                    running += bool(self._api.exec_inspect(exec_id)["Running"])
-                except docker_errors.NotFound:
-                    continue
-        return running
+        return docker_exec.running_execs(self._api, container_id)
 
     def open_stream(self, container_id: str, argv: list[str], user: str) -> ExecStream:
-        return self._start_exec(container_id, argv, user, stdin=True, directory=None)[1]
+        return docker_exec.open_stream(self._api, container_id, argv, user)
 
     def open_run(
         self, container_id: str, argv: list[str], user: str, directory: str | None
-    ) -> _Run:
-        exec_id, stream = self._start_exec(
-            container_id, argv, user, stdin=False, directory=directory
-        )
-        return _Run(stream, lambda: self._exit_code(exec_id))
-
-    def _start_exec(
-        self, container_id: str, argv: list[str], user: str, stdin: bool, directory: str | None
-    ) -> tuple[str, HijackedStream]:
-        with _of_container(container_id):
-            exec_id = self._api.exec_create(
-                container_id, argv, stdin=stdin, user=user, workdir=directory
-            )["Id"]
-            return exec_id, HijackedStream(self._api.exec_start(exec_id, socket=True))
-
-    def _exit_code(self, exec_id: str) -> int:
-        """`Running: false` without a code also means "not started yet", so ask until it is set."""
-        deadline = time.monotonic() + EXIT_CODE_WAIT_S
-        while True:
-            with _translated():
-                found = self._api.exec_inspect(exec_id)
-            if not found["Running"] and found["ExitCode"] is not None:
-                return int(found["ExitCode"])
-            if time.monotonic() > deadline:
-                raise EngineRefused("the engine does not know the command's exit status")
-            time.sleep(0.01)
+    ) -> ExecRun:
+        return docker_exec.open_run(self._api, container_id, argv, user, directory)
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-
-class _Run:
-    """Implements `gateway.engine.interface.ExecRun`."""
-
-    def __init__(self, stream: HijackedStream, exit_code: Callable[[], int]) -> None:
-        self._stream = stream
-        self.returncode = exit_code
-        self.close = stream.close
-
-    def output(self) -> Iterator[ExecOutput]:
-        while pieces := self._stream.pieces():
-            yield from pieces
 
 
 def _label_filter(labels: dict[str, str]) -> list[str]:

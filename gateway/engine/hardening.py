@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.engine.interface import Limits
+from gateway.engine.interface import Isolation, Limits
 from gateway.settings import MIB
 
 SANDBOX_USER = "1000:1000"
@@ -18,7 +18,7 @@ OPEN_FILES = 16384
 """Below what an engine that was started by hand may hand on where root has no CAP_SYS_RESOURCE."""
 
 
-def host_config(limits: Limits, network: str) -> dict[str, Any]:
+def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str, Any]:
     """Arguments of `APIClient.create_host_config`, level `standard`.
 
     No capability, no way to gain one, an init that reaps, every resource with a limit, no logs on

@@ -6,11 +6,13 @@ Every call may block for at most the engine's time limit and raises `EngineUnava
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+
+Isolation = Literal["standard", "strict", "gvisor"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Limits:
     cpus: float
     pids: int
     file_size_mb: int
+    disk_mb: int | None = None
+    """Of what it may write; None where nothing limits it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class ContainerSpec:
     image: str
     network: str
     limits: Limits
+    isolation: Isolation = "standard"
+    env: Mapping[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -42,10 +48,12 @@ class ContainerInfo:
     state: ContainerState
     labels: dict[str, str]
     ip_address: str | None
+    name: str = ""
     pid: int | None = None
     """Of the first process, on the engine's host; None unless it runs, and in lists."""
     exit_code: int | None = None
     oom_killed: bool = False
+    """Whether the kernel has ever killed something in it for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,33 @@ class ContainerEvent:
 
     action: str
     container_id: str
+    labels: Mapping[str, str]
+    at: float
+    """Seconds since the epoch, by the engine's clock."""
+
+
+@dataclass(frozen=True)
+class ContainerUsage:
+    """What a container uses at one moment. Counters begin with the container."""
+
+    cpu_s: float
+    cpu_percent: float
+    """Of one core, over a fraction of a second."""
+    memory_bytes: int
+    pids: int
+    disk_bytes: int | None
+    """Written to its root file system; None where the engine does not say."""
+    received_bytes: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """The machine that the engine runs on, and what it offers there."""
+
+    memory_bytes: int
+    cpus: int
+    runtimes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -102,8 +137,14 @@ class Engine(Protocol):
     def is_local(self) -> bool:
         """Whether containers' processes are processes of this host, as far as is known."""
 
+    def host(self) -> EngineHost:
+        """The engine's host."""
+
     def has_image(self, image: str) -> bool:
         """Whether the image is there."""
+
+    def image_id(self, image: str) -> str:
+        """What the name stands for at the moment. Raises ImageMissing."""
 
     def ensure_network(self, name: str) -> None:
         """Make the gateway's own bridge network if it is missing; others must be there."""
@@ -120,12 +161,29 @@ class Engine(Protocol):
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
         """All containers, running or not, that carry these labels."""
 
-    def events(self, labels: dict[str, str]) -> Iterator[ContainerEvent]:
-        """What happens from now on to containers that carry these labels.
+    def events(self, labels: dict[str, str], since: float | None) -> Iterator[ContainerEvent]:
+        """What happens to containers that carry these labels, from `since` on (seconds since the
+        epoch, by the engine's clock), or from now on.
 
-        Blocks between events, without limit. Ends, or raises, when the engine goes away; what
-        happens until the next call is missed.
+        Blocks between events, without limit. Ends, or raises, when the engine goes away. The
+        engine remembers the last 256 events only.
         """
+
+    def update(self, container_id: str, limits: Limits) -> None:
+        """Change memory, cpu and pids of a running container. Raises ContainerGone."""
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Raises ContainerGone."""
+
+    def pause(self, container_id: str) -> None:
+        """Freeze all its processes; one that is frozen already is a success. Raises
+        ContainerGone."""
+
+    def unpause(self, container_id: str) -> None:
+        """Thaw it; one that is not frozen is a success. Raises ContainerGone."""
+
+    def usage(self, container_id: str) -> ContainerUsage:
+        """Takes a fraction of a second. Raises ContainerGone."""
 
     def remove(self, container_id: str) -> None:
         """Kill and remove; a container that is already gone, or going, is a success."""

@@ -79,7 +79,7 @@ class Reconciliation:
         """
         while True:
             try:
-                for event in self._engine.events({INSTANCE: self._instance_id}):
+                for event in self._engine.events({INSTANCE: self._instance_id}, None):
                     if event.action in _ENDINGS:
                         self.compare()
             except GatewayError as error:
