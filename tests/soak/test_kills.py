@@ -107,11 +107,10 @@ class _Client:
             left.append((self.create(timeout=4.0), time.monotonic() + 4.0))
             self._stop.wait(1.0)
         for sandbox_id, due in left:
-            while time.monotonic() < due + 5:
-                answer = self._ask("GET", f"/sandboxes/{sandbox_id}")
-                if answer.status_code == 404:
-                    break
+            answer = self._ask("GET", f"/sandboxes/{sandbox_id}")
+            while answer.status_code == 200 and time.monotonic() < due + RECOVERY_S:
                 time.sleep(0.2)
+                answer = self._ask("GET", f"/sandboxes/{sandbox_id}")
             assert answer.status_code == 404, answer.text
             assert answer.json()["ended"]["reason"] == "timeout", answer.text
         return len(left)

@@ -80,7 +80,7 @@ def test_cleanup_and_connect_race_at_the_deadline(
     never one that stays for ever."""
     gateway = own_gateway(workers="2", pool_size="0", idle_timeout="1", warning="0").start_ready()
     chance = random.Random(7)
-    counted: dict[str, int] = {"connected": 0, "refused": 0}
+    counted: dict[str, int] = {"connected": 0, "refused with 404": 0}
     lock = threading.Lock()
 
     def race(numbers: range) -> None:
@@ -91,7 +91,7 @@ def test_cleanup_and_connect_race_at_the_deadline(
             outcome = _visit(gateway, sandbox_id)
             with lock:
                 counted[outcome] += 1
-            if outcome == "refused":
+            if outcome != "connected":
                 eventually(lambda i=sandbox_id: i not in gateway.engine.containers())
                 sandbox_id = gateway.create()
 
@@ -111,8 +111,7 @@ def _visit(gateway: GatewayProcess, sandbox_id: str) -> str:
     try:
         client = connect(gateway, sandbox_id)
     except Refused as refused:
-        assert refused.status == 404
-        return "refused"
+        return f"refused with {refused.status}"
     with client:
         for pause_s in (0.0, 0.2, 0.3):
             time.sleep(pause_s)
