@@ -8,17 +8,19 @@ from typing import cast
 
 from flask import Flask
 
-from gateway import clock, messages, origin, rest
+from gateway import __version__, clock, messages, origin, rest
 from gateway.commands.budget import OutputBudget
 from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.service import Commands
 from gateway.engine import hardening
+from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
-from gateway.engine.interface import Limits
+from gateway.engine.interface import Engine, Limits
 from gateway.link.dial import dial
 from gateway.link.links import Links
+from gateway.metrics import Exposition, Metrics
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
 from gateway.sandboxes.expiry import Expiry
@@ -28,6 +30,7 @@ from gateway.sandboxes.reconcile import Reconciliation
 from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.service import Blueprint, Sandboxes
 from gateway.settings import MIB, Settings, load_settings
+from gateway.store.census import StoreCensus
 from gateway.store.database import Database
 from gateway.store.once import OnceTable
 from gateway.store.sandboxes import SandboxStore
@@ -64,7 +67,11 @@ class Runtime:
         self._database = Database(data_dir / "gateway.db")
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
-        self.engine = DockerEngine(settings.engine_timeout)
+        self.metrics = Metrics(data_dir / "metrics")
+        self.exposition = Exposition(self.metrics.shelf, StoreCensus(self._database), __version__)
+        self.engine: Engine = counted(
+            DockerEngine(settings.engine_timeout), self.metrics.engine_failed
+        )
         self._links = Links(
             partial(
                 dial,
@@ -72,6 +79,7 @@ class Runtime:
                 user=hardening.SANDBOX_USER,
                 directly=settings.link == "auto",
                 configuration=_agent_limits(settings),
+                counted=self.metrics.links_changed,
             )
         )
         removal = Removal(self._store, self.engine, self._links.drop)
@@ -91,6 +99,7 @@ class Runtime:
             budget,
             OnceRegister(OnceTable(self._database)),
             settings.max_output_bytes,
+            self.metrics,
         )
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
         self.waiting = Waiting()
@@ -145,6 +154,7 @@ class Runtime:
         self.engine.close()
         self._workers.close()
         self._database.close()
+        self.metrics.close()
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -169,12 +179,17 @@ def create_app(settings: Settings | None = None) -> Flask:
         commands=runtime.commands,
         occupancy=runtime.occupancy,
         readiness=runtime.readiness,
+        metrics=runtime.exposition,
         waiting=runtime.waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
     app.register_blueprint(
         endpoint.blueprint(
-            runtime.sandboxes, runtime.commands, runtime.occupancy, runtime.connections
+            runtime.sandboxes,
+            runtime.commands,
+            runtime.occupancy,
+            runtime.connections,
+            runtime.metrics,
         )
     )
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import gevent
 
@@ -24,6 +25,8 @@ from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
 
 log = logging.getLogger(__name__)
 
+Counted = Callable[[int], None]
+
 DIAL_LIMIT_S = 15.0
 DIRECT_LIMIT_S = 3.0
 
@@ -38,19 +41,20 @@ def dial(
     user: str,
     directly: bool,
     configuration: dict[str, float],
+    counted: Counted,
 ) -> Link:
     """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`).
 
-    With `directly`, the direct way is taken where there is one. Raises ContainerGone and the
-    engine's errors, AgentMissing when the image has no python3, and AgentUnavailable when the
-    agent does not come up within `DIAL_LIMIT_S` seconds.
+    With `directly`, the direct way is taken where there is one. `counted` is for the link. Raises
+    ContainerGone and the engine's errors, AgentMissing when the image has no python3, and
+    AgentUnavailable when the agent does not come up within `DIAL_LIMIT_S` seconds.
     """
     directly = directly and engine.is_local()
-    link = _dial_directly(engine, container_id, user) if directly else None
+    link = _dial_directly(engine, container_id, user, counted) if directly else None
     if link is None:
-        link = _dial_by_exec(engine, container_id, user)
+        link = _dial_by_exec(engine, container_id, user, counted)
         # The agent runs now, if it did not before.
-        better = _dial_directly(engine, container_id, user) if directly else None
+        better = _dial_directly(engine, container_id, user, counted) if directly else None
         if better is not None:
             link.close()
             link = better
@@ -58,7 +62,7 @@ def dial(
     return link
 
 
-def _dial_directly(engine: Engine, container_id: str, user: str) -> Link | None:
+def _dial_directly(engine: Engine, container_id: str, user: str, counted: Counted) -> Link | None:
     """None where there is no direct way, or no agent yet. Raises ContainerGone."""
     container = engine.inspect(container_id)
     if container.pid is None:
@@ -67,7 +71,7 @@ def _dial_directly(engine: Engine, container_id: str, user: str) -> Link | None:
     try:
         with gevent.Timeout(DIRECT_LIMIT_S, AgentUnavailable("no direct answer in time")):
             stream = direct.connect(container.container_id, container.pid, uid_of(user))
-            return _shake_hands(stream)
+            return _shake_hands(stream, counted)
     except (AgentUnavailable, LinkLost) as error:
         log.debug("container %.12s: %s", container_id, error)
     except BaseException:
@@ -84,9 +88,9 @@ def uid_of(user: str) -> int:
     return int(user.split(":")[0])
 
 
-def _dial_by_exec(engine: Engine, container_id: str, user: str) -> Link:
+def _dial_by_exec(engine: Engine, container_id: str, user: str, counted: Counted) -> Link:
     try:
-        return _dial(engine, container_id, user)
+        return _dial(engine, container_id, user, counted)
     except (AgentUnavailable, EngineRefused):
         # That a container has just stopped, the engine says in many ways, or on the stream.
         if engine.inspect(container_id).state not in ("running", "paused"):
@@ -94,12 +98,12 @@ def _dial_by_exec(engine: Engine, container_id: str, user: str) -> Link:
         raise
 
 
-def _dial(engine: Engine, container_id: str, user: str) -> Link:
+def _dial(engine: Engine, container_id: str, user: str, counted: Counted) -> Link:
     stream = engine.open_stream(container_id, bundle.argv(), user)
     try:
         with gevent.Timeout(DIAL_LIMIT_S, AgentUnavailable("the agent did not answer in time")):
             stream.send(bundle.bundle())
-            return _shake_hands(stream)
+            return _shake_hands(stream, counted)
     except EngineFault as error:
         stream.close()
         raise AgentUnavailable(str(error)) from error
@@ -117,7 +121,7 @@ def _configure(link: Link, configuration: dict[str, float]) -> None:
         raise AgentUnavailable(str(error)) from error
 
 
-def _shake_hands(stream: ExecStream | DirectStream) -> Link:
+def _shake_hands(stream: ExecStream | DirectStream, counted: Counted) -> Link:
     decoder = frames.Decoder(MAX_PAYLOAD_FROM_AGENT)
     seen = b""
     while True:
@@ -135,7 +139,7 @@ def _shake_hands(stream: ExecStream | DirectStream) -> Link:
         kind, _channel, payload = greeting[0]
         if kind != frames.HELLO or len(greeting) > 1:
             raise AgentUnavailable("the agent did not say hello")
-        return _link(stream, decoder, payload)
+        return _link(stream, decoder, payload, counted)
 
 
 def _explain_failure(seen: bytes, error_text: str) -> None:
@@ -145,7 +149,9 @@ def _explain_failure(seen: bytes, error_text: str) -> None:
     raise AgentUnavailable(f"the agent did not start: {text:.500}")
 
 
-def _link(stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: bytes) -> Link:
+def _link(
+    stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: bytes, counted: Counted
+) -> Link:
     try:
         hello = frames.decode_json(payload)
         protocol, daemon, running = hello["protocol"], hello["daemon"], hello["running"]
@@ -153,4 +159,4 @@ def _link(stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: b
         raise AgentUnavailable(f"the agent's hello is broken: {error}") from error
     if protocol != frames.PROTOCOL or not isinstance(daemon, str) or not isinstance(running, int):
         raise AgentUnavailable("the agent speaks another protocol")
-    return Link(stream, decoder, daemon, running)
+    return Link(stream, decoder, daemon, running, counted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
@@ -46,10 +47,18 @@ class Channel(Protocol):
 
 
 class Link:
-    """A live connection to one agent. Owns its transport and one greenlet that reads it."""
+    """A live connection to one agent. Owns its transport and one greenlet that reads it.
+
+    `counted` is told how many more links are open: 1 now, -1 at the end.
+    """
 
     def __init__(
-        self, transport: Transport, decoder: frames.Decoder, daemon: str, running: int
+        self,
+        transport: Transport,
+        decoder: frames.Decoder,
+        daemon: str,
+        running: int,
+        counted: Callable[[int], None],
     ) -> None:
         self.daemon = daemon
         """Identity of the agent's process: while it stays, so do the commands it runs."""
@@ -60,6 +69,8 @@ class Link:
         self._channels: dict[int, Channel] = {}
         self._numbers = count(1)
         self._sending = BoundedSemaphore(1)
+        self._counted = counted
+        counted(1)
         self._reader = gevent.spawn(self._read)
 
     def open(self, channel: Channel, message: dict[str, Any]) -> int:
@@ -110,6 +121,7 @@ class Link:
         if self.lost:
             return
         self.lost = True
+        self._counted(-1)
         self._transport.close()
         channels, self._channels = self._channels, {}
         for channel in channels.values():

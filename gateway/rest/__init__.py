@@ -8,7 +8,13 @@ from __future__ import annotations
 from flask import Flask, Response, request
 
 from gateway.rest import command_output, docs, errors, openapi, request_ids, service
-from gateway.rest.backend import CommandService, Occupancy, ReadinessService, SandboxService
+from gateway.rest.backend import (
+    CommandService,
+    MetricsService,
+    Occupancy,
+    ReadinessService,
+    SandboxService,
+)
 from gateway.rest.commands import blueprint as command_routes
 from gateway.rest.event_stream import EventStreams
 from gateway.rest.sandboxes import blueprint as sandbox_routes
@@ -23,6 +29,7 @@ def register(
     commands: CommandService,
     occupancy: Occupancy,
     readiness: ReadinessService,
+    metrics: MetricsService,
     waiting: Waiting,
     max_body_bytes: int,
 ) -> None:
@@ -44,7 +51,7 @@ def register(
     app.register_blueprint(sandbox_routes(sandboxes))
     app.register_blueprint(command_routes(commands, usage, waiting, streams))
     app.register_blueprint(command_output.blueprint(commands, usage, waiting, streams))
-    app.register_blueprint(service.blueprint(readiness))
+    app.register_blueprint(service.blueprint(readiness, metrics))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(docs.blueprint())
 
