@@ -40,10 +40,11 @@ def dial(
     *,
     user: str,
     directly: bool,
-    configuration: dict[str, float],
+    configuration: Callable[[str], dict[str, float]],
     counted: Counted,
 ) -> Link:
-    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`).
+    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`),
+    which `configuration` has for each container.
 
     With `directly`, the direct way is taken where there is one. `counted` is for the link. Raises
     ContainerGone and the engine's errors, AgentMissing when the image has no python3, and
@@ -58,7 +59,7 @@ def dial(
         if better is not None:
             link.close()
             link = better
-    _configure(link, configuration)
+    _configure(link, configuration(container_id))
     return link
 
 

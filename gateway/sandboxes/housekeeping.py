@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -31,19 +31,22 @@ class Housekeeping:
     """Stands for election, and runs its jobs by APScheduler once elected.
 
     `jobs` are (name, seconds between runs, what to do). A job never overlaps with itself.
-    `duty` is done without end beside them, in a greenlet of its own.
+    `duties` are done without end beside them, each in a greenlet of its own. `on_failure` is told
+    the names of jobs that fail.
     """
 
     def __init__(
         self,
         leadership: Leadership,
         jobs: list[tuple[str, float, Callable[[], None]]],
-        duty: Callable[[], None],
+        duties: Sequence[Callable[[], None]],
+        on_failure: Callable[[str], None] = lambda job: None,
     ) -> None:
         self._leadership = leadership
         self._jobs = jobs
-        self._duty = duty
-        self._on_duty: gevent.Greenlet | None = None
+        self._duties = duties
+        self._on_failure = on_failure
+        self._on_duty: list[gevent.Greenlet] = []
         self._scheduler: GeventScheduler | None = None
         self._greenlet: gevent.Greenlet | None = None
         self._clock_offset = _clock_offset()
@@ -69,7 +72,7 @@ class Housekeeping:
         )
         for name, seconds, work in self._jobs:
             scheduler.add_job(
-                _guarded(name, work),
+                _guarded(name, work, self._on_failure),
                 "interval",
                 seconds=seconds,
                 id=name,
@@ -77,7 +80,9 @@ class Housekeeping:
             )
         scheduler.start()
         self._scheduler = scheduler
-        self._on_duty = gevent.spawn(_guarded("duty", self._duty))
+        self._on_duty = [
+            gevent.spawn(_guarded("duty", duty, self._on_failure)) for duty in self._duties
+        ]
 
     def _catch_up_after_clock_jump(self) -> None:
         """APScheduler plans by wall time: after a jump back, no job would be due for hours."""
@@ -94,9 +99,8 @@ class Housekeeping:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-        if self._on_duty is not None:
-            self._on_duty.kill()
-            self._on_duty = None
+        gevent.killall(self._on_duty)
+        self._on_duty = []
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
             self._scheduler = None
@@ -107,13 +111,17 @@ def _clock_offset() -> float:
     return clock.wall_s() - clock.boot_s()
 
 
-def _guarded(name: str, work: Callable[[], None]) -> Callable[[], None]:
+def _guarded(
+    name: str, work: Callable[[], None], on_failure: Callable[[str], None]
+) -> Callable[[], None]:
     def run() -> None:
         try:
             work()
         except GatewayError as error:
             log.warning("housekeeping job %s: %s", name, error)
+            on_failure(name)
         except Exception:
             log.exception("housekeeping job %s failed", name)
+            on_failure(name)
 
     return run

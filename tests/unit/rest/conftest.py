@@ -78,7 +78,9 @@ def app(
     messages.install(app, tmp_path / "locale")
     rest.register(
         app,
+        creation=sandboxes,
         sandboxes=sandboxes,
+        lifecycle=sandboxes,
         commands=commands,
         occupancy=occupancy,
         readiness=readiness,
@@ -88,7 +90,7 @@ def app(
     )
     # For the document and the errors; no test here opens a WebSocket.
     counted = Metrics(tmp_path / "metrics")
-    connections = Connections(sandboxes.ended_among, 25)
+    connections = Connections(sandboxes, 25)
     app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections, counted))
     app.test_client_class = CheckedClient
     yield app
