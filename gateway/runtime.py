@@ -17,7 +17,8 @@ from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Engine, Limits
 from gateway.errors import ContainerGone
-from gateway.link.dial import dial
+from gateway.link.dial import Known, dial
+from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.metrics import Exposition, Metrics
 from gateway.rest.backend import ReadinessService
@@ -81,16 +82,7 @@ class Runtime:
             DockerEngine(settings.engine_timeout), self.metrics.engine_failed
         )
         self._directly = settings.link == "auto"
-        self._links = Links(
-            partial(
-                dial,
-                self.engine,
-                user=hardening.SANDBOX_USER,
-                directly=self._directly,
-                configuration=self._agent_limits,
-                counted=self.metrics.links_changed,
-            )
-        )
+        self._links = Links(self._dial)
         self._history = CommandHistory(HistoryStore(self._database), self._links)
         self._build_commands()
         self._build_sandboxes()
@@ -203,15 +195,27 @@ class Runtime:
 
     # --- what the parts need of each other -----------------------------------------------------
 
-    def _agent_limits(self, container_id: str) -> dict[str, float]:
-        """What an agent may keep: of its sandbox's own memory, and no more than a quarter."""
+    def _dial(self, container_id: str) -> Link:
+        link = dial(
+            self.engine,
+            container_id,
+            user=hardening.SANDBOX_USER,
+            directly=self._directly,
+            known_of=self._known_of,
+        )
+        link.count(self.metrics.links_changed)
+        return link
+
+    def _known_of(self, container_id: str) -> Known:
+        """Of what its agent may keep: of its sandbox's own memory, and no more than a quarter."""
         settings, row = self._settings, self._store.of_container(container_id)
         memory_mb = row.memory_mb if row is not None and row.memory_mb else settings.memory_mb
-        return {
+        limits = {
             "stream_bytes": settings.retain_output_mb * MIB,
             "total_bytes": min(settings.retain_total_mb, memory_mb / 4) * MIB,
             "retain_s": settings.retain_s,
         }
+        return Known(None if row is None else row.pid, limits)
 
     def _warm(self, container_id: str) -> None:
         """Start the agent in a container, if its image can run one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import gevent
 
@@ -25,13 +26,21 @@ from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
 
 log = logging.getLogger(__name__)
 
-Counted = Callable[[int], None]
-
 DIAL_LIMIT_S = 15.0
 DIRECT_LIMIT_S = 3.0
 
 _NO_PYTHON = (b"executable file not found", b"no such file or directory")
 """How the engine says on the stream that `python3` is not in the image."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a container before it is asked. `pid` is that of its first process on the
+    engine's host; None: not known. `limits` are what its agent is told
+    (`agent.retention.Limits`)."""
+
+    pid: int | None
+    limits: dict[str, float]
 
 
 def dial(
@@ -40,39 +49,44 @@ def dial(
     *,
     user: str,
     directly: bool,
-    configuration: Callable[[str], dict[str, float]],
-    counted: Counted,
+    known_of: Callable[[str], Known],
 ) -> Link:
-    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`),
-    which `configuration` has for each container.
+    """Start or find the agent, shake hands and tell it its limits.
 
-    With `directly`, the direct way is taken where there is one. `counted` is for the link. Raises
-    ContainerGone and the engine's errors, AgentMissing when the image has no python3, and
-    AgentUnavailable when the agent does not come up within `DIAL_LIMIT_S` seconds.
+    With `directly`, the direct way is taken where there is one. Raises ContainerGone and the
+    engine's errors, AgentMissing when the image has no python3, and AgentUnavailable when the
+    agent does not come up within `DIAL_LIMIT_S` seconds.
     """
-    directly = directly and engine.is_local()
-    link = _dial_directly(engine, container_id, user, counted) if directly else None
+    known = known_of(container_id)
+    pid = None
+    if directly and engine.is_local():
+        pid = known.pid or _pid_of(engine, container_id)
+    link = None if pid is None else _dial_directly(container_id, pid, user)
     if link is None:
-        link = _dial_by_exec(engine, container_id, user, counted)
+        link = _dial_by_exec(engine, container_id, user)
         # The agent runs now, if it did not before.
-        better = _dial_directly(engine, container_id, user, counted) if directly else None
+        better = None if pid is None else _dial_directly(container_id, pid, user)
         if better is not None:
             link.close()
             link = better
-    _configure(link, configuration(container_id))
+    _configure(link, known.limits)
     return link
 
 
-def _dial_directly(engine: Engine, container_id: str, user: str, counted: Counted) -> Link | None:
-    """None where there is no direct way, or no agent yet. Raises ContainerGone."""
+def _pid_of(engine: Engine, container_id: str) -> int:
     container = engine.inspect(container_id)
     if container.pid is None:
         raise ContainerGone(f"container {container_id:.12} does not run")
+    return container.pid
+
+
+def _dial_directly(container_id: str, pid: int, user: str) -> Link | None:
+    """None where there is no direct way, or no agent yet."""
     stream = None
     try:
         with gevent.Timeout(DIRECT_LIMIT_S, AgentUnavailable("no direct answer in time")):
-            stream = direct.connect(container.container_id, container.pid, uid_of(user))
-            return _shake_hands(stream, counted)
+            stream = direct.connect(container_id, pid, uid_of(user))
+            return _shake_hands(stream)
     except (AgentUnavailable, LinkLost) as error:
         log.debug("container %.12s: %s", container_id, error)
     except BaseException:
@@ -89,9 +103,9 @@ def uid_of(user: str) -> int:
     return int(user.split(":")[0])
 
 
-def _dial_by_exec(engine: Engine, container_id: str, user: str, counted: Counted) -> Link:
+def _dial_by_exec(engine: Engine, container_id: str, user: str) -> Link:
     try:
-        return _dial(engine, container_id, user, counted)
+        return _dial(engine, container_id, user)
     except (AgentUnavailable, EngineRefused):
         # That a container has just stopped, the engine says in many ways, or on the stream.
         if engine.inspect(container_id).state not in ("running", "paused"):
@@ -99,12 +113,12 @@ def _dial_by_exec(engine: Engine, container_id: str, user: str, counted: Counted
         raise
 
 
-def _dial(engine: Engine, container_id: str, user: str, counted: Counted) -> Link:
+def _dial(engine: Engine, container_id: str, user: str) -> Link:
     stream = engine.open_stream(container_id, bundle.argv(), user)
     try:
         with gevent.Timeout(DIAL_LIMIT_S, AgentUnavailable("the agent did not answer in time")):
             stream.send(bundle.bundle())
-            return _shake_hands(stream, counted)
+            return _shake_hands(stream)
     except EngineFault as error:
         stream.close()
         raise AgentUnavailable(str(error)) from error
@@ -122,7 +136,7 @@ def _configure(link: Link, configuration: dict[str, float]) -> None:
         raise AgentUnavailable(str(error)) from error
 
 
-def _shake_hands(stream: ExecStream | DirectStream, counted: Counted) -> Link:
+def _shake_hands(stream: ExecStream | DirectStream) -> Link:
     decoder = frames.Decoder(MAX_PAYLOAD_FROM_AGENT)
     seen = b""
     while True:
@@ -140,7 +154,7 @@ def _shake_hands(stream: ExecStream | DirectStream, counted: Counted) -> Link:
         kind, _channel, payload = greeting[0]
         if kind != frames.HELLO or len(greeting) > 1:
             raise AgentUnavailable("the agent did not say hello")
-        return _link(stream, decoder, payload, counted)
+        return _link(stream, decoder, payload)
 
 
 def _explain_failure(seen: bytes, error_text: str) -> None:
@@ -150,9 +164,7 @@ def _explain_failure(seen: bytes, error_text: str) -> None:
     raise AgentUnavailable(f"the agent did not start: {text:.500}")
 
 
-def _link(
-    stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: bytes, counted: Counted
-) -> Link:
+def _link(stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: bytes) -> Link:
     try:
         hello = frames.decode_json(payload)
         protocol, daemon, running = hello["protocol"], hello["daemon"], hello["running"]
@@ -160,4 +172,4 @@ def _link(
         raise AgentUnavailable(f"the agent's hello is broken: {error}") from error
     if protocol != frames.PROTOCOL or not isinstance(daemon, str) or not isinstance(running, int):
         raise AgentUnavailable("the agent speaks another protocol")
-    return Link(stream, decoder, daemon, running, counted)
+    return Link(stream, decoder, daemon, running)

@@ -47,18 +47,10 @@ class Channel(Protocol):
 
 
 class Link:
-    """A live connection to one agent. Owns its transport and one greenlet that reads it.
-
-    `counted` is told how many more links are open: 1 now, -1 at the end.
-    """
+    """A live connection to one agent. Owns its transport and one greenlet that reads it."""
 
     def __init__(
-        self,
-        transport: Transport,
-        decoder: frames.Decoder,
-        daemon: str,
-        running: int,
-        counted: Callable[[int], None],
+        self, transport: Transport, decoder: frames.Decoder, daemon: str, running: int
     ) -> None:
         self.daemon = daemon
         """Identity of the agent's process: while it stays, so do the commands it runs."""
@@ -69,9 +61,14 @@ class Link:
         self._channels: dict[int, Channel] = {}
         self._numbers = count(1)
         self._sending = BoundedSemaphore(1)
-        self._counted = counted
-        counted(1)
+        self._changed: Callable[[int], None] = lambda difference: None
         self._reader = gevent.spawn(self._read)
+
+    def count(self, changed: Callable[[int], None]) -> None:
+        """Tell `changed` how many more links are open: 1 now, and -1 at the end."""
+        if not self.lost:
+            self._changed = changed
+            changed(1)
 
     def open(self, channel: Channel, message: dict[str, Any]) -> int:
         """Open a channel for `message` and return its number. Raises LinkLost."""
@@ -121,7 +118,7 @@ class Link:
         if self.lost:
             return
         self.lost = True
-        self._counted(-1)
+        self._changed(-1)
         self._transport.close()
         channels, self._channels = self._channels, {}
         for channel in channels.values():
