@@ -38,6 +38,14 @@ class Scrape:
         """0 for what was never counted."""
         return self._samples.get((f"sandbox_gateway_{name}", tuple(sorted(labels.items()))), 0)
 
+    def of(self, name: str) -> dict[object, float]:
+        """All samples of this name, by their labels."""
+        return {
+            labels: value
+            for (sample, labels), value in self._samples.items()
+            if sample == f"sandbox_gateway_{name}"
+        }
+
     @property
     def counters(self) -> dict[object, float]:
         """All that may never fall."""
@@ -64,7 +72,7 @@ def _connect_to_each(gateway: GatewayProcess, sandbox_id: str) -> list[Connectio
 def test_each_worker_tells_what_both_have_done(own_gateway: MakeGateway) -> None:
     """A scrape reaches one worker by chance: what only that one has counted would jump up and
     down, and every rate would be wrong."""
-    gateway = own_gateway().start_ready()
+    gateway = own_gateway(pool_size="0").start_ready()
     sandbox_id = gateway.create()
     clients = _connect_to_each(gateway, sandbox_id)
     for client in clients:
@@ -113,7 +121,9 @@ def _survives_a_killed_worker(gateway: GatewayProcess) -> None:
         before = Scrape(gateway)
         assert before("websockets") == before("links") == before("workers") == 2
 
-        gateway.workers()[1].kill()
+        victim = gateway.workers()[1]
+        victim.kill()
+        victim.wait(10)
 
         eventually(lambda: Scrape(gateway)("workers") == 2)
         after = Scrape(gateway)
@@ -132,20 +142,21 @@ def _survives_a_killed_worker(gateway: GatewayProcess) -> None:
         kept.close()
         lost.close()
         eventually(lambda: Scrape(gateway)("websockets") == 0)
-        eventually(lambda: Scrape(gateway)("links") == 0)
+        # The link into a new sandbox waits a while for its first use.
+        eventually(lambda: Scrape(gateway)("links") == 0, within_s=30)
 
 
 def test_a_killed_worker_leaves_its_counts_but_none_of_its_gauges(own_gateway: MakeGateway) -> None:
     """Counters that fall are taken for a restart, gauges that stay for leaks; and the worker that
     follows counts on."""
-    _survives_a_killed_worker(own_gateway().start_ready())
+    _survives_a_killed_worker(own_gateway(pool_size="0").start_ready())
 
 
 def test_it_adds_up_without_the_gateways_own_configuration(
     own_gateway: MakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`gunicorn -k gevent wsgi:app` has none of our hooks, and its workers are killed as well."""
-    gateway = own_gateway()
+    gateway = own_gateway(pool_size="0")
     address = f"127.0.0.1:{gateway.port}"
     plain = ["-k", "gevent", "-w", "2", "-b", address, "--no-control-socket", "wsgi:app"]
     monkeypatch.setattr(gateway_process, "_COMMAND", [sys.executable, "-m", "gunicorn", *plain])
@@ -155,7 +166,7 @@ def test_it_adds_up_without_the_gateways_own_configuration(
 
 def test_a_restarted_gateway_begins_at_zero(own_gateway: MakeGateway) -> None:
     """What Prometheus knows as a reset. What there is, it knows at once."""
-    gateway = own_gateway().start_ready()
+    gateway = own_gateway(pool_size="0").start_ready()
     sandbox_id = gateway.create()
     with connect(gateway, sandbox_id) as client:
         client.run("true")
@@ -170,9 +181,30 @@ def test_a_restarted_gateway_begins_at_zero(own_gateway: MakeGateway) -> None:
     assert not any(path.exists() for path in files)
 
 
+def test_creates_and_ends_are_counted(own_gateway: MakeGateway) -> None:
+    """From the pool or not, with the time it took; refused ones apart, for they never began."""
+    gateway = own_gateway(pool_size="1", max="2", queue_wait="0.5").start_ready()
+    eventually(lambda: sum(Scrape(gateway).of("pool_ready").values()) == 1, within_s=30)
+    warm = gateway.create()
+    cold = gateway.post("/sandboxes", json={"env": {"A": "b"}}).json()["sandbox_id"]
+    assert gateway.post("/sandboxes").status_code == 503
+    gateway.delete(f"/sandboxes/{warm}")
+    gateway.engine.remove(cold)
+
+    eventually(lambda: Scrape(gateway)("sandboxes_ended_total", reason="deleted") == 1)
+    eventually(lambda: sum(Scrape(gateway).of("sandboxes_ended_total").values()) == 2)
+    for scrape in _scrapes_of_each(gateway):
+        assert scrape("creates_total", kind="warm", outcome="ok") == 1
+        assert scrape("creates_total", kind="cold", outcome="ok") == 1
+        assert scrape("create_seconds_count", kind="warm") == 1
+        assert scrape("create_seconds_sum", kind="cold") > 0.05
+        assert scrape("pool_hits_total") == 1
+        assert sum(scrape.of("admission_refusals_total").values()) == 1
+
+
 def test_failed_calls_to_the_engine_are_counted(own_gateway: MakeGateway) -> None:
     """An image that does not exist, asked for in vain by both workers."""
-    gateway = own_gateway(image="no-such-image-anywhere").start()
+    gateway = own_gateway(image="no-such-image-anywhere", pool_size="0").start()
 
     for worker in gateway.workers():
         with gateway.only(worker):
@@ -184,7 +216,7 @@ def test_failed_calls_to_the_engine_are_counted(own_gateway: MakeGateway) -> Non
 
 def test_scrapes_are_answered_while_commands_run(own_gateway: MakeGateway) -> None:
     """Sixteen clients run commands without a pause meanwhile; what it took is printed."""
-    gateway = own_gateway().start_ready()
+    gateway = own_gateway(pool_size="0").start_ready()
     sandbox_id = gateway.create()
     until = time.monotonic() + 5
 
