@@ -73,7 +73,8 @@ def post_worker_init(worker: Any) -> None:
         level=_settings.log_level.upper(),
         format="%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # That a job is skipped because its last run still goes on is meant so.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     import gevent  # after the worker's monkey-patching
 
     runtime = _runtime(worker)

@@ -228,7 +228,7 @@ class Creation:
         try:
             self._engine.rename(row.container_id, name_of(row.sandbox_id))
         except EngineFault as error:
-            log.info("cannot rename the container of %s yet: %s", row.sandbox_id, error)
+            log.debug("cannot rename the container of %s yet: %s", row.sandbox_id, error)
 
     # --- again ---------------------------------------------------------------------------------
 

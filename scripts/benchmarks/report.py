@@ -47,6 +47,8 @@ def _figures(series: Series) -> dict[str, Any]:
 
 
 def _name(verdict: Verdict) -> str:
+    if verdict.target.denominator is None:
+        return f"{verdict.target.numerator}, ms"
     return f"{verdict.target.numerator} / {verdict.target.denominator}"
 
 

@@ -12,10 +12,14 @@ from .rounds import Series
 
 @dataclass(frozen=True)
 class Target:
-    """The p50 of one subject divided by that of another, and its limit if it has one."""
+    """The p50 of one subject divided by that of another, and its limit if it has one.
+
+    Without a denominator it is the p50 itself, in milliseconds: of the machine, not of the code
+    alone.
+    """
 
     numerator: str
-    denominator: str
+    denominator: str | None
     bound: Literal["at least", "at most"] = "at most"
     limit: float | None = None
 
@@ -46,13 +50,24 @@ class Verdict:
 def judge(targets: Iterable[Target], series: Mapping[str, Series]) -> list[Verdict]:
     """The verdict on every target whose two subjects were measured."""
     return [
-        _verdict(target, series[target.numerator], series[target.denominator])
+        _verdict(
+            target,
+            series[target.numerator],
+            None if target.denominator is None else series[target.denominator],
+        )
         for target in targets
-        if target.numerator in series and target.denominator in series
+        if target.numerator in series
+        and (target.denominator is None or target.denominator in series)
     ]
 
 
-def _verdict(target: Target, above: Series, below: Series) -> Verdict:
+def _verdict(target: Target, above: Series, below: Series | None) -> Verdict:
+    if below is None:
+        return Verdict(
+            target,
+            over_all=above.percentile(50) * 1000,
+            median_of_rounds=median(above.medians()) * 1000,
+        )
     by_round = zip(above.medians(), below.medians(), strict=True)
     return Verdict(
         target,
