@@ -66,6 +66,7 @@ def test_it_has_every_route(document: Any) -> None:
         ("/ws/{sandbox_id}/terminal", "get"),
         ("/healthz", "get"),
         ("/readyz", "get"),
+        ("/metrics", "get"),
         ("/openapi.json", "get"),
         ("/docs", "get"),
     }
