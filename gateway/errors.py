@@ -14,6 +14,10 @@ GatewayError
 │   ├── BodyTimeout               the body did not come in time
 │   ├── UpgradeRequired           a WebSocket endpoint was asked by plain HTTP
 │   ├── SandboxNotFound
+│   ├── SandboxBusy               it is in the middle of another change
+│   ├── TooManySandboxes          of one API key
+│   ├── IdempotencyKeyReused      for another request
+│   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
 │   ├── TooManyCommands
 │   ├── CommandNotFound           not known (any more) under this request_id
@@ -29,6 +33,7 @@ GatewayError
 │   │   ├── EngineRefused         it answered with an error
 │   │   ├── ContainerGone         the container does not exist or does not run
 │   │   └── ImageMissing
+│   ├── CapacityExhausted         there is no room for another sandbox, and the wait was in vain
 │   ├── StoreUnavailable
 │   ├── GatewayStopping           a request would have had to wait longer than this process lives
 │   └── NotReady                  something that sandboxes need does not work
@@ -148,6 +153,26 @@ class SandboxNotFound(ClientFault):
         super().__init__(detail, sandbox_id=sandbox_id)
 
 
+class SandboxBusy(ClientFault):
+    code = "sandbox_busy"
+    title = N_("The sandbox is in the middle of another change")
+
+
+class TooManySandboxes(ClientFault):
+    code = "too_many_sandboxes"
+    title = N_("This API key has as many sandboxes as it may have")
+
+
+class IdempotencyKeyReused(ClientFault):
+    code = "idempotency_key_reused"
+    title = N_("The idempotency key was used for another request")
+
+
+class IdempotencyKeySpent(ClientFault):
+    code = "idempotency_key_spent"
+    title = N_("The sandbox of this idempotency key has ended")
+
+
 class RequestIdInUse(ClientFault):
     code = "request_id_in_use"
     title = N_("A command with this request_id is still running")
@@ -220,6 +245,11 @@ class ContainerGone(EngineFault):
 class ImageMissing(EngineFault):
     code = "image_missing"
     title = N_("The sandbox image is missing")
+
+
+class CapacityExhausted(HostFault):
+    code = "capacity_exhausted"
+    title = N_("There is no room for another sandbox at the moment")
 
 
 class StoreUnavailable(HostFault):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.settings import load_settings
 
 if TYPE_CHECKING:
-    from gateway.app import Runtime
+    from gateway.runtime import Runtime
 
 _settings = load_settings()
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +20,8 @@ OWN_NETWORK = "sandbox-gateway"
 
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
+
+Isolation = Literal["standard", "strict", "gvisor"]
 
 
 def _default_data_dir() -> Path:
@@ -42,6 +44,11 @@ class Settings(BaseSettings):
     image: str = Field(
         "sandbox-websocket-image", min_length=1, description="Image that sandboxes are made from."
     )
+    images: str = Field(
+        "",
+        description="Images that clients may ask for, separated by commas. Default: only the one "
+        "of SANDBOX_IMAGE, which is always allowed.",
+    )
     network: str = Field(
         OWN_NETWORK,
         description="`sandbox-gateway` (a bridge of its own, no traffic between sandboxes), "
@@ -53,14 +60,97 @@ class Settings(BaseSettings):
         "namespace where it may (as root, on the engine's host), else by docker exec. `exec`: "
         "always by docker exec.",
     )
+    isolation: Isolation = Field(
+        "standard",
+        description="Isolation of sandboxes that ask for none: `standard`, `strict` or `gvisor`.",
+    )
     idle_timeout: float = Field(
         3600, ge=1, le=366 * 86400, description="Seconds without client and command until removal."
+    )
+    max_idle_timeout: float = Field(
+        7 * 86400, ge=1, le=366 * 86400, description="Largest `idle_timeout` a client may ask for."
+    )
+    timeout: float = Field(
+        0,
+        ge=0,
+        le=366 * 86400,
+        description="Lifetime of sandboxes that ask for none, in seconds; 0: without end.",
+    )
+    max_timeout: float = Field(
+        30 * 86400, ge=1, le=366 * 86400, description="Largest `timeout` a client may ask for."
+    )
+    warning: float = Field(
+        60,
+        ge=0,
+        le=86400,
+        description="Seconds before its end that followers of a sandbox's events are warned.",
     )
     memory_mb: int = Field(1024, ge=16, le=1048576, description="Memory of a sandbox, in MiB.")
     cpus: float = Field(1.0, ge=0.05, le=1024, description="CPU cores a sandbox may use.")
     pids: int = Field(512, ge=16, le=1048576, description="Processes and threads in a sandbox.")
     file_size_mb: int = Field(
         4096, ge=1, le=1048576, description="Largest file a sandbox may write, in MiB."
+    )
+    max_memory_mb: int = Field(
+        0,
+        ge=0,
+        le=1048576,
+        description="Largest `memory_mb` a client may ask for; 0: what the host has.",
+    )
+    max_cpus: float = Field(
+        0, ge=0, le=1024, description="Largest `cpus` a client may ask for; 0: what the host has."
+    )
+    max_pids: int = Field(
+        4096, ge=16, le=1048576, description="Largest `pids` a client may ask for."
+    )
+    max_disk_mb: int = Field(
+        16384, ge=1, le=104857600, description="Largest `disk_mb` a client may ask for."
+    )
+    max: int = Field(
+        0,
+        ge=0,
+        le=100000,
+        description="Most sandboxes at a time; 0: as many as the host's memory bears "
+        "(`SANDBOX_MEMORY_OVERCOMMIT`).",
+    )
+    max_per_key: int = Field(
+        0, ge=0, le=100000, description="Most sandboxes at a time of one API key; 0: no limit."
+    )
+    memory_overcommit: float = Field(
+        4,
+        ge=0.1,
+        le=100,
+        description="How many times the host's memory the memory limits of all sandboxes may add "
+        "up to. Most sandboxes use a small part of theirs.",
+    )
+    memory_reserve_mb: int = Field(
+        512,
+        ge=0,
+        le=1048576,
+        description="Memory, in MiB, that must be free on the host for another sandbox.",
+    )
+    queue_size: int = Field(
+        100, ge=0, le=10000, description="Creates that wait for room at a time."
+    )
+    queue_wait: float = Field(
+        30, ge=0, le=600, description="Seconds that a create waits for room; then 503."
+    )
+    pool_size: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        description="Sandboxes that stand ready before anybody asks, of each pooled image.",
+    )
+    pool_images: str = Field(
+        "",
+        description="Images of which sandboxes stand ready, separated by commas; "
+        "`image@isolation` for another isolation level. Default: that of SANDBOX_IMAGE.",
+    )
+    certificate_days: float = Field(
+        7,
+        gt=0,
+        le=3660,
+        description="Days that it can be asked why a sandbox ended, and what happened to it.",
     )
     max_output_mb: int = Field(
         8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
@@ -85,7 +175,7 @@ class Settings(BaseSettings):
         25, ge=1, le=3600, description="Seconds between keep-alive pings on a WebSocket."
     )
     engine_timeout: int = Field(
-        30, ge=1, le=600, description="Seconds an answer of the Docker Engine may take."
+        20, ge=1, le=600, description="Seconds an answer of the Docker Engine may take."
     )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
@@ -104,6 +194,28 @@ class Settings(BaseSettings):
             raise ValueError("must be the name of a network and neither `host` nor `container:…`")
         return name
 
+    @field_validator("pool_images")
+    @classmethod
+    def _pooled_levels_exist(cls, text: str) -> str:
+        for entry in _listed(text):
+            if "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
+                raise ValueError(f"{entry!r} names no isolation level after its `@`")
+        return text
+
+    @property
+    def allowed_images(self) -> tuple[str, ...]:
+        """Images that clients may ask for; the first is what they get otherwise."""
+        return tuple(dict.fromkeys((self.image, *_listed(self.images))))
+
+    @property
+    def pooled(self) -> tuple[tuple[str, Isolation], ...]:
+        """(image, isolation level) of which sandboxes stand ready."""
+        pairs = []
+        for entry in _listed(self.pool_images) or [self.image]:
+            image, _, level = entry.rpartition("@") if "@" in entry else (entry, "", self.isolation)
+            pairs.append((image, cast(Isolation, level)))
+        return tuple(dict.fromkeys(pairs))
+
     @property
     def instance_id(self) -> str:
         """The label value that ties containers to this gateway, stable over restarts."""
@@ -119,6 +231,10 @@ class Settings(BaseSettings):
     @property
     def max_message_bytes(self) -> int:
         return self.max_message_kb * 1024
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def load_settings(**overrides: Any) -> Settings:

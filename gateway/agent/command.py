@@ -1,6 +1,7 @@
 """One command: what was asked for, what it wrote, how it ended."""
 
 import array
+import base64
 import errno
 import fcntl
 import os
@@ -155,6 +156,14 @@ class Command:
             "stdout": self._logs[frames.STDOUT].size,
             "stderr": self._logs[frames.STDERR].size,
         }
+
+    def last_words(self, size):
+        """The summary, with the key and the last `size` bytes of each stream."""
+        said = self.summary()
+        said["key"] = self.key
+        for name, (_stream, log) in zip(("output", "error"), self.logs):
+            said[name] = base64.b64encode(log.last(size)).decode("ascii")
+        return said
 
     def shed(self, size):
         """Drop up to about `size` bytes of kept output that no following reader still needs.

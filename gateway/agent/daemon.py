@@ -46,6 +46,7 @@ class Daemon:
             "run": self._run,
             "attach": self._attach,
             "list": self._list,
+            "last_words": self._last_words,
             "signal": self._signal,
             "resize": self._resize,
             "stdin": self._stdin,
@@ -247,6 +248,12 @@ class Daemon:
             commands = self._retention.latest(LISTED)
         summaries = [command.summary() for command in commands if command is not None]
         self._tell(link, channel, event="commands", commands=summaries)
+
+    def _last_words(self, link, channel, message):
+        latest = self._retention.latest(int(message["count"]))[-int(message["count"]) :]
+        size = int(message["bytes"])
+        said = [command.last_words(size) for command in latest]
+        self._tell(link, channel, event="commands", commands=said)
 
     def _signal(self, link, channel, message):
         command = self._running(message)

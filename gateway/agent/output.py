@@ -79,3 +79,12 @@ class OutputLog:
             return b""
         index, inside = divmod(offset - self._tail_start, BLOCK)
         return bytes(self._blocks[index][inside : inside + limit])
+
+    def last(self, size):
+        """The last `size` bytes, as far as they are kept."""
+        offset, found = self.first_kept(max(0, self.size - size)), b""
+        while offset < self.size:
+            piece = self.read(offset, size)
+            offset = self.first_kept(offset + len(piece))
+            found += piece
+        return found[-size:] if size else b""

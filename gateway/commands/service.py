@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.commands.budget import Budget, OneAtATime
+from gateway.commands.history import CommandHistory
 from gateway.commands.linked import Following, Persistence, ask_persistently, collect
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
@@ -62,12 +63,14 @@ class Commands:
         plain: PlainRunner,
         budget: Budget,
         once: OnceRegister,
+        history: CommandHistory,
         max_output_bytes: int,
     ) -> None:
         self._links = links
         self._plain = plain
         self._budget = budget
         self._once = once
+        self._history = history
         self._cap = max_output_bytes
 
     def for_one_client(self) -> Commands:
@@ -105,11 +108,14 @@ class Commands:
         except AgentMissing:
             if not spec.is_plain:
                 raise FeatureMissing() from None
+            self._note(place, spec)
             with self._plain.run(
                 place.container_id, spec.command, spec.cap, spec.handed_over
             ) as outcome:
+                self._history.ended(place.sandbox_id, spec.key, outcome)
                 yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
             return
+        self._note(place, spec)
         with collect(
             self._links,
             self._budget,
@@ -119,6 +125,7 @@ class Commands:
             daemon,
             spec.handed_over,
         ) as outcome:
+            self._history.ended(place.sandbox_id, spec.key, outcome)
             yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
 
     def start(self, place: Place, spec: CommandSpec) -> int | None:
@@ -127,6 +134,7 @@ class Commands:
         try:
             self._daemon_for(place, spec)
             operation = message.pop("op")
+            self._note(place, spec)
             started = ask_persistently(self._links, place.container_id, operation, **message)
         except AgentMissing:
             raise FeatureMissing() from None
@@ -136,6 +144,7 @@ class Commands:
     def follow(self, place: Place, spec: CommandSpec) -> Following:
         """Start a command, or find it again, and follow it from its beginning."""
         daemon = self._daemon_with_features(place, spec)
+        self._note(place, spec)
         return Following(
             self._links,
             place.container_id,
@@ -178,6 +187,7 @@ class Commands:
         known = _known(followed, spec)
         known = known.model_copy(update={"cap": min(cap, known.cap)})
         with self._kept_outcome(place, followed, known) as outcome:
+            self._history.ended(place.sandbox_id, known.key, outcome)
             yield result_of(
                 known.command, known.request_id, outcome, encoding or known.encoding, "result"
             )
@@ -236,6 +246,9 @@ class Commands:
                 data=base64.b64encode(piece).decode("ascii"),
                 end=eof and number == len(pieces),
             )
+
+    def _note(self, place: Place, spec: CommandSpec) -> None:
+        self._history.began(place.sandbox_id, spec.key, spec.request_id, spec.command)
 
     def _tell(self, place: Place, operation: str, **arguments: Any) -> None:
         self._require_agent(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import gevent
 
@@ -37,9 +38,10 @@ def dial(
     *,
     user: str,
     directly: bool,
-    configuration: dict[str, float],
+    configuration: Callable[[str], dict[str, float]],
 ) -> Link:
-    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`).
+    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`),
+    which `configuration` has for each container.
 
     With `directly`, the direct way is taken where there is one. Raises ContainerGone and the
     engine's errors, AgentMissing when the image has no python3, and AgentUnavailable when the
@@ -54,7 +56,7 @@ def dial(
         if better is not None:
             link.close()
             link = better
-    _configure(link, configuration)
+    _configure(link, configuration(container_id))
     return link
 
 

@@ -13,7 +13,13 @@ from gateway.models.commands import (
     CommandSignal,
     TerminalSize,
 )
-from gateway.models.queries import CommandQuery, OutputQuery, TerminalQuery
+from gateway.models.queries import (
+    CommandQuery,
+    EventQuery,
+    OutputQuery,
+    SandboxQuery,
+    TerminalQuery,
+)
 from gateway.models.results import (
     Command,
     CommandAccepted,
@@ -23,10 +29,18 @@ from gateway.models.results import (
 )
 from gateway.models.sandboxes import (
     SANDBOX_ID_PATTERN,
+    Amount,
+    CpuUsage,
     Deleted,
+    Ended,
+    Event,
+    LastCommand,
+    NetworkUsage,
     Sandbox,
+    SandboxChange,
     SandboxCreate,
     SandboxCreated,
+    SandboxStats,
     SandboxStatus,
 )
 from gateway.models.service import Check, FieldError, Health, Problem, Readiness
@@ -48,6 +62,7 @@ from gateway.models.socket_messages import (
 
 __all__ = [
     "SANDBOX_ID_PATTERN",
+    "Amount",
     "Answer",
     "AttachMessage",
     "Check",
@@ -63,10 +78,16 @@ __all__ = [
     "CommandSignal",
     "CommandStarted",
     "CommandSummary",
+    "CpuUsage",
     "Deleted",
+    "Ended",
+    "Event",
+    "EventQuery",
     "FieldError",
     "Health",
+    "LastCommand",
     "ListMessage",
+    "NetworkUsage",
     "OutputGap",
     "OutputPiece",
     "OutputQuery",
@@ -77,9 +98,12 @@ __all__ = [
     "Request",
     "ResizeMessage",
     "Sandbox",
+    "SandboxChange",
     "SandboxCreate",
     "SandboxCreated",
     "SandboxEnded",
+    "SandboxQuery",
+    "SandboxStats",
     "SandboxStatus",
     "SignalMessage",
     "SocketError",

@@ -4,13 +4,71 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gateway.models.base import Request
 from gateway.models.commands import MAX_RESULT_BYTES, Offset, RequestId, TerminalSize
+from gateway.models.sandboxes import SANDBOX_ID_PATTERN, SandboxStatus
 
 LONGEST_PIECE_BYTES = 1024 * 1024
 LONGEST_WAIT_S = 60.0
+
+
+class SandboxQuery(Request):
+    """Query of `GET /sandboxes`."""
+
+    status: SandboxStatus | None = Field(None, examples=["idle"])
+    label: list[str] | None = Field(
+        None,
+        max_length=64,
+        description="`name=value`; given several times, all of them must fit.",
+        examples=[["team=blue"]],
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Most sandboxes in the answer; `Link` then leads to the next ones.",
+        examples=[100],
+    )
+    after: Annotated[str, Field(pattern=SANDBOX_ID_PATTERN)] | None = Field(
+        None,
+        description="Id of the last sandbox that the client has.",
+        examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"],
+    )
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, given: object) -> object:
+        return [given] if isinstance(given, str) else given
+
+    @field_validator("label")
+    @classmethod
+    def _has_name_and_value(cls, given: list[str] | None) -> list[str] | None:
+        if any("=" not in label for label in given or []):
+            raise ValueError("must be `name=value`")
+        return given
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """By name."""
+        return dict(label.split("=", 1) for label in self.label or [])
+
+
+class EventQuery(Request):
+    """Query of `GET /events` and `GET /sandboxes/{sandbox_id}/events`."""
+
+    after: int = Field(
+        0,
+        ge=0,
+        lt=2**63,
+        description="Id of the last event that the client has. In an event stream the header "
+        "`Last-Event-ID` takes precedence.",
+        examples=[17],
+    )
+    limit: int = Field(
+        1000, ge=1, le=1000, description="Most events in the answer.", examples=[100]
+    )
 
 
 class CommandQuery(Request):

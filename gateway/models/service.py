@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from gateway.models.base import Answer, left_out_when_none
+from gateway.models.sandboxes import Ended
 
 
 class FieldError(Answer):
@@ -42,6 +43,9 @@ class Problem(Answer):
     message: str = Field(description="Localised by `Accept-Language`.")
     errors: list[FieldError] | None = Field(None, description="With `invalid_fields`.")
     checks: dict[str, Check] | None = Field(None, description="With `not_ready`.")
+    ended: Ended | None = Field(
+        None, description="With `sandbox_not_found`, for days: why the sandbox is no more."
+    )
     instance: str | None = Field(
         None, description="Names this occurrence in the gateway's log. With 500, 502 and 503."
     )

@@ -7,8 +7,24 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from gateway.rest import command_output, docs, errors, openapi, request_ids, service
-from gateway.rest.backend import CommandService, Occupancy, ReadinessService, SandboxService
+from gateway.rest import (
+    command_output,
+    docs,
+    errors,
+    lifecycle_events,
+    openapi,
+    request_ids,
+    sandbox_stats,
+    service,
+)
+from gateway.rest.backend import (
+    CommandService,
+    CreationService,
+    LifecycleService,
+    Occupancy,
+    ReadinessService,
+    SandboxService,
+)
 from gateway.rest.commands import blueprint as command_routes
 from gateway.rest.event_stream import EventStreams
 from gateway.rest.sandboxes import blueprint as sandbox_routes
@@ -19,7 +35,9 @@ from gateway.rest.waiting import Waiting
 def register(
     app: Flask,
     *,
+    creation: CreationService,
     sandboxes: SandboxService,
+    lifecycle: LifecycleService,
     commands: CommandService,
     occupancy: Occupancy,
     readiness: ReadinessService,
@@ -41,7 +59,9 @@ def register(
     request_ids.install(app)
     usage = Usage(sandboxes, commands, occupancy)
     streams = EventStreams(usage, waiting)
-    app.register_blueprint(sandbox_routes(sandboxes))
+    app.register_blueprint(sandbox_routes(creation, sandboxes))
+    app.register_blueprint(sandbox_stats.blueprint(sandboxes))
+    app.register_blueprint(lifecycle_events.blueprint(lifecycle, waiting))
     app.register_blueprint(command_routes(commands, usage, waiting, streams))
     app.register_blueprint(command_output.blueprint(commands, usage, waiting, streams))
     app.register_blueprint(service.blueprint(readiness))

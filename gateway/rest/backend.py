@@ -2,30 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 from gateway.commands.happenings import Happening
 from gateway.commands.spec import CommandSpec
-from gateway.models import Check, CommandRequest, CommandResult, CommandSummary, SandboxStatus
+from gateway.models import (
+    Check,
+    CommandRequest,
+    CommandResult,
+    CommandSummary,
+    SandboxChange,
+    SandboxCreate,
+    SandboxStatus,
+)
 
 
 class SandboxView(Protocol):
-    """A sandbox as the edge shows it."""
+    """A sandbox as the edge shows it; it has the fields of `gateway.models.Sandbox`."""
 
     @property
     def sandbox_id(self) -> str: ...
 
     @property
-    def status(self) -> SandboxStatus: ...
+    def cpus(self) -> float: ...
 
     @property
-    def created_at(self) -> float:
-        """Seconds since the epoch."""
+    def memory_mb(self) -> int: ...
 
     @property
-    def ip_address(self) -> str | None: ...
+    def pids(self) -> int: ...
+
+    @property
+    def disk_mb(self) -> int | None: ...
+
+
+class CreatedView(Protocol):
+    """What came of a create."""
+
+    @property
+    def view(self) -> SandboxView: ...
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it is the first sandbox of the idempotency key, made earlier."""
+
+
+class Usage(Protocol):
+    """What a sandbox uses: see `gateway.engine.interface.ContainerUsage`."""
+
+    @property
+    def cpu_s(self) -> float: ...
+
+    @property
+    def cpu_percent(self) -> float: ...
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+    @property
+    def pids(self) -> int: ...
+
+    @property
+    def disk_bytes(self) -> int | None: ...
+
+    @property
+    def received_bytes(self) -> int: ...
+
+    @property
+    def sent_bytes(self) -> int: ...
 
 
 class Place(Protocol):
@@ -54,20 +100,79 @@ class Leases(Protocol):
         """Those of the sandboxes that are no more, with why."""
 
 
-class SandboxService(Leases, Protocol):
-    """Creates, shows and removes sandboxes. Any method may raise a HostFault."""
+class CreationService(Protocol):
+    """Creates sandboxes."""
 
-    def create(self) -> SandboxView:
-        """A new sandbox, ready to be used."""
+    def create(self, request: SandboxCreate, *, key: str | None) -> CreatedView:
+        """A new sandbox, ready to be used, or the first one of the idempotency key.
+
+        Raises BadFields, TooManySandboxes, IdempotencyKeyReused, IdempotencyKeySpent and any
+        HostFault.
+        """
+
+
+class SandboxService(Leases, Protocol):
+    """Shows, changes and removes sandboxes. Any method may raise a HostFault."""
 
     def get(self, sandbox_id: str) -> SandboxView:
         """Raises SandboxNotFound."""
 
-    def list(self) -> Sequence[SandboxView]:
-        """All sandboxes, oldest first."""
+    def list(
+        self,
+        *,
+        status: SandboxStatus | None,
+        labels: Mapping[str, str],
+        limit: int | None,
+        after: str | None,
+    ) -> tuple[Sequence[SandboxView], bool]:
+        """Those that fit, oldest first, and whether there are more than `limit`."""
+
+    def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
+        """Raises SandboxNotFound, BadFields."""
+
+    def pause(self, sandbox_id: str) -> SandboxView:
+        """Raises SandboxNotFound, SandboxBusy."""
+
+    def resume(self, sandbox_id: str) -> SandboxView:
+        """Raises SandboxNotFound, SandboxBusy."""
+
+    def usage(self, sandbox_id: str) -> tuple[Usage, SandboxView]:
+        """What it uses and may use. Raises SandboxNotFound, SandboxBusy."""
 
     def delete(self, sandbox_id: str) -> None:
         """Gone when this returns. Raises SandboxNotFound."""
+
+
+class EventLike(Protocol):
+    """Something that happened to a sandbox."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def sandbox_id(self) -> str: ...
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+class LifecycleService(Protocol):
+    """Tells what happened to sandboxes. Any method may raise StoreUnavailable."""
+
+    def since(self, number: int, *, sandbox_id: str | None, limit: int) -> Sequence[EventLike]:
+        """Events after `number`, oldest first. Raises SandboxNotFound."""
+
+    def last_number(self) -> int:
+        """Of the latest event of all."""
+
+    def follow(self, number: int, *, sandbox_id: str | None) -> Generator[EventLike, None, None]:
+        """Events after `number`, and then what happens."""
 
 
 class Occupancy(Protocol):

@@ -6,6 +6,7 @@ import logging
 import re
 from uuid import uuid4
 
+import orjson
 from flask import Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
@@ -29,6 +30,8 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.MethodNotAllowed: 405,
     errors.BodyTimeout: 408,
     errors.RequestIdInUse: 409,
+    errors.SandboxBusy: 409,
+    errors.IdempotencyKeySpent: 409,
     errors.CommandFinished: 409,
     errors.StdinNotOpen: 409,
     errors.TerminalMissing: 409,
@@ -37,8 +40,10 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.BadOffset: 416,
     errors.BadFields: 422,
     errors.FeatureMissing: 422,
+    errors.IdempotencyKeyReused: 422,
     errors.UpgradeRequired: 426,
     errors.TooManyCommands: 429,
+    errors.TooManySandboxes: 429,
     errors.SandboxFault: 502,
     errors.HostFault: 503,
 }
@@ -173,9 +178,9 @@ def _document(error: GatewayError, status: int, *, detail: str, **members: objec
 
 
 def _answer(problem: Problem) -> Response:
-    response = Response(
-        problem.model_dump_json(exclude_none=True), problem.status, content_type=MEDIA_TYPE
-    )
+    # What does not apply is left out; within a member, null is said.
+    members = {name: value for name, value in problem.model_dump().items() if value is not None}
+    response = Response(orjson.dumps(members), problem.status, content_type=MEDIA_TYPE)
     if has_retry_after(problem.status):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

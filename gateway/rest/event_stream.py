@@ -122,7 +122,7 @@ class _Events:
                 if is_end:
                     self._use.may_run = False
                 name = _END if is_end else "{}-{}".format(*message.offsets)
-                yield from _event(message.kind, message.payload, f"id: {name}\n")
+                yield from event_bytes(message.kind, message.payload, f"id: {name}\n")
         except GatewayError as error:
             yield from self._failure(error)
         except Exception as error:
@@ -134,7 +134,7 @@ class _Events:
             reason = self._usage.end_of(self._use.place.sandbox_id)
             if reason is not None:
                 ended = SandboxEnded(type="ended", reason=reason)
-                yield from _event("ended", encode_message(ended))
+                yield from event_bytes("ended", encode_message(ended))
                 return
         failed = SocketError(
             type="error",
@@ -143,10 +143,10 @@ class _Events:
             detail=public_detail(error),
             request_id=self._request_id,
         )
-        yield from _event("error", encode_message(failed))
+        yield from event_bytes("error", encode_message(failed))
 
 
-def _event(kind: str, payload: bytes, id_line: str = "") -> Iterator[bytes]:
+def event_bytes(kind: str, payload: bytes, id_line: str = "") -> Iterator[bytes]:
     """JSON as it is written here has no line breaks: it is one `data` line. Without an id the
     client keeps the last one, and may go on from there."""
     head = f"event: {kind}\n{id_line}data: ".encode()

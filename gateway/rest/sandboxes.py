@@ -4,72 +4,117 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, request, url_for
 
 from gateway.apidoc import Reply, documented
 from gateway.errors import (
     N_,
     BadFields,
     BadMediaType,
+    BadRequest,
     BodyTimeout,
     BodyTooLarge,
+    CapacityExhausted,
     EngineFault,
+    GatewayStopping,
+    IdempotencyKeyReused,
+    IdempotencyKeySpent,
+    SandboxBusy,
     SandboxNotFound,
     StoreUnavailable,
+    TooManySandboxes,
 )
 from gateway.messages import translate
-from gateway.models import SANDBOX_ID_PATTERN, Deleted, Sandbox, SandboxCreate, SandboxCreated
+from gateway.models import (
+    SANDBOX_ID_PATTERN,
+    Deleted,
+    Sandbox,
+    SandboxChange,
+    SandboxCreate,
+    SandboxCreated,
+    SandboxQuery,
+)
 from gateway.rest import answers
-from gateway.rest.backend import SandboxService, SandboxView
+from gateway.rest.backend import CreationService, SandboxService, SandboxView
 from gateway.rest.bodies import read_json
+from gateway.rest.queries import read_query
 
 _CREATED = N_("Sandbox container created successfully")
 _DELETED = N_("Sandbox %(sandbox_id)s deleted successfully")
 
 _BACKEND_FAULTS = (EngineFault, StoreUnavailable)
+_BODY_FAULTS = (BodyTimeout, BodyTooLarge, BadMediaType, BadFields)
 
 _SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
 _LONGEST_ECHO = 64
 
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+"""An `Idempotency-Key`: visible ASCII, as header fields can carry it."""
 
-def blueprint(sandboxes: SandboxService) -> Blueprint:
-    """The routes under `/sandboxes`, over `sandboxes`."""
+
+def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint:
+    """The routes under `/sandboxes`, over the services behind them."""
     routes = Blueprint("sandboxes", __name__, url_prefix="/sandboxes")
     routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.post("")
     @documented(
         summary="Create a sandbox",
-        description="Answers when the sandbox can be used. The body may be empty.",
+        description="Answers when the sandbox can be used. The body may be empty. Where there is "
+        "no room it waits for some, in a queue that serves all API keys alike.",
         tag="Sandboxes",
         body=SandboxCreate,
+        headers={
+            "Idempotency-Key": "Sent again with the same body, it makes no second sandbox: the "
+            "answer is that of the first. Any text of up to 255 visible characters."
+        },
         replies={
             201: Reply(
                 SandboxCreated, "It is ready.", headers={"Location": "Address of the sandbox."}
             )
         },
-        errors=(BodyTimeout, BodyTooLarge, BadMediaType, BadFields, *_BACKEND_FAULTS),
+        errors=(
+            *_BODY_FAULTS,
+            IdempotencyKeyReused,
+            IdempotencyKeySpent,
+            TooManySandboxes,
+            CapacityExhausted,
+            GatewayStopping,
+            *_BACKEND_FAULTS,
+        ),
     )
     def create() -> Response:
-        read_json(SandboxCreate)
-        sandbox_id = sandboxes.create().sandbox_id
+        wanted = read_json(SandboxCreate)
+        created = creation.create(wanted, key=_idempotency_key())
+        sandbox_id = created.view.sandbox_id
         response = answers.one(
             SandboxCreated(sandbox_id=sandbox_id, status="created", message=translate(_CREATED)),
             201,
         )
         response.headers["Location"] = url_for("sandboxes.show", sandbox_id=sandbox_id)
+        if created.is_replay:
+            response.headers["Idempotent-Replayed"] = "true"
         return response
 
     @routes.get("")
     @documented(
         summary="List the sandboxes",
         tag="Sandboxes",
-        replies={200: Reply(list[Sandbox], "All sandboxes there are, as a bare array.")},
-        errors=_BACKEND_FAULTS,
+        query=SandboxQuery,
+        replies={200: Reply(list[Sandbox], "Those that fit, oldest first, as a bare array.")},
+        errors=(BadFields, *_BACKEND_FAULTS),
     )
     def show_all() -> Response:
-        return answers.many([_shown(sandbox) for sandbox in sandboxes.list()])
+        query = read_query(SandboxQuery)
+        found, has_more = sandboxes.list(
+            status=query.status, labels=query.labels, limit=query.limit, after=query.after
+        )
+        response = answers.many([_shown(sandbox) for sandbox in found])
+        if has_more:
+            response.headers["Link"] = f'<{_next_page(found[-1].sandbox_id)}>; rel="next"'
+        return response
 
     @routes.get("/<sandbox_id>")
     @documented(
@@ -80,6 +125,41 @@ def blueprint(sandboxes: SandboxService) -> Blueprint:
     )
     def show(sandbox_id: str) -> Response:
         return answers.one(_shown(sandboxes.get(sandbox_id)))
+
+    @routes.patch("/<sandbox_id>")
+    @documented(
+        summary="Change deadlines and labels",
+        description="What the body does not name stays as it is.",
+        tag="Sandboxes",
+        body=SandboxChange,
+        replies={200: Reply(Sandbox, "The sandbox as it is now.")},
+        errors=(*_BODY_FAULTS, SandboxNotFound, *_BACKEND_FAULTS),
+    )
+    def change(sandbox_id: str) -> Response:
+        return answers.one(_shown(sandboxes.change(sandbox_id, read_json(SandboxChange))))
+
+    @routes.post("/<sandbox_id>/pause")
+    @documented(
+        summary="Freeze a sandbox",
+        description="All its processes stop where they are, and keep their memory. Connecting or "
+        "running a command thaws it. Pausing a paused one changes nothing.",
+        tag="Sandboxes",
+        replies={200: Reply(Sandbox, "It is paused.")},
+        errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
+    )
+    def pause(sandbox_id: str) -> Response:
+        return answers.one(_shown(sandboxes.pause(sandbox_id)))
+
+    @routes.post("/<sandbox_id>/resume")
+    @documented(
+        summary="Thaw a sandbox",
+        description="Its processes go on. Resuming one that is not paused changes nothing.",
+        tag="Sandboxes",
+        replies={200: Reply(Sandbox, "It runs.")},
+        errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
+    )
+    def resume(sandbox_id: str) -> Response:
+        return answers.one(_shown(sandboxes.resume(sandbox_id)))
 
     @routes.delete("/<sandbox_id>")
     @documented(
@@ -107,10 +187,20 @@ def refuse_impossible_id(_endpoint: str | None, values: dict[str, Any] | None) -
         raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
 
 
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise BadRequest("Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return key
+
+
+def _next_page(last: str) -> str:
+    """The address of the same list, from behind its last sandbox on (RFC 8288)."""
+    kept = [(name, value) for name, value in request.args.items(multi=True) if name != "after"]
+    return f"{url_for('sandboxes.show_all')}?{urlencode([*kept, ('after', last)])}"
+
+
 def _shown(sandbox: SandboxView) -> Sandbox:
-    return Sandbox(
-        sandbox_id=sandbox.sandbox_id,
-        status=sandbox.status,
-        created_at=sandbox.created_at,
-        ip_address=sandbox.ip_address,
+    return Sandbox.model_validate(
+        {name: getattr(sandbox, name) for name in Sandbox.model_fields}, strict=False
     )

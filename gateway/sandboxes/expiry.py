@@ -1,9 +1,8 @@
-"""Which sandboxes have been idle for too long, and their removal."""
+"""Ends and pauses sandboxes whose time is over, and warns of it before."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Protocol
 
 import gevent
@@ -11,8 +10,11 @@ from gevent.pool import Pool
 
 from gateway import clock
 from gateway.errors import AgentUnavailable, ContainerGone, EngineFault, SandboxFault
+from gateway.sandboxes.deadlines import Deadline, deadline_of, warning_of
+from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.removal import Removal
-from gateway.store.sandboxes import SandboxRow, SandboxStore
+from gateway.store.rows import SandboxRow
+from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
 
@@ -32,71 +34,75 @@ class Occupancy(Protocol):
         """Hold a lease on the sandbox until nothing runs in it any more. Does not block."""
 
 
-def expired(
-    rows: Iterable[SandboxRow], *, idle_timeout_s: float, now: float, boot_id: str
-) -> list[SandboxRow]:
-    """The ready sandboxes that nobody has leased for `idle_timeout_s` at `now` (boot time).
-
-    A row of an earlier boot counts as expired: its clock does not exist any more.
-    """
-    return [
-        row
-        for row in rows
-        if row.state == "ready"
-        and row.lease_count == 0
-        and (row.boot_id != boot_id or now - row.idle_since >= idle_timeout_s)
-    ]
-
-
 class Expiry:
-    """Removes what has expired."""
+    """Carries out deadlines (`gateway.sandboxes.deadlines`)."""
 
     def __init__(
         self,
         store: SandboxStore,
         removal: Removal,
+        freezing: Freezing,
         occupancy: Occupancy,
-        idle_timeout_s: float,
+        warning_s: float,
     ) -> None:
         self._store = store
         self._removal = removal
+        self._freezing = freezing
         self._occupancy = occupancy
-        self._idle_timeout_s = idle_timeout_s
+        self._warning_s = warning_s
         self._pool = Pool(AT_A_TIME)
         self._under_way: set[str] = set()
 
     def sweep(self) -> None:
         """Begin one round. A sandbox that fails, or takes long, does not stop the others."""
-        candidates = expired(
-            self._store.live(),
-            idle_timeout_s=self._idle_timeout_s,
-            now=clock.boot_s(),
-            boot_id=clock.boot_id(),
-        )
-        for row in candidates:
+        now, boot_id = clock.boot_s(), clock.boot_id()
+        for row in self._store.due(by=now + self._warning_s, boot_id=boot_id):
+            deadline = deadline_of(row, boot_id=boot_id)
+            warning = warning_of(row, now=now, boot_id=boot_id, warning_s=self._warning_s)
+            if warning is not None:
+                ends_at = round(clock.wall_s() + warning.due - now, 3)
+                self._store.warn(row.sandbox_id, reason=warning.reason, due=warning.due, at=ends_at)
+            if deadline is None or deadline.due > now:
+                continue
             # Side by side, and not waited for: one whose agent does not answer must hold up
             # neither the others nor the next round.
             if row.sandbox_id not in self._under_way and self._pool.free_count() > 0:
                 self._under_way.add(row.sandbox_id)
-                self._pool.spawn(self._look_at, row)
+                self._pool.spawn(self._look_at, row, deadline)
 
-    def _look_at(self, row: SandboxRow) -> None:
+    def _look_at(self, row: SandboxRow, deadline: Deadline) -> None:
         try:
-            self._end_if_idle(row)
-        except EngineFault as error:
+            if deadline.reason == "timeout":
+                self._end_of_life(row)
+            else:
+                self._end_of_idleness(row, deadline)
+        except (ContainerGone, EngineFault) as error:
             log.warning("cannot clean up sandbox %s yet: %s", row.sandbox_id, error)
         except Exception:
             log.exception("cleaning up sandbox %s failed", row.sandbox_id)
         finally:
             self._under_way.discard(row.sandbox_id)
 
-    def _end_if_idle(self, row: SandboxRow) -> None:
-        if row.container_id is not None and self._runs_something(row.container_id):
+    def _end_of_life(self, row: SandboxRow) -> None:
+        """Whoever uses it, whatever runs in it."""
+        detail = f"its lifetime of {row.timeout_s:g} s was over"
+        if self._store.claim_removal(row.sandbox_id, "timeout", detail):
+            log.info("the lifetime of sandbox %s is over", row.sandbox_id)
+            self._removal.carry_out(row)
+
+    def _end_of_idleness(self, row: SandboxRow, deadline: Deadline) -> None:
+        if (
+            row.state != "paused"
+            and row.container_id is not None
+            and self._runs_something(row.container_id)
+        ):
             self._occupancy.watch(row.sandbox_id)
             return
         # Only if nobody has come since the row was read: a connect changes leases, a disconnect
         # changes `idle_since`, and either makes the claim fail.
-        if self._store.claim_idle_removal(row.sandbox_id, idle_since=row.idle_since):
+        if deadline.action == "pause":
+            self._freezing.pause_idle(row)
+        elif self._store.claim_idle_removal(row.sandbox_id, idle_since=row.idle_since):
             log.info("sandbox %s has been idle for too long", row.sandbox_id)
             self._removal.carry_out(row)
 

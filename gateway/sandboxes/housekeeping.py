@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -31,19 +31,19 @@ class Housekeeping:
     """Stands for election, and runs its jobs by APScheduler once elected.
 
     `jobs` are (name, seconds between runs, what to do). A job never overlaps with itself.
-    `duty` is done without end beside them, in a greenlet of its own.
+    `duties` are done without end beside them, each in a greenlet of its own.
     """
 
     def __init__(
         self,
         leadership: Leadership,
         jobs: list[tuple[str, float, Callable[[], None]]],
-        duty: Callable[[], None],
+        duties: Sequence[Callable[[], None]],
     ) -> None:
         self._leadership = leadership
         self._jobs = jobs
-        self._duty = duty
-        self._on_duty: gevent.Greenlet | None = None
+        self._duties = duties
+        self._on_duty: list[gevent.Greenlet] = []
         self._scheduler: GeventScheduler | None = None
         self._greenlet: gevent.Greenlet | None = None
         self._clock_offset = _clock_offset()
@@ -77,7 +77,7 @@ class Housekeeping:
             )
         scheduler.start()
         self._scheduler = scheduler
-        self._on_duty = gevent.spawn(_guarded("duty", self._duty))
+        self._on_duty = [gevent.spawn(_guarded("duty", duty)) for duty in self._duties]
 
     def _catch_up_after_clock_jump(self) -> None:
         """APScheduler plans by wall time: after a jump back, no job would be due for hours."""
@@ -94,9 +94,8 @@ class Housekeeping:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-        if self._on_duty is not None:
-            self._on_duty.kill()
-            self._on_duty = None
+        gevent.killall(self._on_duty)
+        self._on_duty = []
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
             self._scheduler = None

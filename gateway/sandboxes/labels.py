@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.models import SANDBOX_ID_PATTERN
 
 INSTANCE = "io.sandbox-gateway.instance"
 SANDBOX_ID = "io.sandbox-gateway.sandbox-id"
 CREATED_AT = "io.sandbox-gateway.created-at"
+NOTES = "io.sandbox-gateway.notes"
 
 
-def labels_of(instance_id: str, sandbox_id: str, created_at: float) -> dict[str, str]:
-    """What a new container carries, enough to find it again without the store."""
+def labels_of(
+    instance_id: str, sandbox_id: str, created_at: float, notes: str = "{}"
+) -> dict[str, str]:
+    """What a new container carries, enough to find it again without the store.
+
+    `notes` is a JSON object.
+    """
     return {
         INSTANCE: instance_id,
         SANDBOX_ID: sandbox_id,
         CREATED_AT: repr(created_at),
+        NOTES: notes,
     }
 
 
@@ -28,13 +38,17 @@ class Origin:
 
     sandbox_id: str
     created_at: float
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def origin_of(labels: dict[str, str]) -> Origin | None:
+def origin_of(labels: Mapping[str, str]) -> Origin | None:
     """None when the labels are not such as this gateway writes."""
     try:
-        origin = Origin(labels[SANDBOX_ID], float(labels[CREATED_AT]))
+        notes = json.loads(labels.get(NOTES, "{}"))
+        origin = Origin(labels[SANDBOX_ID], float(labels[CREATED_AT]), notes)
     except (KeyError, ValueError):
         return None
     possible = re.fullmatch(SANDBOX_ID_PATTERN, origin.sandbox_id)
-    return origin if possible and math.isfinite(origin.created_at) else None
+    if not possible or not math.isfinite(origin.created_at) or not isinstance(notes, dict):
+        return None
+    return origin

@@ -6,20 +6,29 @@ import logging
 import time
 from typing import Protocol
 
+import gevent
+
 from gateway import clock
-from gateway.engine.interface import ContainerInfo, Engine
+from gateway.engine.interface import ContainerEvent, ContainerInfo, Engine
 from gateway.errors import ContainerGone, EngineFault, GatewayError
+from gateway.sandboxes.containers import POOL_PREFIX, name_of
+from gateway.sandboxes.endings import GONE, Ending, ending_of
 from gateway.sandboxes.expiry import Occupancy
+from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.labels import INSTANCE, Origin, origin_of
+from gateway.sandboxes.options import Options
+from gateway.sandboxes.pool import Pool
 from gateway.sandboxes.removal import Removal
-from gateway.sandboxes.service import end_of
-from gateway.store.sandboxes import SandboxRow, SandboxStore
+from gateway.store.events import EventStore
+from gateway.store.leases import LeaseStore
+from gateway.store.rows import SandboxRow
+from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
 
-RECONNECT_S = 1.0
-
-_ENDINGS = ("die", "destroy")
+SETTLE_S = 0.5
+"""After a container's end it is looked at: `docker rm -f` kills it first and removes it a moment
+later, and an engine that stops kills all of them before it goes."""
 
 _ALIVE = ("running", "paused", "restarting")
 
@@ -38,59 +47,124 @@ class Reconciliation:
     def __init__(
         self,
         store: SandboxStore,
+        leases: LeaseStore,
+        events: EventStore,
         engine: Engine,
         removal: Removal,
+        freezing: Freezing,
+        pool: Pool,
+        options: Options,
         occupancy: Occupancy,
         workers: Liveness,
         instance_id: str,
     ) -> None:
         self._store = store
+        self._leases = leases
+        self._events = events
         self._engine = engine
         self._removal = removal
+        self._freezing = freezing
+        self._pool = pool
+        self._options = options
         self._occupancy = occupancy
         self._workers = workers
         self._instance_id = instance_id
+        self._oom_at: dict[str, float] = {}
+        """Boot time at which the engine said so, by container."""
+
+    # --- workers that were killed --------------------------------------------------------------
 
     def take_over_from_dead_workers(self) -> None:
-        """Drop leases of workers that were killed; watch what still runs in their sandboxes."""
-        dead = self._workers.dead(self._store.workers_with_traces())
+        """Drop what workers that were killed held, and finish or undo what they were doing."""
+        dead = self._workers.dead(self._leases.workers_with_traces())
         if dead:
-            for sandbox_id in self._store.drop_leases_of(dead, now=clock.boot_s()):
+            for sandbox_id in self._leases.drop_leases_of(dead, now=clock.boot_s()):
                 self._occupancy.watch(sandbox_id)
             for row in self._store.live():
-                if row.state == "starting" and row.worker_id in dead:
+                if row.worker_id in dead and row.state == "starting":
                     self._undo_create(row)
+                elif row.worker_id in dead and row.state == "pausing":
+                    self._freezing.settle(row, None)
+            self._pool.settle(dead, running=None)
         self._workers.sweep()
 
     def _undo_create(self, row: SandboxRow) -> None:
         """Its worker was killed in the middle: the container may or may not have been made."""
         try:
-            self._engine.remove(f"sandbox-{row.sandbox_id}")
+            self._engine.remove(row.container_id or name_of(row.sandbox_id))
         except EngineFault as error:
             log.warning("cannot undo the creation of %s yet: %s", row.sandbox_id, error)
             return
-        self._store.mark_ended(row.sandbox_id, "create_failed", ended_at=clock.wall_s())
+        self._store.mark_ended(
+            row.sandbox_id,
+            "create_failed",
+            ended_at=clock.wall_s(),
+            detail="the gateway was killed while it was being created",
+        )
 
-    def follow_events(self) -> None:
-        """Compare as soon as the engine says that a container ended. Never returns.
+    # --- one container -------------------------------------------------------------------------
 
-        Events are a hint to look, no more: some are missed while the engine is away, so a full
-        comparison follows each reconnect, and others come from time to time anyway.
-        """
-        while True:
-            try:
-                for event in self._engine.events({INSTANCE: self._instance_id}, None):
-                    if event.action in _ENDINGS:
-                        self.compare()
-            except GatewayError as error:
-                log.warning("cannot follow the engine's events: %s", error)
-            time.sleep(RECONNECT_S)
+    def notice(self, event: ContainerEvent) -> None:
+        """Something happened to one container: look at that one."""
+        if event.action == "oom":
+            self._note_oom(event)
+        elif event.action in ("die", "destroy", "pause", "unpause"):
+            row = self._store.of_container(event.container_id)
+            if row is None or row.state not in ("ready", "pausing", "paused"):
+                return  # the gateway's own doing
+            if event.action == "die":
+                gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
+            else:
+                self._look_at(row)
 
-    def compare(self) -> None:
+    def _look_again(self, sandbox_id: str) -> None:
+        try:
+            row = self._store.get(sandbox_id)
+            if row is not None and row.state in ("ready", "pausing", "paused"):
+                self._look_at(row)
+        except GatewayError as error:
+            log.warning("cannot look at %s yet: %s", sandbox_id, error)
+        except Exception:
+            log.exception("looking at %s failed", sandbox_id)
+
+    def _note_oom(self, event: ContainerEvent) -> None:
+        self._oom_at[event.container_id] = clock.boot_s()
+        row = self._store.of_container(event.container_id)
+        if row is not None and row.state in ("ready", "paused"):
+            self._events.note(row.sandbox_id, "oom")
+
+    def _look_at(self, row: SandboxRow) -> None:
+        assert row.container_id is not None
+        try:
+            container = self._engine.inspect(row.container_id)
+        except ContainerGone:
+            self._end(row, GONE)
+            return
+        if container.state not in _ALIVE:
+            self._end(row, self._why(container, engine_was_away=False))
+        else:
+            self._freezing.settle(row, container.state)
+
+    def _why(self, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
+        oom_at = self._oom_at.get(container.container_id)
+        return ending_of(
+            container,
+            oom_seen_s_ago=None if oom_at is None else clock.boot_s() - oom_at,
+            engine_was_away=engine_was_away,
+        )
+
+    def _end(self, row: SandboxRow, end: Ending) -> None:
+        self._oom_at.pop(row.container_id or "", None)
+        self._removal.note_gone(row, end.reason, end.detail, end.exit_code)
+
+    # --- all containers ------------------------------------------------------------------------
+
+    def compare(self, *, engine_was_away: bool = False) -> None:
         """One full comparison.
 
         The store is read first: whatever is ready in it by then must be in the engine's list.
         """
+        started = time.monotonic()
         rows = {row.sandbox_id: row for row in self._store.live()}
         containers = self._engine.containers({INSTANCE: self._instance_id})
         seen = set()
@@ -100,43 +174,124 @@ class Reconciliation:
                 continue
             seen.add(origin.sandbox_id)
             try:
-                self._settle(origin, container, rows.get(origin.sandbox_id))
+                self._settle(origin, container, rows.get(origin.sandbox_id), engine_was_away)
             except EngineFault as error:
                 log.warning("cannot settle sandbox %s yet: %s", origin.sandbox_id, error)
         for sandbox_id, row in rows.items():
-            if sandbox_id not in seen and row.state in ("ready", "removing"):
-                self._removal.note_gone(row, "engine_lost")
+            if sandbox_id not in seen and row.state in ("ready", "pausing", "paused", "removing"):
+                self._end(row, GONE)
+        alive = {one.container_id for one in containers if one.state in _ALIVE}
+        self._pool.settle(set(), running=alive)
+        for container_id in self._oom_at.keys() - {one.container_id for one in containers}:
+            del self._oom_at[container_id]
+        log.debug("compared %d containers in %.3f s", len(seen), time.monotonic() - started)
 
-    def _settle(self, origin: Origin, container: ContainerInfo, row: SandboxRow | None) -> None:
+    def _settle(
+        self,
+        origin: Origin,
+        container: ContainerInfo,
+        row: SandboxRow | None,
+        engine_was_away: bool,
+    ) -> None:
         if row is None:
             self._settle_unknown(origin, container)
         elif row.state == "removing":
             self._removal.carry_out(row)
-        elif row.state == "ready" and container.state not in _ALIVE:
-            self._removal.note_gone(row, self._reason(container))
+        elif row.state == "starting":
+            return  # whoever is creating it, or takes over from there, sees to it
+        elif container.state not in _ALIVE:
+            found = self._engine.inspect(container.container_id)
+            self._end(row, self._why(found, engine_was_away=engine_was_away))
+        else:
+            self._freezing.settle(row, container.state)
+            if container.name.startswith(POOL_PREFIX):
+                self._engine.rename(container.container_id, name_of(row.sandbox_id))
 
     def _settle_unknown(self, origin: Origin, container: ContainerInfo) -> None:
-        """A container of this gateway that the store did not know as alive a moment ago."""
+        """A container of this gateway that the store did not know as live a moment ago."""
         row = self._store.get(origin.sandbox_id)
         if row is not None and row.state != "ended":
-            return  # created in between
-        if row is not None or container.state not in _ALIVE:
+            return  # pooled, or created in between
+        if (
+            row is not None
+            or container.state not in _ALIVE
+            or container.name.startswith(POOL_PREFIX)
+        ):
             self._engine.remove(container.container_id)
             return
-        adopted = self._store.adopt(
-            origin.sandbox_id,
-            container_id=container.container_id,
-            ip_address=container.ip_address,
-            created_at=origin.created_at,
-            now=clock.boot_s(),
-            boot_id=clock.boot_id(),
-        )
-        if adopted:
+        if self._store.adopt(self._adopted(origin, container)):
             log.info("adopted sandbox %s", origin.sandbox_id)
             self._occupancy.watch(origin.sandbox_id)
 
-    def _reason(self, container: ContainerInfo) -> str:
-        try:
-            return end_of(self._engine.inspect(container.container_id))
-        except ContainerGone:
-            return "engine_lost"
+    def _adopted(self, origin: Origin, container: ContainerInfo) -> SandboxRow:
+        """A row for a container whose own was lost; what its label does not say is the default."""
+        recipe, now, notes = self._options.default(), clock.boot_s(), origin.notes
+        timeout_s = notes.get("timeout_s", recipe.timeout_s)
+        return SandboxRow(
+            sandbox_id=origin.sandbox_id,
+            state="paused" if container.state == "paused" else "ready",
+            container_id=container.container_id,
+            worker_id=None,
+            created_at=origin.created_at,
+            ip_address=container.ip_address,
+            idle_since=now,
+            boot_id=clock.boot_id(),
+            end_reason=None,
+            lease_count=0,
+            owner=str(notes.get("owner", "")),
+            born=now - max(0.0, clock.wall_s() - origin.created_at),
+            image=recipe.image,
+            isolation=recipe.isolation,
+            network="bridge" if container.ip_address else "none",
+            cpus=recipe.limits.cpus,
+            memory_mb=recipe.limits.memory_mb,
+            pids=recipe.limits.pids,
+            disk_mb=notes.get("disk_mb"),
+            labels=notes.get("labels", {}),
+            timeout_s=timeout_s,
+            expires=None
+            if timeout_s is None
+            else now - max(0.0, clock.wall_s() - origin.created_at) + timeout_s,
+            idle_timeout_s=float(notes.get("idle_timeout_s", recipe.idle_timeout_s)),
+            idle_action=str(notes.get("idle_action", "delete")),
+        )
+
+    def forget_after(self, days: float) -> None:
+        """Drop certificates and events that are older."""
+        before = clock.wall_s() - days * 86400
+        self._store.forget_ended(before=before)
+        self._events.forget(before=before)
+
+
+class Watch:
+    """Follows the engine's events without end.
+
+    Events are a hint to look, no more: some are missed while the engine is away, so a full
+    comparison follows each reconnect, and others come from time to time anyway.
+    """
+
+    RECONNECT_S = 1.0
+
+    def __init__(self, engine: Engine, reconciliation: Reconciliation, instance_id: str) -> None:
+        self._engine = engine
+        self._reconciliation = reconciliation
+        self._instance_id = instance_id
+
+    def follow(self) -> None:
+        """Never returns."""
+        since: float | None = None
+        was_away = False
+        while True:
+            try:
+                self._reconciliation.compare(engine_was_away=was_away)
+                was_away = False
+                for event in self._engine.events({INSTANCE: self._instance_id}, since):
+                    since = event.at
+                    self._reconciliation.notice(event)
+                was_away = True  # the stream has ended
+            except EngineFault as error:
+                log.warning("cannot follow the engine's events: %s", error)
+                was_away = True
+            except GatewayError as error:
+                log.warning("cannot act upon the engine's events: %s", error)
+            time.sleep(self.RECONNECT_S)

@@ -3,25 +3,51 @@ because everything that matters is found again from the engine."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, MetaData, String, Table
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
+
+# Boot time is CLOCK_BOOTTIME in seconds, and means something together with `boot_id` only. Times
+# that are called `…_at` without further word are seconds since the epoch.
 
 sandboxes = Table(
     "sandboxes",
     metadata,
     Column("sandbox_id", String, primary_key=True),
-    Column("state", String, nullable=False),  # starting, ready, removing, ended
+    # pooling, pooled, starting, ready, pausing, paused, removing, ended
+    Column("state", String, nullable=False),
+    Column("owner", String, nullable=False, default=""),  # name of an API key; "" without keys
     Column("container_id", String),
-    Column("worker_id", String),  # who is creating it
-    Column("created_at", Float, nullable=False),  # seconds since the epoch
-    Column("ip_address", String),
-    Column("idle_since", Float, nullable=False),  # boot time, seconds; valid without leases
+    Column("worker_id", String),  # who is at work on it: pooling, starting, pausing
+    Column("created_at", Float, nullable=False),
+    Column("born", Float, nullable=False),  # boot time
     Column("boot_id", String, nullable=False),
+    Column("ip_address", String),
+    # What it was made with.
+    Column("image", String, nullable=False, default=""),
+    Column("isolation", String, nullable=False, default="standard"),
+    Column("network", String, nullable=False, default="bridge"),  # bridge, none
+    Column("cpus", Float, nullable=False, default=0.0),
+    Column("memory_mb", Integer, nullable=False, default=0),
+    Column("pids", Integer, nullable=False, default=0),
+    Column("disk_mb", Integer),
+    Column("pool_key", String),  # of pooled ones: who may take it
+    Column("token_generation", Integer, nullable=False, default=0),
+    # When it ends.
+    Column("labels", JSON, nullable=False, default=dict),
+    Column("timeout_s", Float),
+    Column("expires", Float),  # boot time
+    Column("idle_timeout_s", Float, nullable=False, default=3600.0),
+    Column("idle_action", String, nullable=False, default="delete"),  # delete, pause
+    Column("idle_since", Float, nullable=False),  # boot time; valid without leases
+    Column("warned_of", Float),  # the end (boot time) that followers were warned of
+    # How it ended.
     Column("end_reason", String),
-    Column("ended_at", Float),  # seconds since the epoch
+    Column("end_detail", String),
+    Column("exit_code", Integer),
+    Column("ended_at", Float),
 )
 
 leases = Table(
@@ -51,5 +77,61 @@ once = Table(
     Column("daemon", String, nullable=False),  # the agent that was given the command
 )
 
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),  # of the request
+    Column(
+        "sandbox_id",
+        String,
+        ForeignKey("sandboxes.sandbox_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("owner", String, nullable=False),
+    Column("worker_id", String, nullable=False),
+    Column("turn", Integer, nullable=False),  # virtual time: see `gateway.store.admission`
+    Column("valid_until", Float, nullable=False),  # boot time
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("sandbox_id", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("event", String, nullable=False),
+    Column("facts", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column(
+        "sandbox_id",
+        String,
+        ForeignKey("sandboxes.sandbox_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("key", String, primary_key=True),
+    Column("at", Float, nullable=False),  # when it began
+    Column("command", JSON, nullable=False),  # a `gateway.store.history.CommandRecord`
+)
+
+Index("sandboxes_by_state", sandboxes.c.state)
+Index("sandboxes_by_end", sandboxes.c.ended_at)
 Index("leases_by_sandbox", leases.c.sandbox_id)
 Index("leases_by_worker", leases.c.worker_id)
+Index("idempotency_by_sandbox", idempotency.c.sandbox_id)
+Index("events_by_sandbox", events.c.sandbox_id, events.c.number)
+Index("events_by_time", events.c.at)

@@ -27,6 +27,7 @@ from gateway.models import (
     CommandList,
     CommandRequest,
     ListMessage,
+    PingMessage,
     Pong,
     ResizeMessage,
     SignalMessage,
@@ -55,10 +56,16 @@ connection whose client has gone waits to hand its last commands over."""
 
 
 class Connection:
-    """Serves one client's commands until it leaves, or is closed from another greenlet."""
+    """Serves one client's commands until it leaves, or is closed from another greenlet.
 
-    def __init__(self, peer: Peer, place: Place, commands: Commands) -> None:
+    `wake` thaws the sandbox, where it is known to be paused.
+    """
+
+    def __init__(
+        self, peer: Peer, place: Place, commands: Commands, wake: Callable[[], None]
+    ) -> None:
         self._peer = peer
+        self._wake = wake
         self._outbox = peer.outbox
         self._place = place
         self._commands = commands.for_one_client()
@@ -111,6 +118,8 @@ class Connection:
         except UnreadableRequest as error:
             self._outbox.send_error(error, error.request_id)
             return
+        if not isinstance(message, PingMessage):
+            self._peer.asks()
         if isinstance(message, CommandRequest):
             self._take_command(frames.request_id_of(message), message)
         elif isinstance(message, StdinMessage):
@@ -158,6 +167,7 @@ class Connection:
     ) -> None:
         """Do `work`; tell the client, under the request's id, when it fails."""
         try:
+            self._wake()
             work(*arguments)
         except OSError:
             self._peer.wake()  # the client is gone: so will the connection be

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import gevent
+from gevent.pool import Group
 
 from gateway.errors import GatewayError
 from gateway.ws.peer import GOING_AWAY, Peer
@@ -19,16 +21,28 @@ LOOK_S = 0.25
 """How soon clients learn that another process ended their sandbox."""
 
 
+class Sandboxes(Protocol):
+    """Knows what has become of sandboxes."""
+
+    def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
+        """Those of the sandboxes that are no more, with why."""
+
+    def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
+        """Those of the sandboxes that are paused, with the boot time since when."""
+
+    def wake(self, sandbox_id: str) -> None:
+        """Thaw one."""
+
+
 class Connections:
-    """The open WebSockets by sandbox. Owns one greenlet that looks after them.
+    """The open WebSockets by sandbox. Owns one greenlet that looks after them."""
 
-    `ended` tells which of some sandboxes are no more, and why.
-    """
-
-    def __init__(self, ended: Callable[[set[str]], dict[str, str]], ping_interval_s: float) -> None:
-        self._ended = ended
+    def __init__(self, sandboxes: Sandboxes, ping_interval_s: float) -> None:
+        self._sandboxes = sandboxes
         self._ping_interval_s = ping_interval_s
         self._by_sandbox: dict[str, set[Peer]] = defaultdict(set)
+        self._paused: dict[str, float] = {}
+        self._waking = Group()
         self._caretaker: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -45,6 +59,7 @@ class Connections:
             self._by_sandbox[sandbox_id].discard(peer)
             if not self._by_sandbox[sandbox_id]:
                 del self._by_sandbox[sandbox_id]
+                self._paused.pop(sandbox_id, None)
 
     def __len__(self) -> int:
         """How many clients are connected."""
@@ -59,6 +74,7 @@ class Connections:
             gevent.sleep(LOOK_S)
             try:
                 self._end_with_sandboxes()
+                self._wake_whose_clients_wait()
                 now = time.monotonic()
                 if now >= next_ping:
                     next_ping = now + self._ping_interval_s / 2
@@ -72,9 +88,32 @@ class Connections:
     def _end_with_sandboxes(self) -> None:
         if not self._by_sandbox:
             return
-        for sandbox_id, reason in self._ended(set(self._by_sandbox)).items():
+        for sandbox_id, reason in self._sandboxes.ended_among(set(self._by_sandbox)).items():
             for connection in list(self._by_sandbox.get(sandbox_id, ())):
                 gevent.spawn(connection.end, reason)
+
+    def _wake_whose_clients_wait(self) -> None:
+        """A client that is connected and asks for something thaws its sandbox: at once where this
+        process knows of the pause (`wake`), else when it is seen here."""
+        if not self._by_sandbox:
+            return
+        self._paused = self._sandboxes.paused_among(set(self._by_sandbox))
+        for sandbox_id, since in self._paused.items():
+            if any(peer.asked_at > since for peer in self._by_sandbox.get(sandbox_id, ())):
+                self._waking.spawn(self._wake, sandbox_id)
+
+    def wake(self, sandbox_id: str) -> None:
+        """A command is about to run: thaw its sandbox if that is known to be paused. Raises
+        SandboxNotFound, SandboxBusy and the engine's errors."""
+        if sandbox_id in self._paused:
+            self._sandboxes.wake(sandbox_id)
+            self._paused.pop(sandbox_id, None)
+
+    def _wake(self, sandbox_id: str) -> None:
+        try:
+            self._sandboxes.wake(sandbox_id)
+        except GatewayError as error:
+            log.warning("cannot thaw sandbox %s: %s", sandbox_id, error)
 
     def close(self) -> None:
         """Send every client its close frame, at once. May be repeated."""

@@ -163,7 +163,10 @@ def blueprint(
         ),
     )
     def run_commands(websocket: Server, sandbox_id: str) -> None:
-        serve(websocket, sandbox_id, lambda peer, lease: _serve_commands(peer, lease, commands))
+        def work(peer: Peer, lease: Any) -> bool:
+            return _serve_commands(peer, lease, commands, lambda: connections.wake(sandbox_id))
+
+        serve(websocket, sandbox_id, work)
 
     @sock.route("/<sandbox_id>/terminal", bp=routes)  # type: ignore[untyped-decorator]
     @documented(
@@ -220,10 +223,10 @@ def _give_back(sandboxes: Leases, occupancy: Occupancy, lease: Any, had_running:
     occupancy.keep(lease)
 
 
-def _serve_commands(peer: Peer, lease: Any, commands: Commands) -> bool:
+def _serve_commands(peer: Peer, lease: Any, commands: Commands, wake: Callable[[], None]) -> bool:
     warming = gevent.spawn(_warm_up, commands, lease.container_id)
     try:
-        return Connection(peer, lease, commands).serve()
+        return Connection(peer, lease, commands, wake).serve()
     finally:
         warming.kill()
 

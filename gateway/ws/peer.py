@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import gevent
 from simple_websocket import ConnectionClosed, Server
 
+from gateway import clock
 from gateway.messages import Texts
 from gateway.models import SandboxEnded
 from gateway.ws.outbox import Outbox
@@ -30,6 +31,8 @@ class Peer:
         self._websocket = websocket
         self.before_end: Callable[[], None] = lambda: None
         """Called when the sandbox has gone, before the client is told."""
+        self.asked_at = 0.0
+        """Boot time at which the client last asked for something that its sandbox must do."""
         self.outbox = Outbox(socket, texts, on_gone=self.wake)
         socket.limit_backlog(lambda: len(websocket.input_buffer))
 
@@ -37,6 +40,10 @@ class Peer:
     def connected(self) -> bool:
         """Whether the connection still stands, as far as is known."""
         return bool(self._websocket.connected)
+
+    def asks(self) -> None:
+        """The client has asked for something that its sandbox must do."""
+        self.asked_at = clock.boot_s()
 
     def messages(self) -> Iterator[str | bytes]:
         """What the client sends, until the connection ends in whatever way."""

@@ -63,6 +63,7 @@ class Terminal:
             self._peer.close(INTERNAL_ERROR)
 
     def _take(self, message: str | bytes) -> None:
+        self._peer.asks()
         if isinstance(message, bytes):
             self._input.put(self._request_id, message, eof=False)
             return

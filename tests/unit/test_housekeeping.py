@@ -86,7 +86,7 @@ def test_a_failing_job_stops_neither_itself_nor_the_others(
                 ("engine", 0.03, jobs.fail_by_the_engine),
                 ("good", 0.03, jobs.work),
             ],
-            duty=lambda: gevent.sleep(60),
+            duties=[lambda: gevent.sleep(60)],
         )
     )
     house[0].start()
@@ -100,7 +100,7 @@ def test_who_is_not_elected_does_nothing_until_elected(
 ) -> None:
     """Two workers that both swept would remove twice; when the leader dies the other takes over."""
     leadership = _Leadership(False)
-    house.append(Housekeeping(leadership, [("job", 0.02, jobs.work)], duty=jobs.work))
+    house.append(Housekeeping(leadership, [("job", 0.02, jobs.work)], duties=[jobs.work]))
     house[0].start()
     gevent.sleep(0.2)
     assert jobs.runs == []
@@ -112,7 +112,7 @@ def test_who_is_not_elected_does_nothing_until_elected(
 
 def test_a_job_runs_at_once_when_elected(jobs: _Jobs, house: list[Housekeeping]) -> None:
     """After a restart nobody waits for an interval until what is left over is cleaned up."""
-    house.append(Housekeeping(_Leadership(True), [("hourly", 3600, jobs.work)], duty=lambda: None))
+    house.append(Housekeeping(_Leadership(True), [("hourly", 3600, jobs.work)], duties=[]))
     house[0].start()
 
     _wait(lambda: jobs.count("work") == 1)
@@ -123,7 +123,7 @@ def test_a_jump_of_the_clock_delays_nothing(
     jobs: _Jobs, house: list[Housekeeping], monkeypatch: pytest.MonkeyPatch, jump_s: float
 ) -> None:
     """APScheduler plans by wall time; two hours back would mean two hours without clean-up."""
-    house.append(Housekeeping(_Leadership(True), [("hourly", 3600, jobs.work)], duty=lambda: None))
+    house.append(Housekeeping(_Leadership(True), [("hourly", 3600, jobs.work)], duties=[]))
     house[0].start()
     _wait(lambda: jobs.count("work") == 1)
 
@@ -138,7 +138,7 @@ def test_close_ends_everything_and_gives_the_leadership_up(
 ) -> None:
     """Twice, as a worker that is told to stop twice does."""
     leadership = _Leadership(True)
-    house.append(Housekeeping(leadership, [("job", 0.02, jobs.work)], duty=lambda: None))
+    house.append(Housekeeping(leadership, [("job", 0.02, jobs.work)], duties=[]))
     house[0].start()
     _wait(lambda: jobs.count("work") >= 1)
 

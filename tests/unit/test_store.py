@@ -8,13 +8,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.store import database
+from gateway.store.admission import AdmissionStore, Limits
 from gateway.store.database import Database
+from gateway.store.leases import LeaseStore
 from gateway.store.sandboxes import SandboxStore
+from tests.support.rows import row_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,23 +28,35 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "gateway.db"
 
 
+class _Stores(SandboxStore, LeaseStore):
+    """Both over one database, and the first step of a create."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._admission = AdmissionStore(database)
+
+    def add_starting(self, sandbox_id: str, **changed: Any) -> None:
+        wanted = row_of(sandbox_id=sandbox_id, **changed)
+        assert self._admission.admit(wanted, Limits(), now=1.0).row == wanted
+
+
 @pytest.fixture
 def store(path: Path):
     opened = Database(path)
-    yield SandboxStore(opened)
+    yield _Stores(opened)
     opened.close()
 
 
-def _make_ready(store: SandboxStore, sandbox_id: str, now: float = 10.0) -> None:
-    store.add_starting(sandbox_id, worker_id="maker", created_at=1.0, now=now, boot_id="boot")
+def _make_ready(store: _Stores, sandbox_id: str, now: float = 10.0) -> None:
+    store.add_starting(sandbox_id, idle_since=now)
     assert store.mark_ready(
         sandbox_id, container_id=f"c-{sandbox_id}", ip_address="10.0.0.2", now=now
     )
 
 
-def test_a_sandboxs_life(store: SandboxStore) -> None:
+def test_a_sandboxs_life(store: _Stores) -> None:
     """starting, ready, removing, ended; and no way back from the end."""
-    store.add_starting("s", worker_id="w", created_at=1.5, now=10.0, boot_id="boot")
+    store.add_starting("s")
     assert store.get("s").state == "starting"
     assert not store.claim_removal("s", "deleted")
     assert store.mark_ready("s", container_id="c", ip_address=None, now=11.0)
@@ -57,7 +73,7 @@ def test_a_sandboxs_life(store: SandboxStore) -> None:
     assert store.end_reasons({"s", "unknown"}) == {"s": "deleted"}
 
 
-def test_a_removal_that_was_given_up_can_be_claimed_again(store: SandboxStore) -> None:
+def test_a_removal_that_was_given_up_can_be_claimed_again(store: _Stores) -> None:
     """An engine that was away must not make a sandbox immortal."""
     _make_ready(store, "s")
     assert store.claim_removal("s", "deleted")
@@ -68,10 +84,10 @@ def test_a_removal_that_was_given_up_can_be_claimed_again(store: SandboxStore) -
     assert store.claim_idle_removal("s", idle_since=row.idle_since)
 
 
-def test_a_lease_is_given_for_ready_sandboxes_only(store: SandboxStore) -> None:
+def test_a_lease_is_given_for_ready_sandboxes_only(store: _Stores) -> None:
     """Nobody gets to use one that is going."""
     assert not store.acquire_lease("l0", "unknown", worker_id="w", purpose="client")
-    store.add_starting("s", worker_id="w", created_at=1.0, now=1.0, boot_id="boot")
+    store.add_starting("s")
     assert not store.acquire_lease("l1", "s", worker_id="w", purpose="client")
     store.mark_ready("s", container_id="c", ip_address=None, now=1.0)
     assert store.acquire_lease("l2", "s", worker_id="w", purpose="client")
@@ -80,7 +96,7 @@ def test_a_lease_is_given_for_ready_sandboxes_only(store: SandboxStore) -> None:
     assert not store.acquire_lease("l3", "s", worker_id="w", purpose="client")
 
 
-def test_a_lease_protects_from_idle_cleanup_and_not_from_delete(store: SandboxStore) -> None:
+def test_a_lease_protects_from_idle_cleanup_and_not_from_delete(store: _Stores) -> None:
     """Cleanup takes what nobody uses; delete takes everything."""
     _make_ready(store, "s", now=10.0)
     store.acquire_lease("l", "s", worker_id="w", purpose="client")
@@ -89,7 +105,7 @@ def test_a_lease_protects_from_idle_cleanup_and_not_from_delete(store: SandboxSt
     assert store.claim_removal("s", "deleted")
 
 
-def test_a_visit_in_between_saves_from_cleanup(store: SandboxStore) -> None:
+def test_a_visit_in_between_saves_from_cleanup(store: _Stores) -> None:
     """The row was read, somebody came and went, and only then cleanup claims: it must lose."""
     _make_ready(store, "s", now=10.0)
     row = store.get("s")
@@ -100,7 +116,7 @@ def test_a_visit_in_between_saves_from_cleanup(store: SandboxStore) -> None:
     assert store.get("s").idle_since == 99.0
 
 
-def test_only_the_last_lease_makes_it_idle(store: SandboxStore) -> None:
+def test_only_the_last_lease_makes_it_idle(store: _Stores) -> None:
     """And releasing twice changes nothing."""
     _make_ready(store, "s", now=10.0)
     for lease in ("a", "b"):
@@ -114,7 +130,7 @@ def test_only_the_last_lease_makes_it_idle(store: SandboxStore) -> None:
     assert store.get("s").idle_since == 30.0
 
 
-def test_leases_of_dead_workers_are_dropped(store: SandboxStore) -> None:
+def test_leases_of_dead_workers_are_dropped(store: _Stores) -> None:
     """Theirs only; what becomes idle by that is idle from now on."""
     for name in ("both", "theirs", "ours"):
         _make_ready(store, name, now=10.0)
@@ -131,16 +147,14 @@ def test_leases_of_dead_workers_are_dropped(store: SandboxStore) -> None:
     assert rows == {"both": (1, 10.0), "theirs": (0, 50.0), "ours": (1, 10.0)}
 
 
-def test_adopting_twice_keeps_the_first(store: SandboxStore) -> None:
+def test_adopting_twice_keeps_the_first(store: _Stores) -> None:
     """Two reconciliations may find the same container."""
-    known = {"ip_address": None, "created_at": 1.0, "now": 1.0, "boot_id": "boot"}
-
-    assert store.adopt("s", container_id="c", **known)
-    assert not store.adopt("s", container_id="d", **known)
+    assert store.adopt(row_of(state="ready", container_id="c"))
+    assert not store.adopt(row_of(state="ready", container_id="d"))
     assert store.get("s").container_id == "c"
 
 
-def test_ended_sandboxes_are_forgotten_in_time(store: SandboxStore) -> None:
+def test_ended_sandboxes_are_forgotten_in_time(store: _Stores) -> None:
     """Live ones never."""
     _make_ready(store, "live")
     for name, ended_at in (("old", 100.0), ("new", 300.0)):
@@ -158,9 +172,11 @@ _CONTENDER = """
 import sys
 from pathlib import Path
 from gateway.store.database import Database
+from gateway.store.leases import LeaseStore
 from gateway.store.sandboxes import SandboxStore
 path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store = SandboxStore(Database(Path(path)))
+database = Database(Path(path))
+store, leases = SandboxStore(database), LeaseStore(database)
 print("ready", flush=True)
 sys.stdin.readline()
 won = []
@@ -171,7 +187,7 @@ for number in range(rounds):
     elif name == "cleanup":
         success = store.claim_idle_removal(sandbox_id, idle_since=10.0)
     else:
-        success = store.acquire_lease(f"{name}-{number}", sandbox_id, worker_id=name,
+        success = leases.acquire_lease(f"{name}-{number}", sandbox_id, worker_id=name,
                                       purpose="client")
     if success:
         won.append(sandbox_id)
@@ -201,7 +217,7 @@ def _contend(path: Path, names: list[str], rounds: int) -> dict[str, set[str]]:
     return won
 
 
-def test_of_several_processes_one_claims(store: SandboxStore, path: Path) -> None:
+def test_of_several_processes_one_claims(store: _Stores, path: Path) -> None:
     """Parallel delete in different workers."""
     for number in range(200):
         _make_ready(store, f"s{number}")
@@ -214,7 +230,7 @@ def test_of_several_processes_one_claims(store: SandboxStore, path: Path) -> Non
 
 
 def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
-    store: SandboxStore, path: Path
+    store: _Stores, path: Path
 ) -> None:
     """Two processes race for each of a thousand sandboxes at its deadline: exactly one wins."""
     for number in range(1000):
@@ -228,7 +244,7 @@ def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
         assert (row.state, row.lease_count) in (("removing", 0), ("ready", 1))
 
 
-def test_a_lock_held_for_a_while_is_waited_for(store: SandboxStore, path: Path) -> None:
+def test_a_lock_held_for_a_while_is_waited_for(store: _Stores, path: Path) -> None:
     """A backup, a checkpoint, another worker: writers wait, readers do not."""
     _make_ready(store, "s")
     locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -247,7 +263,7 @@ def test_a_lock_held_for_a_while_is_waited_for(store: SandboxStore, path: Path) 
 
 
 def test_a_lock_that_is_never_given_back_is_an_error_in_bounded_time(
-    store: SandboxStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: _Stores, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A typed one, and afterwards everything works again."""
     monkeypatch.setattr(database, "LOCK_LIMIT_S", 0.3)
@@ -298,7 +314,7 @@ def test_a_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> Non
         Database(tmp_path / "data" / "gateway.db")
 
 
-def test_the_directory_is_for_its_owner_only(store: SandboxStore, path: Path) -> None:
+def test_the_directory_is_for_its_owner_only(store: _Stores, path: Path) -> None:
     """Ids of sandboxes are capabilities."""
     assert path.parent.stat().st_mode & 0o077 == 0
 

@@ -65,7 +65,9 @@ def app(
     messages.install(app, tmp_path / "locale")
     rest.register(
         app,
+        creation=sandboxes,
         sandboxes=sandboxes,
+        lifecycle=sandboxes,
         commands=commands,
         occupancy=occupancy,
         readiness=readiness,
@@ -73,7 +75,7 @@ def app(
         max_body_bytes=MAX_BODY_BYTES,
     )
     # For the document and the errors; no test here opens a WebSocket.
-    connections = Connections(sandboxes.ended_among, 25)
+    connections = Connections(sandboxes, 25)
     app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections))
     app.test_client_class = CheckedClient
     return app

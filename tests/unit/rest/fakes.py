@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -13,17 +15,19 @@ from jsonschema import Draft202012Validator
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
+from gateway.engine.interface import ContainerUsage
 from gateway.errors import SandboxNotFound, StoreUnavailable
-from gateway.models import Check, SandboxStatus
+from gateway.models import Check, SandboxChange, SandboxCreate
+from gateway.models.sandboxes import given
 from gateway.rest import openapi, request_ids
+from gateway.sandboxes.creation import Created
+from gateway.sandboxes.views import SandboxView
+from gateway.store.events import EventRow
 
-
-@dataclass(frozen=True)
-class FakeSandbox:
-    sandbox_id: str
-    status: SandboxStatus = "idle"
-    created_at: float = 1648371234.567
-    ip_address: str | None = "172.17.0.2"
+FakeSandbox = partial(
+    SandboxView, status="idle", created_at=1648371234.567, ip_address="172.17.0.2"
+)
+"""A sandbox by its id, and what a test says else."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class FakeSandboxes:
     """
 
     def __init__(self) -> None:
-        self.kept: dict[str, FakeSandbox] = {}
+        self.kept: dict[str, SandboxView] = {}
+        self.created: list[tuple[SandboxCreate, str | None]] = []
+        self.by_key: dict[str, SandboxView] = {}
+        self.happened: list[EventRow] = []
         self.asked: list[str] = []
         self.failure: Exception | None = None
         self.leases: list[FakeLease] = []
@@ -59,22 +66,74 @@ class FakeSandboxes:
     def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
         return {name: reason for name, reason in self.ended.items() if name in sandbox_ids}
 
-    def create(self) -> FakeSandbox:
+    def create(self, request: SandboxCreate, *, key: str | None = None) -> Created:
         self._fail()
-        sandbox = FakeSandbox(f"{len(self.kept) + 1:032x}")
+        if key in self.by_key:
+            return Created(self.by_key[key], is_replay=True)
+        self.created.append((request, key))
+        sandbox = FakeSandbox(f"{len(self.kept) + 1:032x}", labels=request.labels)
         self.kept[sandbox.sandbox_id] = sandbox
-        return sandbox
+        if key is not None:
+            self.by_key[key] = sandbox
+        return Created(sandbox)
 
-    def get(self, sandbox_id: str) -> FakeSandbox:
+    def get(self, sandbox_id: str) -> SandboxView:
         self.asked.append(sandbox_id)
         self._fail()
         if sandbox_id not in self.kept:
             raise SandboxNotFound(sandbox_id)
         return self.kept[sandbox_id]
 
-    def list(self) -> list[FakeSandbox]:
+    def list(self, *, status=None, labels=None, limit=None, after=None):
         self._fail()
-        return [*self.kept.values()]
+        found = [
+            one
+            for one in self.kept.values()
+            if status in (None, one.status) and (labels or {}).items() <= one.labels.items()
+        ]
+        if after is not None:
+            found = [one for one in found if one.sandbox_id > after]
+        return found[:limit], limit is not None and len(found) > limit
+
+    def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
+        self.kept[sandbox_id] = replace(self.get(sandbox_id), **given(change))
+        return self.kept[sandbox_id]
+
+    def pause(self, sandbox_id: str) -> SandboxView:
+        self.kept[sandbox_id] = replace(self.get(sandbox_id), status="paused")
+        return self.kept[sandbox_id]
+
+    def resume(self, sandbox_id: str) -> SandboxView:
+        self.kept[sandbox_id] = replace(self.get(sandbox_id), status="idle")
+        return self.kept[sandbox_id]
+
+    def usage(self, sandbox_id: str) -> tuple[ContainerUsage, SandboxView]:
+        return ContainerUsage(1.5, 25.0, 1024, 3, None, 10, 20), self.get(sandbox_id)
+
+    # As `gateway.sandboxes.lifecycle.Lifecycle`.
+
+    def since(self, number: int, *, sandbox_id: str | None = None, limit: int) -> list[EventRow]:
+        if sandbox_id is not None:
+            self.get(sandbox_id)
+        return [
+            one
+            for one in self.happened
+            if one.number > number and sandbox_id in (None, one.sandbox_id)
+        ][:limit]
+
+    def last_number(self) -> int:
+        return max((one.number for one in self.happened), default=0)
+
+    def follow(self, number: int, *, sandbox_id: str | None = None) -> Iterator[EventRow]:
+        yield from self.since(number, sandbox_id=sandbox_id, limit=1000)
+
+    # As `gateway.ws.connections.Sandboxes`.
+
+    def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
+        return {}
+
+    def wake(self, sandbox_id: str) -> None:
+        self.get(sandbox_id)
 
     def delete(self, sandbox_id: str) -> None:
         self.get(sandbox_id)

@@ -35,7 +35,7 @@ def test_list_is_a_bare_array(client: FlaskClient, sandboxes: FakeSandboxes) -> 
     """No envelope: old clients iterate over the body."""
     assert client.get("/sandboxes").json == []
 
-    sandboxes.kept = {"a1": FakeSandbox("a1"), "b2": FakeSandbox("b2", "connected")}
+    sandboxes.kept = {"a1": FakeSandbox("a1"), "b2": FakeSandbox("b2", status="connected")}
 
     listed = client.get("/sandboxes").json
     assert [(one["sandbox_id"], one["status"]) for one in listed] == [
@@ -45,14 +45,20 @@ def test_list_is_a_bare_array(client: FlaskClient, sandboxes: FakeSandboxes) -> 
 
 
 def test_show_answers_the_sandbox_object(client: FlaskClient, sandboxes: FakeSandboxes) -> None:
-    """The four fields of the core."""
+    """The four fields of the core, as old clients read them, and what was asked for."""
     sandboxes.kept["a1"] = FakeSandbox("a1")
 
-    assert client.get("/sandboxes/a1").json == {
+    shown = client.get("/sandboxes/a1").json
+    core = {
         "sandbox_id": "a1",
         "status": "idle",
         "created_at": 1648371234.567,
         "ip_address": "172.17.0.2",
+    }
+    assert shown.items() >= core.items()
+    assert shown.keys() - core.keys() == {
+        *("image", "isolation", "network", "cpus", "memory_mb", "pids", "disk_mb"),
+        *("labels", "timeout", "expires_at", "idle_timeout", "idle_action"),
     }
 
 

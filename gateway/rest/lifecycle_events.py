@@ -1,0 +1,124 @@
+"""Routes of what happened to sandboxes: as a list, or live as server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+
+from flask import Blueprint, Response, request
+
+from gateway.apidoc import Reply, documented
+from gateway.errors import (
+    BadFields,
+    BadRequest,
+    GatewayError,
+    GatewayStopping,
+    SandboxNotFound,
+    StoreUnavailable,
+)
+from gateway.models import Event, EventQuery
+from gateway.rest import answers
+from gateway.rest.backend import EventLike, LifecycleService
+from gateway.rest.event_stream import HEARTBEAT_S, MEDIA_TYPE, event_bytes, is_asked_for
+from gateway.rest.queries import read_query
+from gateway.rest.sandboxes import refuse_impossible_id
+from gateway.rest.waiting import Waiting
+
+_HEARTBEAT = b":\n\n"
+
+_STREAM = (
+    "With `Accept: text/event-stream` it goes on with what happens, as it does: `event` is the "
+    "kind, `id` the event's id, from which a client that connects again goes on (`Last-Event-ID`)."
+)
+
+
+def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
+    """`/events` and `/sandboxes/{sandbox_id}/events`."""
+    routes = Blueprint("lifecycle_events", __name__)
+    routes.url_value_preprocessor(refuse_impossible_id)
+
+    @routes.get("/events")
+    @documented(
+        summary="What happened to all sandboxes",
+        description=f"Oldest first, of the last days. {_STREAM} A stream without "
+        "`after` begins now.",
+        tag="Sandboxes",
+        query=EventQuery,
+        headers={"Last-Event-ID": "Event stream: id of the last event that the client has."},
+        replies={200: Reply(list[Event], events=(Event,))},
+        errors=(BadFields, GatewayStopping, StoreUnavailable),
+    )
+    def of_all() -> Response:
+        return answer(None)
+
+    @routes.get("/sandboxes/<sandbox_id>/events")
+    @documented(
+        summary="What happened to a sandbox",
+        description=f"Oldest first; also after its end, for days. {_STREAM} The stream "
+        "begins with the first event, and ends with the sandbox.",
+        tag="Sandboxes",
+        query=EventQuery,
+        headers={"Last-Event-ID": "Event stream: id of the last event that the client has."},
+        replies={200: Reply(list[Event], events=(Event,))},
+        errors=(BadFields, SandboxNotFound, GatewayStopping, StoreUnavailable),
+    )
+    def of_one(sandbox_id: str) -> Response:
+        return answer(sandbox_id)
+
+    def answer(sandbox_id: str | None) -> Response:
+        query = read_query(EventQuery)
+        if is_asked_for("application/json"):
+            return stream(sandbox_id, query)
+        found = lifecycle.since(query.after, sandbox_id=sandbox_id, limit=query.limit)
+        return answers.many([_shown(event) for event in found])
+
+    def stream(sandbox_id: str | None, query: EventQuery) -> Response:
+        lifecycle.since(0, sandbox_id=sandbox_id, limit=1)  # raises before the answer begins
+        after = _last_event_id()
+        if after is None:
+            after = query.after
+            if sandbox_id is None and "after" not in query.model_fields_set:
+                after = lifecycle.last_number()
+        told = waiting.each(
+            lifecycle.follow(after, sandbox_id=sandbox_id), first_s=0.0, then_s=HEARTBEAT_S
+        )
+        held = ExitStack()
+        held.callback(told.close)
+        response = answers.streamed(_bytes_of(told), held, MEDIA_TYPE)
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+    return routes
+
+
+def _bytes_of(told: Generator[EventLike | None, None, None]) -> Iterator[bytes]:
+    try:
+        for event in told:
+            if event is None:
+                yield _HEARTBEAT
+            else:
+                payload = _shown(event).model_dump_json().encode()
+                yield from event_bytes(event.event, payload, f"id: {event.number}\n")
+    except GatewayError:
+        return  # the client connects again, and goes on from the last id
+
+
+def _last_event_id() -> int | None:
+    given = request.headers.get("Last-Event-ID", "")
+    if not given:
+        return None
+    if not given.isdecimal() or len(given) > 18:
+        raise BadRequest("Last-Event-ID is none that this gateway gave")
+    return int(given)
+
+
+def _shown(event: EventLike) -> Event:
+    return Event.model_validate(
+        {
+            **event.facts,
+            "id": event.number,
+            "sandbox_id": event.sandbox_id,
+            "at": round(event.at, 3),
+            "event": event.event,
+        }
+    )

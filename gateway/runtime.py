@@ -1,0 +1,275 @@
+"""What a worker process owns: where the parts meet."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from gateway.commands.budget import OutputBudget
+from gateway.commands.history import CommandHistory
+from gateway.commands.occupancy import Occupancy
+from gateway.commands.once import OnceRegister
+from gateway.commands.plain import PlainRunner
+from gateway.commands.service import Commands
+from gateway.engine import hardening
+from gateway.engine.docker_engine import DockerEngine
+from gateway.engine.interface import Limits
+from gateway.errors import ContainerGone
+from gateway.link.dial import dial
+from gateway.link.links import Links
+from gateway.rest.backend import ReadinessService
+from gateway.rest.waiting import Waiting
+from gateway.sandboxes.admission import Capacity, Gate
+from gateway.sandboxes.containers import Containers
+from gateway.sandboxes.creation import Creation
+from gateway.sandboxes.expiry import Expiry
+from gateway.sandboxes.freezing import Freezing
+from gateway.sandboxes.housekeeping import Housekeeping
+from gateway.sandboxes.lifecycle import Lifecycle
+from gateway.sandboxes.options import Bounds, Options
+from gateway.sandboxes.pool import Plan, Pool
+from gateway.sandboxes.readiness import Readiness
+from gateway.sandboxes.reconcile import Reconciliation, Watch
+from gateway.sandboxes.removal import Removal
+from gateway.sandboxes.service import Sandboxes
+from gateway.settings import MIB, Settings
+from gateway.store.admission import AdmissionStore
+from gateway.store.database import Database
+from gateway.store.events import EventStore
+from gateway.store.history import HistoryStore
+from gateway.store.leases import LeaseStore
+from gateway.store.once import OnceTable
+from gateway.store.pool import PoolStore
+from gateway.store.sandboxes import SandboxStore
+from gateway.store.workers import Leadership, WorkerRegistry
+from gateway.ws.connections import Connections
+
+OUTPUT_BUDGET_BYTES = 128 * MIB
+"""Of command output that one worker holds while it waits to be sent."""
+
+RECONCILE_S = 5.0
+TAKE_OVER_S = 1.0
+SWEEP_S = 0.5
+FORGET_S = 3600.0
+
+LINGER_S = 20.0
+"""How long the link into a new sandbox stays when nobody has used it yet."""
+
+
+class Runtime:
+    """Everything a worker process owns. Made after the fork; `start` begins the greenlets.
+
+    Raises StoreUnavailable when the data directory cannot be used. An engine that does not answer
+    is no hindrance.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._pid = os.getpid()
+        self._started = False
+        self._settings = settings
+        data_dir = settings.data_dir
+        self._database = Database(data_dir / "gateway.db")
+        self._workers = WorkerRegistry(data_dir / "workers")
+        self._store = SandboxStore(self._database)
+        self.engine = DockerEngine(settings.engine_timeout)
+        self._directly = settings.link == "auto"
+        self._links = Links(
+            partial(
+                dial,
+                self.engine,
+                user=hardening.SANDBOX_USER,
+                directly=self._directly,
+                configuration=self._agent_limits,
+            )
+        )
+        self._history = CommandHistory(HistoryStore(self._database), self._links)
+        self._build_commands()
+        self._build_sandboxes()
+        self._build_housekeeping()
+
+    def _build_commands(self) -> None:
+        budget = OutputBudget(OUTPUT_BUDGET_BYTES)
+        self.commands = Commands(
+            self._links,
+            PlainRunner(self.engine, budget, hardening.SANDBOX_USER),
+            budget,
+            OnceRegister(OnceTable(self._database)),
+            self._history,
+            self._settings.max_output_bytes,
+        )
+        self.waiting = Waiting()
+
+    def _build_sandboxes(self) -> None:
+        settings, worker_id = self._settings, self._workers.worker_id
+        leases = self._leases = LeaseStore(self._database)
+        self._events = EventStore(self._database)
+        admission = AdmissionStore(self._database)
+        options = self._options = Options(_bounds(settings), self.engine.host)
+        containers = Containers(self.engine, settings.instance_id, settings.network)
+        self._removal = Removal(self._store, self.engine, self._links.drop, self._history.last_look)
+        self._freezing = Freezing(self._store, self.engine, worker_id)
+        self.sandboxes = Sandboxes(
+            self._store,
+            leases,
+            self.engine,
+            self._removal,
+            self._freezing,
+            options,
+            settings.instance_id,
+            worker_id,
+            self._links.alive,
+            self._history.of,
+        )
+        self._pool = Pool(
+            PoolStore(self._database),
+            admission,
+            self.engine,
+            containers,
+            options,
+            Plan(settings.pooled, settings.pool_size, settings.max),
+            self._warm,
+            lambda: len(self._store.live()),
+            worker_id,
+        )
+        gate = Gate(admission, _capacity(settings), options.host, self.engine.is_local, worker_id)
+        self.creation = Creation(
+            self._store,
+            self.engine,
+            gate,
+            options,
+            containers,
+            self._pool,
+            self._probe,
+            worker_id,
+        )
+        self.lifecycle = Lifecycle(self._events, self._store)
+        self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
+        self.connections = Connections(self.sandboxes, settings.ping_interval)
+        self.readiness: ReadinessService = Readiness(self.engine, self._store, settings.image)
+
+    def _build_housekeeping(self) -> None:
+        settings = self._settings
+        expiry = Expiry(
+            self._store, self._removal, self._freezing, self.occupancy, settings.warning
+        )
+        reconciliation = Reconciliation(
+            self._store,
+            self._leases,
+            self._events,
+            self.engine,
+            self._removal,
+            self._freezing,
+            self._pool,
+            self._options,
+            self.occupancy,
+            self._workers,
+            settings.instance_id,
+        )
+        self._housekeeping = Housekeeping(
+            Leadership(settings.data_dir / "housekeeping.lock"),
+            [
+                ("take over", TAKE_OVER_S, reconciliation.take_over_from_dead_workers),
+                ("reconcile", RECONCILE_S, reconciliation.compare),
+                ("expire", SWEEP_S, expiry.sweep),
+                (
+                    "forget",
+                    FORGET_S,
+                    partial(reconciliation.forget_after, settings.certificate_days),
+                ),
+            ],
+            duties=[
+                Watch(self.engine, reconciliation, settings.instance_id).follow,
+                self._pool.tend_for_ever,
+            ],
+        )
+
+    # --- what the parts need of each other -----------------------------------------------------
+
+    def _agent_limits(self, container_id: str) -> dict[str, float]:
+        """What an agent may keep: of its sandbox's own memory, and no more than a quarter."""
+        settings, row = self._settings, self._store.of_container(container_id)
+        memory_mb = row.memory_mb if row is not None and row.memory_mb else settings.memory_mb
+        return {
+            "stream_bytes": settings.retain_output_mb * MIB,
+            "total_bytes": min(settings.retain_total_mb, memory_mb / 4) * MIB,
+            "retain_s": settings.retain_s,
+        }
+
+    def _warm(self, container_id: str) -> None:
+        """Start the agent in a container, if its image can run one."""
+        with self.commands.using(container_id):
+            self.commands.warm_up(container_id)
+
+    def _probe(self, container_id: str) -> None:
+        """Make sure that a container runs. A direct link proves it, and whoever created the
+        sandbox will want one in a moment."""
+        if self._directly and self.engine.is_local():
+            with self.commands.using(container_id, LINGER_S):
+                self.commands.warm_up(container_id)
+        elif self.engine.inspect(container_id).state != "running":
+            raise ContainerGone(f"container {container_id:.12} does not run")
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to keep house and to look after connections. Further calls do nothing."""
+        if self._started:
+            return
+        if os.getpid() != self._pid:
+            raise RuntimeError("the application was made before the fork: do not use --preload")
+        self._started = True
+        self._history.start()
+        self.connections.start()
+        self._housekeeping.start()
+
+    def close(self) -> None:
+        """Send every client its close frame or an answer, and let go of everything. Commands go on.
+
+        May be repeated.
+        """
+        self._housekeeping.close()
+        self.creation.close()
+        self.waiting.close()
+        self.connections.close()
+        self._history.close()
+
+    def release(self) -> None:
+        """After `close`, when all handlers have returned: free what they used."""
+        self.occupancy.close()
+        self._links.close()
+        self.engine.close()
+        self._workers.close()
+        self._database.close()
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        images=settings.allowed_images,
+        isolation=settings.isolation,
+        has_network=settings.network != "none",
+        limits=Limits(
+            memory_mb=settings.memory_mb,
+            cpus=settings.cpus,
+            pids=settings.pids,
+            file_size_mb=settings.file_size_mb,
+        ),
+        max_cpus=settings.max_cpus,
+        max_memory_mb=settings.max_memory_mb,
+        max_pids=settings.max_pids,
+        max_disk_mb=settings.max_disk_mb,
+        timeout_s=settings.timeout or None,
+        max_timeout_s=settings.max_timeout,
+        idle_timeout_s=settings.idle_timeout,
+        max_idle_timeout_s=settings.max_idle_timeout,
+    )
+
+
+def _capacity(settings: Settings) -> Capacity:
+    return Capacity(
+        sandboxes=settings.max,
+        per_owner=settings.max_per_key,
+        memory_overcommit=settings.memory_overcommit,
+        memory_reserve_mb=settings.memory_reserve_mb,
+        queue_size=settings.queue_size,
+        queue_wait_s=settings.queue_wait,
+    )

@@ -1,0 +1,152 @@
+"""Room for another sandbox: what the host bears, and the wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+
+from gateway import clock
+from gateway.engine.interface import EngineHost
+from gateway.errors import (
+    CapacityExhausted,
+    GatewayStopping,
+    IdempotencyKeyReused,
+    TooManySandboxes,
+)
+from gateway.sandboxes.owner import Owner
+from gateway.store.admission import Admission, AdmissionStore, Key, Limits
+from gateway.store.rows import SandboxRow
+
+MIB = 1024 * 1024
+
+LOOK_S = 0.05
+"""How often one that waits looks whether it is its turn: another worker may have made room."""
+
+SPARE_TICKET_S = 5.0
+"""After the wait's end a ticket is void, should its worker be stopped or hang."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """From the settings. `sandboxes` and `per_owner` 0: no limit."""
+
+    sandboxes: int
+    per_owner: int
+    memory_overcommit: float
+    memory_reserve_mb: int
+    queue_size: int
+    queue_wait_s: float
+
+
+def host_limits(capacity: Capacity, host: EngineHost, owner: Owner) -> Limits:
+    """What the settings, the host's memory and the owner's own limits come to."""
+    per_owner = owner.max_sandboxes if owner.max_sandboxes is not None else capacity.per_owner
+    return Limits(
+        sandboxes=capacity.sandboxes or None,
+        # Where the operator gives a number, that number rules.
+        memory_mb=None
+        if capacity.sandboxes
+        else int(host.memory_bytes / MIB * capacity.memory_overcommit),
+        of_owner=per_owner or None,
+        cpus_of_owner=owner.max_cpus,
+        memory_mb_of_owner=owner.max_memory_mb,
+    )
+
+
+def free_memory_mb(meminfo: str) -> int | None:
+    """What proc(5) calls MemAvailable, in MiB; None when it does not say."""
+    for line in meminfo.splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) // 1024
+    return None
+
+
+class Gate:
+    """Lets creates in, in a fair order.
+
+    `host` says what the engine runs on; `is_local` whether this machine's memory is the engine's.
+    """
+
+    def __init__(
+        self,
+        store: AdmissionStore,
+        capacity: Capacity,
+        host: Callable[[], EngineHost],
+        is_local: Callable[[], bool],
+        worker_id: str,
+    ) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._host = host
+        self._is_local = is_local
+        self._worker_id = worker_id
+        self._closing = Event()
+
+    def admit(
+        self, wanted: SandboxRow, owner: Owner, key: Key | None, *, needs_update: bool
+    ) -> Admission:
+        """The sandbox that was noted or taken, or the first one of the key. Waits for room.
+
+        Raises TooManySandboxes, CapacityExhausted, IdempotencyKeyReused, GatewayStopping and the
+        engine's errors.
+        """
+        limits = host_limits(self._capacity, self._host(), owner)
+
+        def attempt(ticket: int | None) -> Admission | None:
+            # Another sandbox's processes may be about to use what is left of the memory.
+            if not self._memory_is_free():
+                return None
+            admission = self._store.admit(
+                wanted,
+                limits,
+                now=clock.boot_s(),
+                key=key,
+                ticket=ticket,
+                needs_update=needs_update,
+            )
+            if admission.refused == "owner":
+                raise TooManySandboxes()
+            if admission.refused == "key":
+                raise IdempotencyKeyReused()
+            return None if admission.refused else admission
+
+        return attempt(None) or self._wait(owner, attempt)
+
+    def _wait(self, owner: Owner, attempt: Callable[[int | None], Admission | None]) -> Admission:
+        deadline = clock.boot_s() + self._capacity.queue_wait_s
+        ticket = self._store.join_queue(
+            owner.name,
+            worker_id=self._worker_id,
+            now=clock.boot_s(),
+            valid_until=deadline + SPARE_TICKET_S,
+            longest=self._capacity.queue_size,
+        )
+        if ticket is None:
+            raise CapacityExhausted("the queue is full")
+        try:
+            while clock.boot_s() < deadline:
+                if self._closing.is_set():
+                    raise GatewayStopping()
+                if self._store.next_ticket(now=clock.boot_s()) == ticket:
+                    admission = attempt(ticket)
+                    if admission is not None:
+                        return admission
+                gevent.wait([self._closing], timeout=LOOK_S)
+            raise CapacityExhausted("no room within the time that a create may wait")
+        finally:
+            self._store.leave_queue(ticket)
+
+    def _memory_is_free(self) -> bool:
+        if not self._is_local():
+            return True
+        free_mb = free_memory_mb(Path("/proc/meminfo").read_text())
+        return free_mb is None or free_mb >= self._capacity.memory_reserve_mb
+
+    def close(self) -> None:
+        """End every wait with GatewayStopping. May be repeated."""
+        self._closing.set()

@@ -1,0 +1,233 @@
+"""Creating a sandbox: taken from the pool where one fits, else made."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import gevent
+from gevent.lock import BoundedSemaphore
+from gevent.pool import Group
+
+from gateway import clock
+from gateway.engine.interface import Engine
+from gateway.errors import (
+    ContainerGone,
+    EngineFault,
+    GatewayError,
+    IdempotencyKeySpent,
+    SandboxNotFound,
+)
+from gateway.models import SandboxCreate
+from gateway.sandboxes.admission import Gate
+from gateway.sandboxes.containers import Containers, name_of
+from gateway.sandboxes.options import Options, Recipe
+from gateway.sandboxes.owner import EVERYBODY, Owner
+from gateway.sandboxes.pool import Pool
+from gateway.sandboxes.views import SandboxView, view_of
+from gateway.store.admission import Key
+from gateway.store.rows import SandboxRow
+from gateway.store.sandboxes import SandboxStore
+
+log = logging.getLogger(__name__)
+
+AT_A_TIME = 4
+"""Containers that this process starts side by side. An engine that is asked for fifty at once
+takes longer for all of them, and answers nobody meanwhile."""
+
+FIRST_WAIT_S = 60.0
+"""How long a repeated create waits for the first one of its key to come to its end."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """`is_replay`: it is the first sandbox of the idempotency key, made earlier."""
+
+    view: SandboxView
+    is_replay: bool = False
+
+
+class Creation:
+    """Creates sandboxes; owns the greenlets that finish what clients need not wait for.
+
+    `probe` makes sure that a container runs, and raises ContainerGone when it does not.
+    """
+
+    def __init__(
+        self,
+        store: SandboxStore,
+        engine: Engine,
+        gate: Gate,
+        options: Options,
+        containers: Containers,
+        pool: Pool,
+        probe: Callable[[str], None],
+        worker_id: str,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._gate = gate
+        self._options = options
+        self._containers = containers
+        self._pool = pool
+        self._probe = probe
+        self._worker_id = worker_id
+        self._turns = BoundedSemaphore(AT_A_TIME)
+        self._finishing = Group()
+
+    def create(
+        self, request: SandboxCreate, *, owner: Owner = EVERYBODY, key: str | None = None
+    ) -> Created:
+        """A sandbox that can be used. On failure nothing of it is left behind.
+
+        `key` is the client's idempotency key. Raises BadFields, what `Gate.admit` raises,
+        IdempotencyKeySpent, ImageMissing and the engine's errors.
+        """
+        recipe = self._options.recipe(request)
+        idempotency = None if key is None else Key(key, _fingerprint(request))
+        while True:
+            wanted = self._row(recipe, owner)
+            admission = self._gate.admit(
+                wanted, owner, idempotency, needs_update=not self._pool.has_limits(recipe.limits)
+            )
+            if admission.existing is not None:
+                first = self._first(admission.existing)
+                if first is not None:
+                    return Created(first, is_replay=True)
+                continue  # it came to nothing: this one is the first now
+            assert admission.row is not None
+            if not admission.is_warm:
+                return Created(self._make(admission.row, recipe))
+            taken = self._take(admission.row, recipe)
+            if taken is not None:
+                return Created(taken)
+
+    def _row(self, recipe: Recipe, owner: Owner) -> SandboxRow:
+        now = clock.boot_s()
+        limits = recipe.limits
+        return SandboxRow(
+            sandbox_id=secrets.token_hex(16),
+            state="starting",
+            container_id=None,
+            worker_id=self._worker_id,
+            created_at=clock.wall_s(),
+            ip_address=None,
+            idle_since=now,
+            boot_id=clock.boot_id(),
+            end_reason=None,
+            lease_count=0,
+            owner=owner.name,
+            born=now,
+            image=recipe.image,
+            isolation=recipe.isolation,
+            network=recipe.network,
+            cpus=limits.cpus,
+            memory_mb=limits.memory_mb,
+            pids=limits.pids,
+            disk_mb=limits.disk_mb,
+            pool_key=self._pool.key_for(recipe),
+            labels=recipe.labels,
+            timeout_s=recipe.timeout_s,
+            expires=None if recipe.timeout_s is None else now + recipe.timeout_s,
+            idle_timeout_s=recipe.idle_timeout_s,
+            idle_action=recipe.idle_action,
+        )
+
+    # --- cold ----------------------------------------------------------------------------------
+
+    def _make(self, row: SandboxRow, recipe: Recipe) -> SandboxView:
+        try:
+            with self._turns:
+                container = self._containers.make(row, recipe, name_of(row.sandbox_id))
+        except BaseException as error:
+            self._give_up(row, error)
+            raise
+        now = clock.boot_s()
+        ready = self._store.mark_ready(
+            row.sandbox_id,
+            container_id=container.container_id,
+            ip_address=container.ip_address,
+            now=now,
+        )
+        if not ready:
+            self._engine.remove(container.container_id)
+            raise SandboxNotFound(row.sandbox_id, "it was deleted while it was being created")
+        return self._view(row.sandbox_id)
+
+    def _give_up(self, row: SandboxRow, error: BaseException) -> None:
+        # Not forgotten: should a container be left, reconciliation must know it for a failure.
+        code = error.code if isinstance(error, GatewayError) else type(error).__name__
+        self._store.mark_ended(
+            row.sandbox_id, "create_failed", ended_at=clock.wall_s(), detail=code
+        )
+
+    # --- warm ----------------------------------------------------------------------------------
+
+    def _take(self, row: SandboxRow, recipe: Recipe) -> SandboxView | None:
+        """None when the pooled container is not there any more."""
+        assert row.container_id is not None
+        self._pool.taken()
+        try:
+            if row.state == "starting":
+                self._engine.update(row.container_id, recipe.limits)
+                self._store.mark_ready(
+                    row.sandbox_id,
+                    container_id=row.container_id,
+                    ip_address=row.ip_address,
+                    now=clock.boot_s(),
+                )
+            self._probe(row.container_id)
+        except ContainerGone:
+            log.info("pooled sandbox %s had gone", row.sandbox_id)
+            self._give_up(row, ContainerGone())
+            return None
+        except BaseException as error:
+            self._give_up(row, error)
+            raise
+        self._finishing.spawn(self._rename, row)
+        return self._view(row.sandbox_id)
+
+    def _rename(self, row: SandboxRow) -> None:
+        """From the pool's name to a sandbox's. Reconciliation does it when this fails."""
+        assert row.container_id is not None
+        try:
+            self._engine.rename(row.container_id, name_of(row.sandbox_id))
+        except EngineFault as error:
+            log.info("cannot rename the container of %s yet: %s", row.sandbox_id, error)
+
+    # --- again ---------------------------------------------------------------------------------
+
+    def _first(self, sandbox_id: str) -> SandboxView | None:
+        """The first sandbox of a key, once it is ready; None when it has come to nothing."""
+        deadline = time.monotonic() + FIRST_WAIT_S
+        while True:
+            row = self._store.get(sandbox_id)
+            if row is None or (row.state == "ended" and row.end_reason == "create_failed"):
+                return None
+            if row.state != "starting":
+                break
+            if time.monotonic() > deadline:
+                raise GatewayError("the first create of this key does not come to its end")
+            gevent.sleep(0.05)
+        if row.state in ("removing", "ended"):
+            raise IdempotencyKeySpent()
+        return view_of(row)
+
+    def _view(self, sandbox_id: str) -> SandboxView:
+        row = self._store.get(sandbox_id)
+        if row is None or row.state not in ("ready", "pausing", "paused"):
+            raise SandboxNotFound(sandbox_id, "it was deleted while it was being created")
+        return view_of(row)
+
+    def close(self) -> None:
+        """End what waits. May be repeated."""
+        self._gate.close()
+
+
+def _fingerprint(request: SandboxCreate) -> str:
+    """What a repeated request must have in common with the first one."""
+    return sha256(request.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""Pausing sandboxes, and thawing them as soon as somebody wants to use them."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import gevent
+
+from gateway import clock
+from gateway.engine.interface import Engine
+from gateway.errors import ContainerGone, EngineFault, SandboxBusy
+from gateway.store.rows import SandboxRow
+from gateway.store.sandboxes import SandboxStore
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 10.0
+LOOK_S = 0.02
+"""How long, and how often, one waits for another who is in the middle of pausing the sandbox."""
+
+
+class Freezing:
+    """Pauses and thaws. The store says what is wanted, the engine what is.
+
+    Between `ready` and `paused` lies `pausing`: a client that comes meanwhile waits for its end
+    and thaws then. Without it, a late freeze would hit somebody who uses the sandbox.
+    """
+
+    def __init__(self, store: SandboxStore, engine: Engine, worker_id: str) -> None:
+        self._store = store
+        self._engine = engine
+        self._worker_id = worker_id
+
+    def pause(self, row: SandboxRow) -> None:
+        """Freeze a sandbox, whoever uses it. One that is paused already stays so.
+
+        Raises SandboxBusy, ContainerGone and the engine's errors.
+        """
+        if row.state == "paused":
+            return
+        if not self._store.claim_pause(row.sandbox_id, worker_id=self._worker_id):
+            raise SandboxBusy()
+        self._carry_out(row, by="client")
+
+    def pause_idle(self, row: SandboxRow) -> bool:
+        """Freeze a sandbox if nobody has used it since the row was read."""
+        claimed = self._store.claim_idle_pause(
+            row.sandbox_id, idle_since=row.idle_since, worker_id=self._worker_id
+        )
+        if claimed:
+            self._carry_out(row, by="idle")
+        return claimed
+
+    def _carry_out(self, row: SandboxRow, by: str) -> None:
+        assert row.container_id is not None
+        try:
+            self._engine.pause(row.container_id)
+        except BaseException:
+            self._store.give_up_pause(row.sandbox_id)
+            raise
+        if self._store.mark_paused(row.sandbox_id, now=clock.boot_s(), by=by):
+            log.info("sandbox %s is paused (%s)", row.sandbox_id, by)
+
+    def thaw(self, sandbox_id: str) -> SandboxRow | None:
+        """Make a sandbox that may be paused run; its row then, None if there is none any more.
+
+        Whoever wants to use it holds a lease already, so that nobody freezes it again for
+        idleness. Raises SandboxBusy, ContainerGone and the engine's errors.
+        """
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            row = self._store.get(sandbox_id)
+            if row is None or row.state not in ("pausing", "paused"):
+                return row
+            if row.state == "paused":
+                assert row.container_id is not None
+                self._engine.unpause(row.container_id)
+                self._store.mark_resumed(sandbox_id, now=clock.boot_s())
+            elif time.monotonic() > deadline:
+                raise SandboxBusy()
+            else:
+                gevent.sleep(LOOK_S)
+
+    def settle(self, row: SandboxRow, state: str | None) -> None:
+        """Bring the store in line with what the engine says of the container.
+
+        `state` None: ask. For what another hand froze or thawed, and for pauses whose worker was
+        killed.
+        """
+        if row.container_id is None:
+            return
+        if state is None:
+            try:
+                state = self._engine.inspect(row.container_id).state
+            except (ContainerGone, EngineFault) as error:
+                log.info("cannot look at %s yet: %s", row.sandbox_id, error)
+                return
+        if state == "paused" and row.state in ("ready", "pausing"):
+            self._store.mark_paused(row.sandbox_id, now=clock.boot_s(), by="engine")
+        elif state == "running" and row.state == "paused":
+            self._store.mark_resumed(row.sandbox_id, now=clock.boot_s())
+        elif state == "running" and row.state == "pausing":
+            self._store.give_up_pause(row.sandbox_id)

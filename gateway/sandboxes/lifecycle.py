@@ -1,0 +1,62 @@
+"""What happened to sandboxes, and what happens to them next."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import gevent
+
+from gateway.errors import SandboxNotFound
+from gateway.store.events import EventRow, EventStore
+from gateway.store.sandboxes import SandboxStore
+
+LOOK_S = 0.25
+"""How soon followers learn what another worker wrote."""
+
+AT_A_TIME = 500
+
+
+class Lifecycle:
+    """Tells events, of one sandbox or of all of an owner (None: everybody's)."""
+
+    def __init__(self, events: EventStore, sandboxes: SandboxStore) -> None:
+        self._events = events
+        self._sandboxes = sandboxes
+
+    def since(
+        self, number: int, *, sandbox_id: str | None = None, owner: str | None = None, limit: int
+    ) -> list[EventRow]:
+        """Those after `number`, oldest first. Raises SandboxNotFound."""
+        self._require(sandbox_id)
+        return self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=limit)
+
+    def last_number(self) -> int:
+        """Of the latest event of all."""
+        return self._events.last_number()
+
+    def follow(
+        self, number: int, *, sandbox_id: str | None = None, owner: str | None = None
+    ) -> Generator[EventRow, None, None]:
+        """Those after `number`, and then what happens, as it does. Those of one sandbox come to
+        their end with it."""
+        while True:
+            found = self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=AT_A_TIME)
+            for event in found:
+                yield event
+                number = event.number
+                if sandbox_id is not None and event.event == "ended":
+                    return
+            if not found:
+                if sandbox_id is not None and self._is_over(sandbox_id):
+                    return
+                gevent.sleep(LOOK_S)
+
+    def _require(self, sandbox_id: str | None) -> None:
+        if sandbox_id is not None:
+            row = self._sandboxes.get(sandbox_id)
+            if row is None or row.state in ("pooling", "pooled"):
+                raise SandboxNotFound(sandbox_id)
+
+    def _is_over(self, sandbox_id: str) -> bool:
+        row = self._sandboxes.get(sandbox_id)
+        return row is None or row.state == "ended"

@@ -1,0 +1,238 @@
+"""Who may create a sandbox now: one transaction decides, over all workers.
+
+It finds the first sandbox of an idempotency key, holds the owner's and the host's limits, keeps
+the queue's order, and takes a pooled sandbox or notes a new one. Whoever has to wait holds a
+ticket. Tickets are served by their `turn`, which is a virtual time (start-time fair queueing,
+Goyal and others 1996): an owner's tickets follow each other at a distance of one, whatever their
+number, so that who asks for a hundred sandboxes delays nobody who asks for one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
+
+from gateway.store import rows as reading
+from gateway.store.database import Database
+from gateway.store.events import record
+from gateway.store.rows import LIVE, SandboxRow
+from gateway.store.tables import idempotency, sandboxes, tickets
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What all sandboxes together, and those of one owner, may come to. None: no limit."""
+
+    sandboxes: int | None = None
+    memory_mb: int | None = None
+    of_owner: int | None = None
+    cpus_of_owner: float | None = None
+    memory_mb_of_owner: int | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """An idempotency key and what it was sent with."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What came of a request for room. Exactly one of the first three is set.
+
+    `row` is the sandbox that was noted (`starting`) or taken (`ready`, or `starting` with its
+    container when its limits have to be changed first); `existing` the id of the first one of the
+    key; `refused` is `full`, `owner` or `key`.
+    """
+
+    row: SandboxRow | None = None
+    existing: str | None = None
+    refused: str | None = None
+    is_warm: bool = False
+
+
+class AdmissionStore:
+    """Admits sandboxes and keeps the queue. `now` is boot time in seconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def admit(
+        self,
+        wanted: SandboxRow,
+        limits: Limits,
+        *,
+        now: float,
+        key: Key | None = None,
+        ticket: int | None = None,
+        needs_update: bool = False,
+    ) -> Admission:
+        """Admit the sandbox `wanted` (in state `starting`, with the `pool_key` of those that will
+        do in its place, or None), or say why not.
+
+        Without a `ticket` it is refused while others wait.
+        """
+
+        def work(connection: Connection) -> Admission:
+            if key is not None:
+                first = _first_of(connection, wanted.owner, key)
+                if first is not None:
+                    return first
+            if _owner_is_full(connection, wanted, limits):
+                return Admission(refused="owner")
+            waits = _next_ticket(connection, now)
+            if waits not in (None, ticket) or _host_is_full(connection, wanted, limits):
+                return Admission(refused="full")
+            admitted = _take(connection, wanted, needs_update) or _note(connection, wanted)
+            if key is not None:
+                connection.execute(
+                    insert(idempotency).values(
+                        owner=wanted.owner,
+                        key=key.key,
+                        fingerprint=key.fingerprint,
+                        sandbox_id=admitted.row.sandbox_id if admitted.row else "",
+                    )
+                )
+            if ticket is not None:
+                connection.execute(delete(tickets).where(tickets.c.number == ticket))
+            return admitted
+
+        return self._database.write(work)
+
+    def join_queue(
+        self, owner: str, *, worker_id: str, now: float, valid_until: float, longest: int
+    ) -> int | None:
+        """A ticket; None when so many wait already."""
+
+        def work(connection: Connection) -> int | None:
+            connection.execute(delete(tickets).where(tickets.c.valid_until < now))
+            waiting = select(func.count(), func.min(tickets.c.turn))
+            count, first_turn = connection.execute(waiting).one()
+            if count >= longest:
+                return None
+            latest = select(func.max(tickets.c.turn)).where(tickets.c.owner == owner)
+            own_turn = connection.execute(latest).scalar_one()
+            turn = max((first_turn or 1) - 1, own_turn or 0) + 1
+            added = connection.execute(
+                insert(tickets).values(
+                    owner=owner, worker_id=worker_id, turn=turn, valid_until=valid_until
+                )
+            )
+            assert added.inserted_primary_key is not None
+            return int(added.inserted_primary_key[0])
+
+        return self._database.write(work)
+
+    def next_ticket(self, *, now: float) -> int | None:
+        """Whose turn it is."""
+        return self._database.read(lambda c: _next_ticket(c, now))
+
+    def leave_queue(self, ticket: int) -> None:
+        """Give a ticket back. May be repeated."""
+        self._database.write(lambda c: c.execute(delete(tickets).where(tickets.c.number == ticket)))
+
+    def has_work(self, *, now: float) -> bool:
+        """Whether sandboxes are being created or waited for: the pool is filled afterwards."""
+        starting = exists().where(sandboxes.c.state == "starting")
+        return self._database.read(
+            lambda c: (
+                bool(c.execute(select(starting)).scalar_one()) or _next_ticket(c, now) is not None
+            )
+        )
+
+
+def _first_of(connection: Connection, owner: str, key: Key) -> Admission | None:
+    query = select(idempotency.c.fingerprint, idempotency.c.sandbox_id).where(
+        idempotency.c.owner == owner, idempotency.c.key == key.key
+    )
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return None
+    fingerprint, sandbox_id = found
+    if fingerprint != key.fingerprint:
+        return Admission(refused="key")
+    return Admission(existing=sandbox_id)
+
+
+def _owner_is_full(connection: Connection, wanted: SandboxRow, limits: Limits) -> bool:
+    theirs = (sandboxes.c.state.in_(LIVE), sandboxes.c.owner == wanted.owner)
+    count, cpus, memory_mb = _sums(connection, *theirs)
+    return (
+        _exceeds(count + 1, limits.of_owner)
+        or _exceeds(cpus + wanted.cpus, limits.cpus_of_owner)
+        or _exceeds(memory_mb + wanted.memory_mb, limits.memory_mb_of_owner)
+    )
+
+
+def _host_is_full(connection: Connection, wanted: SandboxRow, limits: Limits) -> bool:
+    # Pooled ones do not count: they are taken, or make room (`gateway.sandboxes.pool`).
+    count, _cpus, memory_mb = _sums(connection, sandboxes.c.state.in_(LIVE))
+    return _exceeds(count + 1, limits.sandboxes) or _exceeds(
+        memory_mb + wanted.memory_mb, limits.memory_mb
+    )
+
+
+def _sums(connection: Connection, *conditions: Any) -> tuple[int, float, int]:
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(sandboxes.c.cpus), 0.0),
+        func.coalesce(func.sum(sandboxes.c.memory_mb), 0),
+    ).where(*conditions)
+    count, cpus, memory_mb = connection.execute(query).one()
+    return int(count), float(cpus), int(memory_mb)
+
+
+def _exceeds(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _next_ticket(connection: Connection, now: float) -> int | None:
+    query = (
+        select(tickets.c.number)
+        .where(tickets.c.valid_until >= now)
+        .order_by(tickets.c.turn, tickets.c.number)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _take(connection: Connection, wanted: SandboxRow, needs_update: bool) -> Admission | None:
+    """The pooled sandbox that waits longest, made over to whoever wants it."""
+    if wanted.pool_key is None:
+        return None
+    query = (
+        select(sandboxes.c.sandbox_id)
+        .where(sandboxes.c.state == "pooled", sandboxes.c.pool_key == wanted.pool_key)
+        .order_by(sandboxes.c.created_at)
+        .limit(1)
+    )
+    sandbox_id = connection.execute(query).scalar_one_or_none()
+    if sandbox_id is None:
+        return None
+    values = _values(wanted)
+    for name in ("sandbox_id", "state", "container_id", "ip_address"):
+        del values[name]
+    if not needs_update:
+        values["worker_id"] = None
+    state = "starting" if needs_update else "ready"
+    connection.execute(
+        update(sandboxes).where(sandboxes.c.sandbox_id == sandbox_id).values(state=state, **values)
+    )
+    if not needs_update:
+        record(connection, sandbox_id, "created")
+    return Admission(row=reading.row(connection, sandbox_id), is_warm=True)
+
+
+def _note(connection: Connection, wanted: SandboxRow) -> Admission:
+    connection.execute(insert(sandboxes).values(_values(replace(wanted, pool_key=None))))
+    return Admission(row=replace(wanted, pool_key=None))
+
+
+def _values(row: SandboxRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in row.__dataclass_fields__ if name in sandboxes.c}
+    values["labels"] = dict(row.labels or {})
+    return values

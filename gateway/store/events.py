@@ -1,0 +1,69 @@
+"""What happened to sandboxes: written in the transaction that makes it happen, read by anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from gateway import clock
+from gateway.store.database import Database
+from gateway.store.tables import events, sandboxes
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One event. `number` rises with time, over all sandboxes and workers."""
+
+    number: int
+    sandbox_id: str
+    at: float
+    event: str
+    facts: Mapping[str, Any]
+
+
+def record(connection: Connection, sandbox_id: str, event: str, **facts: Any) -> None:
+    """Note that something happened to a sandbox, within the transaction of `connection`."""
+    owner = select(sandboxes.c.owner).where(sandboxes.c.sandbox_id == sandbox_id)
+    values = {"sandbox_id": sandbox_id, "at": clock.wall_s(), "event": event, "facts": facts}
+    connection.execute(
+        insert(events).values(**values, owner=func.coalesce(owner.scalar_subquery(), ""))
+    )
+
+
+class EventStore:
+    """Reads events, oldest first."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, sandbox_id: str, event: str, **facts: Any) -> None:
+        """Write an event that belongs to no other change."""
+        self._database.write(lambda c: record(c, sandbox_id, event, **facts))
+
+    def since(
+        self, number: int, *, sandbox_id: str | None, owner: str | None, limit: int
+    ) -> list[EventRow]:
+        """Events after `number`: of one sandbox or all, of one owner's sandboxes or everybody's."""
+        query = select(
+            events.c.number, events.c.sandbox_id, events.c.at, events.c.event, events.c.facts
+        ).where(events.c.number > number)
+        if sandbox_id is not None:
+            query = query.where(events.c.sandbox_id == sandbox_id)
+        if owner is not None:
+            query = query.where(events.c.owner == owner)
+        query = query.order_by(events.c.number).limit(limit)
+        return self._database.read(
+            lambda c: [EventRow(**found._mapping) for found in c.execute(query)]
+        )
+
+    def last_number(self) -> int:
+        """Of the latest event; 0 when there was none yet."""
+        query = select(func.coalesce(func.max(events.c.number), 0))
+        return self._database.read(lambda c: int(c.execute(query).scalar_one()))
+
+    def forget(self, *, before: float) -> None:
+        """Drop events from before a wall-clock time."""
+        self._database.write(lambda c: c.execute(delete(events).where(events.c.at < before)))

@@ -1,0 +1,68 @@
+"""The last commands of each sandbox, kept for its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from gateway.store.database import Database
+from gateway.store.tables import history, sandboxes
+
+KEPT = 10
+"""Commands per sandbox."""
+
+
+class HistoryStore:
+    """Records are JSON objects; `key` names the command within its sandbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(
+        self, sandbox_id: str, records: Sequence[tuple[str, float, Mapping[str, Any]]]
+    ) -> bool:
+        """Add or replace (key, when it began, record); only the latest of a sandbox are kept.
+
+        Whether the sandbox lives. Does nothing for one that is not known.
+        """
+
+        def work(connection: Connection) -> bool:
+            query = select(sandboxes.c.state).where(sandboxes.c.sandbox_id == sandbox_id)
+            state = connection.execute(query).scalar_one_or_none()
+            if state is None:
+                return False
+            for key, at, command in records:
+                statement = insert(history).values(
+                    sandbox_id=sandbox_id, key=key, at=at, command=dict(command)
+                )
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["sandbox_id", "key"], set_={"command": dict(command)}
+                    )
+                )
+            latest = (
+                select(history.c.key)
+                .where(history.c.sandbox_id == sandbox_id)
+                .order_by(history.c.at.desc(), history.c.key)
+                .limit(KEPT)
+            )
+            connection.execute(
+                delete(history).where(
+                    history.c.sandbox_id == sandbox_id, history.c.key.not_in(latest)
+                )
+            )
+            return bool(state != "ended")
+
+        return self._database.write(work)
+
+    def of(self, sandbox_id: str) -> list[dict[str, Any]]:
+        """The latest commands, oldest first."""
+        query = (
+            select(history.c.command)
+            .where(history.c.sandbox_id == sandbox_id)
+            .order_by(history.c.at, history.c.key)
+        )
+        return self._database.read(lambda c: [found[0] for found in c.execute(query)])

@@ -1,0 +1,77 @@
+"""Leases: who uses a sandbox. While there is one, it is not idle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, exists, insert, literal, or_, select, union, update
+
+from gateway.store.database import Database
+from gateway.store.rows import USABLE
+from gateway.store.tables import leases, sandboxes, tickets
+
+_BUSY_STATES = ("pooling", "starting", "pausing")
+
+
+class LeaseStore:
+    """Gives and takes leases. `now` is boot time in seconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def acquire_lease(
+        self, lease_id: str, sandbox_id: str, *, worker_id: str, purpose: str
+    ) -> bool:
+        """Note that somebody uses the sandbox. False unless it can be used, paused or not."""
+        usable = select(
+            *(literal(value) for value in (lease_id, sandbox_id, worker_id, purpose))
+        ).where(exists().where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state.in_(USABLE)))
+        columns = ["lease_id", "sandbox_id", "worker_id", "purpose"]
+        statement = insert(leases).from_select(columns, usable)
+        return self._database.write(lambda c: c.execute(statement).rowcount > 0)
+
+    def release_lease(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
+        """Drop a lease; with the last one the sandbox is idle from `now` on."""
+
+        def work(connection: Connection) -> None:
+            dropped = connection.execute(delete(leases).where(leases.c.lease_id == lease_id))
+            if dropped.rowcount:
+                _set_idle(connection, [sandbox_id], now)
+
+        self._database.write(work)
+
+    def workers_with_traces(self) -> set[str]:
+        """Workers that hold leases, were in the middle of something, or wait for room."""
+        query = union(
+            select(leases.c.worker_id),
+            select(sandboxes.c.worker_id).where(sandboxes.c.state.in_(_BUSY_STATES)),
+            select(tickets.c.worker_id),
+        )
+        return self._database.read(lambda c: {found[0] for found in c.execute(query) if found[0]})
+
+    def drop_leases_of(self, worker_ids: Collection[str], *, now: float) -> list[str]:
+        """Drop leases and tickets of dead workers; the sandboxes that had leases of theirs."""
+
+        def work(connection: Connection) -> list[str]:
+            theirs = leases.c.worker_id.in_(worker_ids)
+            query = select(leases.c.sandbox_id).where(theirs).distinct()
+            affected = [found[0] for found in connection.execute(query)]
+            connection.execute(delete(leases).where(theirs))
+            connection.execute(delete(tickets).where(tickets.c.worker_id.in_(worker_ids)))
+            _set_idle(connection, affected, now)
+            return affected
+
+        return self._database.write(work)
+
+
+def _set_idle(connection: Connection, sandbox_ids: Collection[str], now: float) -> None:
+    """Those of the sandboxes that nobody leases any more are idle from `now` on.
+
+    In a paused one nothing runs, whatever leases are kept for its commands.
+    """
+    in_use = exists().where(leases.c.sandbox_id == sandboxes.c.sandbox_id)
+    connection.execute(
+        update(sandboxes)
+        .where(sandboxes.c.sandbox_id.in_(sandbox_ids), or_(~in_use, sandboxes.c.state == "paused"))
+        .values(idle_since=now)
+    )

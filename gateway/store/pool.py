@@ -1,0 +1,61 @@
+"""Pooled sandboxes: made before anybody asks, with the id that they will have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+
+from gateway.store import rows as reading
+from gateway.store.database import Database
+from gateway.store.rows import SandboxRow
+from gateway.store.tables import sandboxes
+
+POOLED = ("pooling", "pooled")
+
+
+class PoolStore:
+    """`pooling` → `pooled`; `gateway.store.admission` takes them from there."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_pooling(self, row: SandboxRow) -> None:
+        """Note one before its container is made, so that a crash leaves a trace."""
+        names = [name for name in row.__dataclass_fields__ if name in sandboxes.c]
+        values = {name: getattr(row, name) for name in names} | {"labels": {}}
+        self._database.write(lambda c: c.execute(insert(sandboxes).values(values)))
+
+    def mark_pooled(self, sandbox_id: str, *, container_id: str, ip_address: str | None) -> bool:
+        """It stands ready. False when it was given up meanwhile."""
+        return self._change(
+            update(sandboxes)
+            .where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state == "pooling")
+            .values(
+                state="pooled", worker_id=None, container_id=container_id, ip_address=ip_address
+            )
+        )
+
+    def all(self) -> list[SandboxRow]:
+        """Those that stand ready or are being made, oldest first."""
+        return self._database.read(lambda c: reading.rows(c, sandboxes.c.state.in_(POOLED)))
+
+    def drop(self, sandbox_id: str) -> bool:
+        """Forget one that nobody has taken. False when somebody has."""
+        return self._change(
+            delete(sandboxes).where(
+                sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state.in_(POOLED)
+            )
+        )
+
+    def ready_by_key(self) -> dict[str, int]:
+        """How many stand ready, by pool key."""
+        query = (
+            select(sandboxes.c.pool_key, func.count())
+            .where(sandboxes.c.state == "pooled")
+            .group_by(sandboxes.c.pool_key)
+        )
+        return self._database.read(lambda c: {found[0]: found[1] for found in c.execute(query)})
+
+    def _change(self, statement: Any) -> bool:
+        return self._database.write(lambda c: c.execute(statement).rowcount > 0)

@@ -1,0 +1,85 @@
+"""A sandbox as the store knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from gateway.store.tables import leases, sandboxes
+
+LIVE = ("starting", "ready", "pausing", "paused", "removing")
+"""States of sandboxes that somebody has asked for and that have not ended."""
+
+USABLE = ("ready", "pausing", "paused")
+
+
+@dataclass(frozen=True)
+class SandboxRow:
+    """A row of `gateway.store.tables.sandboxes`, which explains the columns.
+
+    `lease_count` is over all workers; `client_count` are those of clients among them.
+    """
+
+    sandbox_id: str
+    state: str
+    container_id: str | None
+    worker_id: str | None
+    created_at: float
+    ip_address: str | None
+    idle_since: float
+    boot_id: str
+    end_reason: str | None
+    lease_count: int
+    client_count: int = 0
+    owner: str = ""
+    born: float = 0.0
+    image: str = ""
+    isolation: str = "standard"
+    network: str = "bridge"
+    cpus: float = 0.0
+    memory_mb: int = 0
+    pids: int = 0
+    disk_mb: int | None = None
+    pool_key: str | None = None
+    token_generation: int = 0
+    labels: Mapping[str, str] | None = None
+    timeout_s: float | None = None
+    expires: float | None = None
+    idle_timeout_s: float = 3600.0
+    idle_action: str = "delete"
+    warned_of: float | None = None
+    end_detail: str | None = None
+    exit_code: int | None = None
+    ended_at: float | None = None
+
+
+_COLUMNS = [sandboxes.c[field.name] for field in fields(SandboxRow) if field.name in sandboxes.c]
+
+
+def _leases_of(purpose: str | None) -> Any:
+    query = select(func.count()).where(leases.c.sandbox_id == sandboxes.c.sandbox_id)
+    if purpose is not None:
+        query = query.where(leases.c.purpose == purpose)
+    return query.correlate(sandboxes).scalar_subquery()
+
+
+_ROWS = select(
+    *_COLUMNS,
+    _leases_of(None).label("lease_count"),
+    _leases_of("client").label("client_count"),
+).order_by(sandboxes.c.created_at, sandboxes.c.sandbox_id)
+
+
+def rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[SandboxRow]:
+    """Those that meet all conditions, oldest first."""
+    found = connection.execute(_ROWS.where(*conditions))
+    return [SandboxRow(**one._mapping) for one in found]
+
+
+def row(connection: Connection, sandbox_id: str) -> SandboxRow | None:
+    """The one, ended or not."""
+    found = rows(connection, sandboxes.c.sandbox_id == sandbox_id)
+    return found[0] if found else None
