@@ -13,7 +13,7 @@ from gateway.commands.plain import PlainRunner
 from gateway.commands.service import Commands
 from gateway.engine import hardening
 from gateway.engine.docker_engine import DockerEngine
-from gateway.engine.interface import Limits
+from gateway.engine.interface import Engine, Limits
 from gateway.errors import ContainerGone
 from gateway.link.dial import dial
 from gateway.link.links import Links
@@ -28,6 +28,7 @@ from gateway.sandboxes.housekeeping import Housekeeping
 from gateway.sandboxes.lifecycle import Lifecycle
 from gateway.sandboxes.options import Bounds, Options
 from gateway.sandboxes.pool import Plan, Pool
+from gateway.sandboxes.posture import Posture
 from gateway.sandboxes.readiness import Readiness
 from gateway.sandboxes.reconcile import Reconciliation, Watch
 from gateway.sandboxes.removal import Removal
@@ -72,6 +73,7 @@ class Runtime:
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
         self.engine = DockerEngine(settings.engine_timeout)
+        self.posture = posture_of(self.engine, settings)
         self._directly = settings.link == "auto"
         self._links = Links(
             partial(
@@ -145,7 +147,9 @@ class Runtime:
         self.lifecycle = Lifecycle(self._events, self._store)
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
         self.connections = Connections(self.sandboxes, settings.ping_interval)
-        self.readiness: ReadinessService = Readiness(self.engine, self._store, settings.image)
+        self.readiness: ReadinessService = Readiness(
+            self.engine, self._store, settings.image, self.posture
+        )
 
     def _build_housekeeping(self) -> None:
         settings = self._settings
@@ -240,6 +244,11 @@ class Runtime:
         self.engine.close()
         self._workers.close()
         self._database.close()
+
+
+def posture_of(engine: Engine, settings: Settings) -> Posture:
+    """What is known of the host's safety, for a worker and for the look before the start."""
+    return Posture(engine, settings.required, further={})
 
 
 def _bounds(settings: Settings) -> Bounds:

@@ -13,6 +13,7 @@ from docker.utils import kwargs_from_env
 
 from gateway.engine import docker_exec, hardening
 from gateway.engine.docker_usage import usage_of
+from gateway.engine.facts import EngineFacts, facts_of, host_of
 from gateway.engine.interface import (
     ContainerEvent,
     ContainerInfo,
@@ -63,12 +64,11 @@ class DockerEngine:
 
     def host(self) -> EngineHost:
         with translated():
-            info = self._api.info()
-        return EngineHost(
-            memory_bytes=int(info.get("MemTotal") or 0),
-            cpus=int(info.get("NCPU") or 1),
-            runtimes=frozenset(info.get("Runtimes") or {}),
-        )
+            return host_of(self._api.info())
+
+    def facts(self) -> EngineFacts:
+        with translated():
+            return facts_of(self._api.info(), self._api.version())
 
     def has_image(self, image: str) -> bool:
         try:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from gateway.engine.facts import EngineFacts
 
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
@@ -89,6 +92,8 @@ class EngineHost:
     memory_bytes: int
     cpus: int
     runtimes: frozenset[str]
+    offline_runtimes: frozenset[str] = frozenset()
+    """Those that are configured to give containers no network."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,9 @@ class Engine(Protocol):
 
     def host(self) -> EngineHost:
         """The engine's host."""
+
+    def facts(self) -> EngineFacts:
+        """What the safety of sandboxes rests on."""
 
     def has_image(self, image: str) -> bool:
         """Whether the image is there."""
