@@ -23,6 +23,7 @@ from gateway.engine.interface import (
     EngineHost,
     ExecRun,
     ExecStream,
+    Isolation,
     Limits,
 )
 from gateway.engine.translation import of_container, translated
@@ -178,14 +179,14 @@ class DockerEngine:
                     event["timeNano"] / 1e9,
                 )
 
-    def update(self, container_id: str, limits: Limits) -> None:
+    def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
         # The SDK's own method knows neither NanoCpus nor PidsLimit.
         api: Any = self._api
         changes = {
             "Memory": limits.memory_mb * MIB,
             "MemorySwap": limits.memory_mb * MIB,
             "NanoCpus": int(limits.cpus * 1_000_000_000),
-            "PidsLimit": limits.pids,
+            "PidsLimit": hardening.pids_limit(limits, isolation),
         }
         with of_container(container_id):
             answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)

@@ -177,8 +177,9 @@ class Engine(Protocol):
         engine remembers the last 256 events only.
         """
 
-    def update(self, container_id: str, limits: Limits) -> None:
-        """Change memory, cpu and pids of a running container. Raises ContainerGone."""
+    def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
+        """Change memory, cpu and pids of a running container of this level. Raises
+        ContainerGone."""
 
     def rename(self, container_id: str, name: str) -> None:
         """Raises ContainerGone."""
