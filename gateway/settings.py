@@ -23,6 +23,12 @@ _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
 
 Isolation = Literal["standard", "strict", "gvisor"]
 
+POSTURE = (
+    *("engine", "containerd", "runc", "seccomp", "lsm", "userns", "cgroups", "limits"),
+    *("disk", "network"),
+)
+"""What `/readyz` says about the host, and SANDBOX_REQUIRE may demand."""
+
 
 def _default_data_dir() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
@@ -180,6 +186,11 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )
+    require: str = Field(
+        "",
+        description="What the host must be shown to enforce, else the gateway refuses to start; "
+        f"names with commas between them, of: {', '.join(POSTURE)}.",
+    )
     instance: str = Field(
         "",
         pattern="^[a-z0-9-]{0,63}$",
@@ -201,6 +212,19 @@ class Settings(BaseSettings):
             if "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
                 raise ValueError(f"{entry!r} names no isolation level after its `@`")
         return text
+
+    @field_validator("require")
+    @classmethod
+    def _required_can_be_shown(cls, text: str) -> str:
+        for name in _listed(text):
+            if name not in POSTURE:
+                raise ValueError(f"{name!r} is none of {', '.join(POSTURE)}")
+        return text
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Names of what the host must be shown to enforce."""
+        return frozenset(_listed(self.require))
 
     @property
     def allowed_images(self) -> tuple[str, ...]:

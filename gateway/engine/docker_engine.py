@@ -13,6 +13,7 @@ from docker.utils import kwargs_from_env
 
 from gateway.engine import docker_exec, hardening
 from gateway.engine.docker_usage import usage_of
+from gateway.engine.facts import EngineFacts, facts_of, host_of
 from gateway.engine.interface import (
     ContainerEvent,
     ContainerInfo,
@@ -22,6 +23,7 @@ from gateway.engine.interface import (
     EngineHost,
     ExecRun,
     ExecStream,
+    Isolation,
     Limits,
 )
 from gateway.engine.translation import of_container, translated
@@ -63,12 +65,11 @@ class DockerEngine:
 
     def host(self) -> EngineHost:
         with translated():
-            info = self._api.info()
-        return EngineHost(
-            memory_bytes=int(info.get("MemTotal") or 0),
-            cpus=int(info.get("NCPU") or 1),
-            runtimes=frozenset(info.get("Runtimes") or {}),
-        )
+            return host_of(self._api.info())
+
+    def facts(self) -> EngineFacts:
+        with translated():
+            return facts_of(self._api.info(), self._api.version())
 
     def has_image(self, image: str) -> bool:
         try:
@@ -178,14 +179,14 @@ class DockerEngine:
                     event["timeNano"] / 1e9,
                 )
 
-    def update(self, container_id: str, limits: Limits) -> None:
+    def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
         # The SDK's own method knows neither NanoCpus nor PidsLimit.
         api: Any = self._api
         changes = {
             "Memory": limits.memory_mb * MIB,
             "MemorySwap": limits.memory_mb * MIB,
             "NanoCpus": int(limits.cpus * 1_000_000_000),
-            "PidsLimit": limits.pids,
+            "PidsLimit": hardening.pids_limit(limits, isolation),
         }
         with of_container(container_id):
             answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from gateway.engine.facts import EngineFacts
 
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
@@ -89,6 +92,8 @@ class EngineHost:
     memory_bytes: int
     cpus: int
     runtimes: frozenset[str]
+    offline_runtimes: frozenset[str] = frozenset()
+    """Those that are configured to give containers no network."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,9 @@ class Engine(Protocol):
     def host(self) -> EngineHost:
         """The engine's host."""
 
+    def facts(self) -> EngineFacts:
+        """What the safety of sandboxes rests on."""
+
     def has_image(self, image: str) -> bool:
         """Whether the image is there."""
 
@@ -169,8 +177,9 @@ class Engine(Protocol):
         engine remembers the last 256 events only.
         """
 
-    def update(self, container_id: str, limits: Limits) -> None:
-        """Change memory, cpu and pids of a running container. Raises ContainerGone."""
+    def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
+        """Change memory, cpu and pids of a running container of this level. Raises
+        ContainerGone."""
 
     def rename(self, container_id: str, name: str) -> None:
         """Raises ContainerGone."""

@@ -21,6 +21,7 @@ from gateway.errors import (
     GatewayStopping,
     IdempotencyKeyReused,
     IdempotencyKeySpent,
+    IsolationUnavailable,
     SandboxBusy,
     SandboxNotFound,
     StoreUnavailable,
@@ -78,6 +79,7 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         },
         errors=(
             *_BODY_FAULTS,
+            IsolationUnavailable,
             IdempotencyKeyReused,
             IdempotencyKeySpent,
             TooManySandboxes,
