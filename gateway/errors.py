@@ -30,6 +30,8 @@ GatewayError
 │   │   ├── ContainerGone         the container does not exist or does not run
 │   │   └── ImageMissing
 │   ├── StoreUnavailable
+│   ├── DiskFull                  too little space is left on the host
+│   ├── HostToolFailed            mkfs, mount, iptables
 │   ├── GatewayStopping           a request would have had to wait longer than this process lives
 │   └── NotReady                  something that sandboxes need does not work
 └── SandboxFault                  what runs inside the sandbox
@@ -225,6 +227,16 @@ class ImageMissing(EngineFault):
 class StoreUnavailable(HostFault):
     code = "store_unavailable"
     title = N_("The gateway's store cannot be used at the moment")
+
+
+class DiskFull(HostFault):
+    code = "disk_full"
+    title = N_("The host has too little disk space left")
+
+
+class HostToolFailed(HostFault):
+    code = "host_tool_failed"
+    title = N_("The host could not prepare what a sandbox needs")
 
 
 class GatewayStopping(HostFault):

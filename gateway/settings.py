@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from gateway.errors import SettingsError
 MIB = 1024 * 1024
 
 OWN_NETWORK = "sandbox-gateway"
-"""Name of the bridge network that the gateway makes for its sandboxes."""
+"""Name of the bridge network that the gateway makes for its sandboxes, and of its interface."""
 
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
@@ -46,6 +47,17 @@ class Settings(BaseSettings):
         OWN_NETWORK,
         description="`sandbox-gateway` (a bridge of its own, no traffic between sandboxes), "
         "`bridge` (Docker's default bridge), `none`, or the name of another network.",
+    )
+    egress: Literal["internet", "all", "none"] = Field(
+        "internet",
+        description="What sandboxes reach on the gateway's own network. `internet`: neither the "
+        "host nor private networks nor metadata addresses. `all`: those too. `none`: nothing.",
+    )
+    egress_allow: str = Field(
+        "",
+        description="Networks and addresses that sandboxes reach all the same, like "
+        "`10.1.0.0/16,192.168.1.20`, separated by commas. The host itself only if it is named by "
+        "a single address.",
     )
     link: Literal["auto", "exec"] = Field(
         "auto",
@@ -104,6 +116,17 @@ class Settings(BaseSettings):
             raise ValueError("must be the name of a network and neither `host` nor `container:…`")
         return name
 
+    @field_validator("egress_allow")
+    @classmethod
+    def _egress_allow_is_networks(cls, text: str) -> str:
+        _networks(text)
+        return text
+
+    @property
+    def egress_networks(self) -> list[IPv4Network | IPv6Network]:
+        """`egress_allow`, read."""
+        return _networks(self.egress_allow)
+
     @property
     def instance_id(self) -> str:
         """The label value that ties containers to this gateway, stable over restarts."""
@@ -119,6 +142,10 @@ class Settings(BaseSettings):
     @property
     def max_message_bytes(self) -> int:
         return self.max_message_kb * 1024
+
+
+def _networks(text: str) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -14,6 +14,7 @@ from docker.utils import kwargs_from_env
 from gateway.engine import docker_exec, hardening
 from gateway.engine.docker_usage import usage_of
 from gateway.engine.interface import (
+    Bridge,
     ContainerEvent,
     ContainerInfo,
     ContainerSpec,
@@ -97,6 +98,19 @@ class DockerEngine:
             except docker_errors.APIError as error:
                 if error.status_code != 409:  # another worker was first
                     raise
+
+    def bridge(self, name: str) -> Bridge | None:
+        with translated():
+            try:
+                found = self._api.inspect_network(name)
+            except docker_errors.NotFound:
+                return None
+        if found["Driver"] != "bridge":
+            return None
+        options = found.get("Options") or {}
+        # The engine's own way of naming a bridge (moby, `bridge.go`).
+        interface = options.get(hardening.BRIDGE_NAME) or f"br-{found['Id'][:12]}"
+        return Bridge(interface, bool(found.get("EnableIPv6")))
 
     def start_container(self, spec: ContainerSpec) -> ContainerInfo:
         api = self._api

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.engine.interface import Isolation, Limits
-from gateway.settings import MIB
+from gateway.settings import MIB, OWN_NETWORK
 
 SANDBOX_USER = "1000:1000"
 """Commands run as this user."""
@@ -13,6 +13,9 @@ SANDBOX_USER = "1000:1000"
 HOLDER_USER = "65534:65534"
 """The container's first process runs as this one: `kill -9 -1` by the sandbox user, who may
 signal only their own processes (kill(2)), then ends their commands and not the container."""
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
+"""The network option that names the bridge's interface."""
 
 OPEN_FILES = 16384
 """Below what an engine that was started by hand may hand on where root has no CAP_SYS_RESOURCE."""
@@ -45,11 +48,18 @@ def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str,
     }
 
 
-def own_network() -> dict[str, Any]:
+def own_network(interface: str = OWN_NETWORK) -> dict[str, Any]:
     """Arguments of `APIClient.create_network` for the gateway's own bridge: sandboxes reach the
-    world and not each other."""
+    world and not each other.
+
+    The bridge's interface has a fixed name, at most 15 characters, so that the packet filter is
+    the same for every bridge that the engine makes in its place.
+    """
     return {
         "driver": "bridge",
-        "options": {"com.docker.network.bridge.enable_icc": "false"},
+        "options": {
+            "com.docker.network.bridge.enable_icc": "false",
+            BRIDGE_NAME: interface,
+        },
         "labels": {"io.sandbox-gateway.network": "own"},
     }

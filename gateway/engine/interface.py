@@ -92,6 +92,14 @@ class EngineHost:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """A bridge network, as the engine's host sees it."""
+
+    interface: str
+    ipv6: bool
+
+
+@dataclass(frozen=True)
 class ExecOutput:
     """A piece that a process wrote; `stream` is 1 for stdout and 2 for stderr."""
 
@@ -148,6 +156,9 @@ class Engine(Protocol):
 
     def ensure_network(self, name: str) -> None:
         """Make the gateway's own bridge network if it is missing; others must be there."""
+
+    def bridge(self, name: str) -> Bridge | None:
+        """The bridge network of this name; None when there is none, or it is of another kind."""
 
     def start_container(self, spec: ContainerSpec) -> ContainerInfo:
         """Create and start a hardened container; on failure nothing of it is left behind.
