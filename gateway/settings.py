@@ -74,6 +74,24 @@ class Settings(BaseSettings):
     file_size_mb: int = Field(
         4096, ge=1, le=1048576, description="Largest file a sandbox may write, in MiB."
     )
+    disk_mb: int = Field(
+        8192,
+        ge=16,
+        le=16777216,
+        description="What a sandbox may write, in MiB; and one file or directory per 16 KiB.",
+    )
+    disk_floor_mb: int = Field(
+        2048,
+        ge=0,
+        le=16777216,
+        description="Free space of the engine's disk, in MiB, that is kept: no sandbox is created "
+        "any more, and those that wrote most end, before less is left.",
+    )
+    disk_dir: str = Field(
+        "",
+        description="Directory for the images that limit what sandboxes write. Default: "
+        "`sandbox-gateway` in the engine's own directory.",
+    )
     max_output_mb: int = Field(
         8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
     )

@@ -24,6 +24,7 @@ from gateway.engine.interface import (
     ExecRun,
     ExecStream,
     Limits,
+    Preparation,
 )
 from gateway.engine.translation import of_container, translated
 from gateway.errors import EngineFault, EngineRefused, ImageMissing
@@ -69,6 +70,7 @@ class DockerEngine:
             memory_bytes=int(info.get("MemTotal") or 0),
             cpus=int(info.get("NCPU") or 1),
             runtimes=frozenset(info.get("Runtimes") or {}),
+            data_root=str(info.get("DockerRootDir") or ""),
         )
 
     def has_image(self, image: str) -> bool:
@@ -112,7 +114,9 @@ class DockerEngine:
         interface = options.get(hardening.BRIDGE_NAME) or f"br-{found['Id'][:12]}"
         return Bridge(interface, bool(found.get("EnableIPv6")))
 
-    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+    def start_container(
+        self, spec: ContainerSpec, preparation: Preparation | None = None
+    ) -> ContainerInfo:
         api = self._api
         container_id = None
         try:
@@ -135,8 +139,14 @@ class DockerEngine:
                 except docker_errors.ImageNotFound as error:
                     raise ImageMissing(f"image {spec.image!r} does not exist") from error
                 container_id = created["Id"]
+            if preparation is not None:
+                preparation.before_start(self.inspect(container_id))
+            with translated():
                 api.start(container_id)
-            return self.inspect(container_id)
+            started = self.inspect(container_id)
+            if preparation is not None:
+                preparation.after_start(started)
+            return started
         except BaseException:
             self._undo_start(container_id or spec.name)
             raise
@@ -162,6 +172,7 @@ class DockerEngine:
             pid=state["Pid"] or None,
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
+            layer=_layer(found.get("GraphDriver") or {}),
         )
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
@@ -191,6 +202,13 @@ class DockerEngine:
                     actor.get("Attributes") or {},
                     event["timeNano"] / 1e9,
                 )
+
+    def written(self, labels: dict[str, str]) -> dict[str, int]:
+        with translated():
+            found = self._api.containers(
+                all=True, size=True, filters={"label": _label_filter(labels)}
+            )
+        return {entry["Id"]: int(entry.get("SizeRw") or 0) for entry in found}
 
     def update(self, container_id: str, limits: Limits) -> None:
         # The SDK's own method knows neither NanoCpus nor PidsLimit.
@@ -264,3 +282,10 @@ def _label_filter(labels: dict[str, str]) -> list[str]:
 def _first_address(networks: dict[str, Any]) -> str | None:
     """The IPv4 address in the first network that has one."""
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
+
+
+def _layer(driver: dict[str, Any]) -> str | None:
+    if driver.get("Name") != "overlay2":
+        return None
+    upper = (driver.get("Data") or {}).get("UpperDir")
+    return os.path.dirname(upper) if upper else None

@@ -54,6 +54,9 @@ class ContainerInfo:
     exit_code: int | None = None
     oom_killed: bool = False
     """Whether the kernel has ever killed something in it for want of memory."""
+    layer: str | None = None
+    """Directory on the engine's host that holds what it writes (overlay2's `diff` and `work`);
+    None in lists, and with other storage drivers."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,19 @@ class EngineHost:
     memory_bytes: int
     cpus: int
     runtimes: frozenset[str]
+    data_root: str = ""
+    """Directory there in which the engine keeps images and containers."""
+
+
+class Preparation(Protocol):
+    """What is done to a container on the engine's host around its start. What these raise is
+    raised by `start_container`, which undoes the container."""
+
+    def before_start(self, container: ContainerInfo) -> None:
+        """It is created, and its file system is not mounted."""
+
+    def after_start(self, container: ContainerInfo) -> None:
+        """It runs."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +176,9 @@ class Engine(Protocol):
     def bridge(self, name: str) -> Bridge | None:
         """The bridge network of this name; None when there is none, or it is of another kind."""
 
-    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+    def start_container(
+        self, spec: ContainerSpec, preparation: Preparation | None = None
+    ) -> ContainerInfo:
         """Create and start a hardened container; on failure nothing of it is left behind.
 
         Raises ImageMissing.
@@ -179,6 +197,10 @@ class Engine(Protocol):
         Blocks between events, without limit. Ends, or raises, when the engine goes away. The
         engine remembers the last 256 events only.
         """
+
+    def written(self, labels: dict[str, str]) -> dict[str, int]:
+        """Bytes written to the root file systems of all containers that carry these labels, by
+        container id. The engine counts file by file."""
 
     def update(self, container_id: str, limits: Limits) -> None:
         """Change memory, cpu and pids of a running container. Raises ContainerGone."""

@@ -14,7 +14,9 @@ from gateway.errors import (
     BadMediaType,
     BodyTimeout,
     BodyTooLarge,
+    DiskFull,
     EngineFault,
+    HostToolFailed,
     SandboxNotFound,
     StoreUnavailable,
 )
@@ -49,7 +51,15 @@ def blueprint(sandboxes: SandboxService) -> Blueprint:
                 SandboxCreated, "It is ready.", headers={"Location": "Address of the sandbox."}
             )
         },
-        errors=(BodyTimeout, BodyTooLarge, BadMediaType, BadFields, *_BACKEND_FAULTS),
+        errors=(
+            BodyTimeout,
+            BodyTooLarge,
+            BadMediaType,
+            BadFields,
+            *_BACKEND_FAULTS,
+            DiskFull,
+            HostToolFailed,
+        ),
     )
     def create() -> Response:
         read_json(SandboxCreate)
