@@ -23,7 +23,7 @@ import gevent
 from gateway.errors import DiskFull, HostToolFailed
 from gateway.host import programs
 from gateway.host.disk_rules import inodes_for
-from gateway.host.loop_device import loop_device, mount_ext4, mounted_from, unmount
+from gateway.host.loop_device import loop_device, mount_ext4, mounted_from, trim, unmount
 from gateway.settings import MIB
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,19 @@ class LayerDisks:
         directory.chmod(0o700)
         return directory
 
+    def sees_layers(self) -> bool:
+        """Whether this process may look into what containers write. Raises the engine's errors."""
+        self.enforcement()
+        return self._root is not None
+
+    def places(self) -> list[Path]:
+        """Directories whose file systems fill up when sandboxes write. Raises the engine's
+        errors."""
+        found = [self._root or Path(self._ask_data_root() or "/nowhere")]
+        if self.enforcement() == "loop":
+            found.append(self._images())
+        return found
+
     def preparation(self, disk_mb: int | None) -> LayerDisk | None:
         """For the start of a container that may write `disk_mb`; None where there is no limit,
         or it cannot be enforced this way. Raises the engine's errors."""
@@ -121,7 +134,6 @@ class LayerDisks:
                 _in_thread(partial(mount_ext4, device, str(path)))
             os.chown(path, before.st_uid, before.st_gid)
             path.chmod(before.st_mode & 0o7777)
-            (path / "lost+found").rmdir()
         except OSError as error:
             raise _translated(error, disk_mb) from error
 
@@ -133,6 +145,10 @@ class LayerDisks:
             self._hindrance = "the engine does not see this process's mounts"
             log.error("disk limits: %s", self._hindrance)
             raise HostToolFailed(f"the disk of a sandbox is not used: {self._hindrance}")
+
+    def give_back(self, layer: str) -> None:
+        """Let the host have the space of what was deleted on a disk. Raises OSError."""
+        _in_thread(partial(trim, layer))
 
     def _checked(self, layer: str | None) -> Path:
         """Only ever a directory where overlay2 keeps layers, whatever the engine says."""

@@ -25,6 +25,8 @@ _CONFIGURE = 0x4C0A
 _AUTOCLEAR = 4
 _TRIES = 20
 
+_FITRIM = 0xC0185879
+
 _MS_NOSUID, _MS_NODEV, _MS_NOATIME = 2, 4, 1024
 _MNT_DETACH = 2
 
@@ -78,9 +80,9 @@ def _configuration(file: int) -> bytes:
 def mount_ext4(device: str, target: str) -> None:
     """Raises OSError."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOATIME
-    # `discard`: what is deleted inside is free on the host. `noinit_itable`: nobody needs the
-    # unused inode tables written out.
-    options = b"discard,noinit_itable"
+    # Nobody needs the unused inode tables written out. Not `discard`: without a journal each freed
+    # block waits for the host, and deleting 20,000 files took 44 s in the place of 4; see `trim`.
+    options = b"noinit_itable"
     if _libc.mount(device.encode(), target.encode(), b"ext4", flags, options) != 0:
         raise _last_error(target)
 
@@ -91,6 +93,19 @@ def unmount(target: str) -> None:
         error = _last_error(target)
         if error.errno not in (errno.EINVAL, errno.ENOENT):
             raise error
+
+
+def trim(mount: str) -> None:
+    """Give the host back what has been deleted on a mounted file system (FITRIM, fstrim(8)). Costs
+    0.2 s for 8 GiB, and next to nothing where little has changed. What is not mounted (any more) is
+    left alone: that would be the host's own disk. Raises OSError."""
+    directory = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if os.stat("..", dir_fd=directory).st_dev == os.fstat(directory).st_dev:
+            return
+        fcntl.ioctl(directory, _FITRIM, struct.pack("<3Q", 0, 2**64 - 1, 0))
+    finally:
+        os.close(directory)
 
 
 def mounted_from(directory: Path) -> list[str]:

@@ -46,6 +46,8 @@ WRONG = {
     "SANDBOX_ENGINE_TIMEOUT": ["0", "nan"],
     "SANDBOX_LOG_LEVEL": ["loud", ""],
     "SANDBOX_NETWORK": ["host", "container:abc", "a b", "../x", ""],
+    "SANDBOX_DISK_MB": ["0", "15", "8g"],
+    "SANDBOX_DISK_FLOOR_MB": ["-1", "some"],
     "SANDBOX_EGRESS": ["", "some"],
     "SANDBOX_EGRESS_ALLOW": ["10.0.0.1/8", "example.org", "10.0.0.0/33"],
     "SANDBOX_INSTANCE": ["With Spaces", "ä", "a" * 64],
