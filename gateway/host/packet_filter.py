@@ -20,6 +20,8 @@ _IPV6 = Path("/proc/net/if_inet6")
 
 Version = Literal[4, 6]
 
+_TRIES = 3
+
 
 class Bridge(Protocol):
     """The sandboxes' network on the engine's host."""
@@ -65,12 +67,23 @@ class PacketFilter:
         if bridge is None:
             return
         for version in _versions():
+            self._repair(version, bridge)
+
+    def _repair(self, version: Version, bridge: Bridge) -> None:
+        for tries_left in reversed(range(_TRIES)):
             saved = _saved(version)
             change = packet_rules.repairs(saved, self._plan(version, saved, bridge))
             change += self._withdrawn(saved, bridge)
-            if change:
+            if not change:
+                return
+            try:
                 _restore(version, change)
                 log.info("packet filter of %s set (IPv%d)", bridge.interface, version)
+                return
+            except HostToolFailed:
+                # Refused as a whole when another worker has changed the rules since they were read.
+                if not tries_left:
+                    raise
 
     def _withdrawn(self, saved: str, bridge: Bridge) -> str:
         """What an earlier configuration left when there shall be no rules."""

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import docker
 import pytest
@@ -23,6 +26,8 @@ from gateway.host.packet_filter import PacketFilter
 from gateway.host.packet_rules import Policy
 from tests.support.engine_view import INSTANCE_LABEL
 from tests.support.other_hosts import PORT, OtherHosts, sh
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PUBLIC = ["93.184.216.34", "45.45.45.45"]
 PRIVATE = ["10.77.3.4", "172.25.99.7", "192.168.77.9", "100.64.9.9"]
@@ -337,6 +342,30 @@ def test_applying_again_changes_nothing(
     monkeypatch.setattr(packet_filter, "_restore", lambda *_: pytest.fail("rules were set again"))
 
     playground.filter.apply()
+
+
+def test_many_that_apply_at_once_agree(
+    filtered: Callable[..., Sandbox], playground: Playground
+) -> None:
+    """Each worker sets the rules before its first sandbox."""
+    sandbox = filtered()
+    packet_filter.remove(playground.interface)
+    code = (
+        "import sys; from gateway.engine.docker_engine import DockerEngine;"
+        "from gateway.host.packet_filter import PacketFilter;"
+        "from gateway.host.packet_rules import Policy;"
+        "PacketFilter(lambda: DockerEngine(60).bridge(sys.argv[1]), Policy).apply()"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, playground.name], cwd=ROOT) for _ in range(6)
+    ]
+    assert [worker.wait(60) for worker in workers] == [0] * 6
+
+    playground.filter.apply()
+
+    assert playground.filter.check()[0] is True
+    assert len([rule for rule in _own_rules(playground) if rule.startswith("-A INPUT")]) == 2
+    assert sandbox.reaches(*PRIVATE) == set()
 
 
 def test_removal_leaves_nothing(filtered: Callable[..., Sandbox], playground: Playground) -> None:
