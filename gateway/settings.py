@@ -20,6 +20,7 @@ OWN_NETWORK = "sandbox-gateway"
 """Name of the bridge network that the gateway makes for its sandboxes, and of its interface."""
 
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+_DOMAIN = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*")
 _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
 
 
@@ -58,6 +59,15 @@ class Settings(BaseSettings):
         description="Networks and addresses that sandboxes reach all the same, like "
         "`10.1.0.0/16,192.168.1.20`, separated by commas. The host itself only if it is named by "
         "a single address.",
+    )
+    egress_domains: str = Field(
+        "",
+        description="Domains like `pypi.org,*.debian.org`, separated by commas, that sandboxes "
+        "reach through a proxy on the gateway's own network, on ports 80 and 443; then they reach "
+        "nothing else. Needs packet filter rules.",
+    )
+    egress_proxy_port: int = Field(
+        3128, ge=1, le=65535, description="TCP port of that proxy, on the bridge's address."
     )
     link: Literal["auto", "exec"] = Field(
         "auto",
@@ -140,6 +150,19 @@ class Settings(BaseSettings):
         _networks(text)
         return text
 
+    @field_validator("egress_domains")
+    @classmethod
+    def _egress_domains_are_names(cls, text: str) -> str:
+        for domain in _parts(text):
+            if not _DOMAIN.fullmatch(domain):
+                raise ValueError(f"{domain!r} is not a domain in lower case, or `*.` and one")
+        return text
+
+    @property
+    def egress_domain_names(self) -> tuple[str, ...]:
+        """`egress_domains`, read."""
+        return tuple(_parts(self.egress_domains))
+
     @property
     def egress_networks(self) -> list[IPv4Network | IPv6Network]:
         """`egress_allow`, read."""
@@ -163,7 +186,11 @@ class Settings(BaseSettings):
 
 
 def _networks(text: str) -> list[IPv4Network | IPv6Network]:
-    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    return [ip_network(part) for part in _parts(text)]
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -112,7 +112,10 @@ class DockerEngine:
         options = found.get("Options") or {}
         # The engine's own way of naming a bridge (moby, `bridge.go`).
         interface = options.get(hardening.BRIDGE_NAME) or f"br-{found['Id'][:12]}"
-        return Bridge(interface, bool(found.get("EnableIPv6")))
+        configured = (found.get("IPAM") or {}).get("Config") or []
+        gateways = [str(one["Gateway"]) for one in configured if one.get("Gateway")]
+        gateway = next((one for one in gateways if ":" not in one), None)
+        return Bridge(interface, bool(found.get("EnableIPv6")), gateway)
 
     def start_container(
         self, spec: ContainerSpec, preparation: Preparation | None = None

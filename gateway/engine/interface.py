@@ -113,6 +113,8 @@ class Bridge:
 
     interface: str
     ipv6: bool
+    gateway: str | None = None
+    """The host's IPv4 address on it."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -31,6 +32,9 @@ class Bridge(Protocol):
 
     @property
     def ipv6(self) -> bool: ...
+
+    @property
+    def gateway(self) -> str | None: ...
 
 
 class PacketFilter:
@@ -139,9 +143,24 @@ def remove(interface: str) -> None:
             _restore(version, change)
 
 
-def policy_of(settings: Settings) -> Policy:
-    """What the operator wants, with the name servers as they are now."""
-    return Policy(settings.egress, tuple(settings.egress_networks), tuple(name_servers()))
+def policy_of(settings: Settings, find_bridge: Callable[[], Bridge | None]) -> Policy:
+    """What the operator wants, with name servers and the proxy's address as they are now."""
+    allowed = tuple(settings.egress_networks)
+    if settings.egress_domains:
+        bridge = find_bridge()
+        if bridge is None or bridge.gateway is None:
+            return Policy("none", allowed)
+        proxy = (ip_address(bridge.gateway), settings.egress_proxy_port)
+        return Policy("none", allowed, proxy=proxy)
+    return Policy(settings.egress, allowed, tuple(name_servers()))
+
+
+def proxy_variables(address: str, port: int) -> dict[str, str]:
+    """The environment by which programs in a sandbox find the proxy; some read only the one
+    spelling or the other."""
+    url = f"http://{address}:{port}"
+    found = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "localhost,127.0.0.1,::1"}
+    return found | {name.lower(): value for name, value in found.items()}
 
 
 def hindrance_of(settings: Settings, *, local: bool) -> str | None:
@@ -164,7 +183,9 @@ def hindrance_of(settings: Settings, *, local: bool) -> str | None:
 
 
 def _told(policy: Policy) -> str:
-    if policy.egress == "none":
+    if policy.proxy is not None:
+        reach = f"the domains that the proxy on port {policy.proxy[1]} allows"
+    elif policy.egress == "none":
         reach = "nothing"
     else:
         reach = "the internet, not this host and private networks"

@@ -45,6 +45,9 @@ class Policy:
     not open the host, which is in some network too."""
     name_servers: tuple[Address, ...] = ()
     """Reachable on port 53 unless `egress` is `none`."""
+    proxy: tuple[Address, int] | None = None
+    """Address and TCP port of the filtering proxy on this host. With it nothing else is reached:
+    `egress` is `none`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def plan(version: Literal[4, 6], interface: str, policy: Policy, *, parent: str)
         "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
         *dns,
         *(f"-d {net} -j RETURN" for net in allowed if net.num_addresses == 1),
+        *_way_to_proxy(version, policy),
         *(_NEIGHBOURS if version == 6 else []),
         refuse,
     ]
@@ -107,6 +111,13 @@ def plan(version: Literal[4, 6], interface: str, policy: Policy, *, parent: str)
 
 _NEIGHBOURS = [f"-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j RETURN" for kind in (133, 135, 136)]
 """Without neighbour discovery (RFC 4861) nothing at all is found on a link."""
+
+
+def _way_to_proxy(version: int, policy: Policy) -> list[str]:
+    if policy.proxy is None or policy.proxy[0].version != version:
+        return []
+    address, port = policy.proxy
+    return [f"-d {address}/{address.max_prefixlen} -p tcp -m tcp --dport {port} -j RETURN"]
 
 
 def _chains_of(interface: str) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ def tell(kind, port, address="0.0.0.0"):
     if kind == socket.SOCK_STREAM:
         s.listen(50)
         while True:
-            s.accept()[0].close()
+            threading.Thread(target=echo, args=(s.accept()[0],), daemon=True).start()
     while True:
         query, asker = s.recvfrom(512)
         # Answers every question for an address with 93.184.216.34 (RFC 1035, section 4.1).
@@ -28,6 +28,12 @@ def tell(kind, port, address="0.0.0.0"):
         head = query[:2] + bytes([0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0])
         record = bytes([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 93, 184, 216, 34]) * count
         s.sendto(head + name + record, asker)
+def echo(connection):
+    # An HTTP answer whose body is what came first.
+    with connection:
+        asked = connection.recv(65536)
+        if asked:
+            connection.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n" + asked)
 for port in (PORT, 53):
     threading.Thread(target=tell, args=(socket.SOCK_STREAM, port), daemon=True).start()
 for address in sys.argv[1:]:

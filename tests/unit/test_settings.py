@@ -49,6 +49,8 @@ WRONG = {
     "SANDBOX_DISK_MB": ["0", "15", "8g"],
     "SANDBOX_DISK_FLOOR_MB": ["-1", "some"],
     "SANDBOX_EGRESS": ["", "some"],
+    "SANDBOX_EGRESS_DOMAINS": ["*", "10.0.0.1", "PyPI.org", "*.1", "a b.org", "https://pypi.org"],
+    "SANDBOX_EGRESS_PROXY_PORT": ["0", "65536"],
     "SANDBOX_EGRESS_ALLOW": ["10.0.0.1/8", "example.org", "10.0.0.0/33"],
     "SANDBOX_INSTANCE": ["With Spaces", "ä", "a" * 64],
     "SANDBOX_IMAGE": [""],
