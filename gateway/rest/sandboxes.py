@@ -17,8 +17,10 @@ from gateway.errors import (
     BodyTimeout,
     BodyTooLarge,
     CapacityExhausted,
+    DiskFull,
     EngineFault,
     GatewayStopping,
+    HostToolFailed,
     IdempotencyKeyReused,
     IdempotencyKeySpent,
     IsolationUnavailable,
@@ -86,6 +88,8 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
             CapacityExhausted,
             GatewayStopping,
             *_BACKEND_FAULTS,
+            DiskFull,
+            HostToolFailed,
         ),
     )
     def create() -> Response:
