@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from flask import Flask
 
-from gateway import clock, messages, origin, rest
+from gateway import auditing, clock, guard, messages, origin, rest
+from gateway.audit_log import AuditLog
 from gateway.commands.budget import OutputBudget
 from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
@@ -17,8 +19,14 @@ from gateway.commands.service import Commands
 from gateway.engine import hardening
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Limits
+from gateway.identity import secret
+from gateway.identity.access import Access
+from gateway.identity.key_source import KeySource
+from gateway.identity.rates import RateLimits
+from gateway.identity.tokens import TokenSigner
 from gateway.link.dial import dial
 from gateway.link.links import Links
+from gateway.rest import tokens
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
 from gateway.sandboxes.expiry import Expiry
@@ -27,10 +35,11 @@ from gateway.sandboxes.readiness import Readiness
 from gateway.sandboxes.reconcile import Reconciliation
 from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.service import Blueprint, Sandboxes
-from gateway.settings import MIB, Settings, load_settings
+from gateway.settings import MIB, Settings, check_reach, load_settings
 from gateway.store.database import Database
 from gateway.store.once import OnceTable
 from gateway.store.sandboxes import SandboxStore
+from gateway.store.tenancy import TenancyTable
 from gateway.store.workers import Leadership, WorkerRegistry
 from gateway.ws import endpoint
 from gateway.ws.connections import Connections
@@ -64,6 +73,16 @@ class Runtime:
         self._database = Database(data_dir / "gateway.db")
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
+        self.tenancy = TenancyTable(self._database)
+        self.access = Access(
+            _keys(settings),
+            TokenSigner(secret.load_or_create(data_dir / "token_secret")),
+            owners=self.tenancy,
+            generations=self.tenancy,
+            rates=RateLimits(data_dir / "rates"),
+            token_ttl_s=settings.token_ttl,
+        )
+        self.audit_log = _audit_log(settings)
         self.engine = DockerEngine(settings.engine_timeout)
         self._links = Links(
             partial(
@@ -94,7 +113,9 @@ class Runtime:
         )
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
         self.waiting = Waiting()
-        self.connections = Connections(self.sandboxes.ended_among, settings.ping_interval)
+        self.connections = Connections(
+            self.sandboxes.ended_among, settings.ping_interval, self.access.lapsed
+        )
         self.readiness: ReadinessService = Readiness(self.engine, self._store, settings.image)
         expiry = Expiry(self._store, removal, self.occupancy, settings.idle_timeout)
         reconciliation = Reconciliation(
@@ -144,6 +165,9 @@ class Runtime:
         self._links.close()
         self.engine.close()
         self._workers.close()
+        self.access.close()
+        if self.audit_log is not None:
+            self.audit_log.close()
         self._database.close()
 
 
@@ -153,14 +177,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises SettingsError and StoreUnavailable.
     """
     settings = settings or load_settings()
+    check_reach(settings, settings.host)
     runtime = Runtime(settings)
     app = Flask("gateway", static_folder=None)
     app.extensions[_EXTENSION] = runtime
     app.config["SOCK_SERVER_OPTIONS"] = {
         "max_message_size": settings.max_message_bytes,
         "receive_bytes": RECEIVE_BYTES,
+        "subprotocols": guard.BearerSubprotocols(),
     }
-    origin.install(app, settings.host)
+    # In this order: each sees a request before those after it, and before any route.
+    auditing.install(app, runtime.audit_log)
+    origin.install(app, settings)
+    guard.install(app, runtime.access)
     app.before_request(runtime.start)
     messages.install(app, settings.data_dir / "locale")
     rest.register(
@@ -172,6 +201,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         waiting=runtime.waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
+    app.register_blueprint(tokens.blueprint(runtime.access))
     app.register_blueprint(
         endpoint.blueprint(
             runtime.sandboxes, runtime.commands, runtime.occupancy, runtime.connections
@@ -183,6 +213,16 @@ def create_app(settings: Settings | None = None) -> Flask:
 def runtime_of(app: Flask) -> Runtime:
     """The runtime behind an application that `create_app` made."""
     return cast(Runtime, app.extensions[_EXTENSION])
+
+
+def _keys(settings: Settings) -> KeySource:
+    path = Path(settings.api_keys_file) if settings.api_keys_file else None
+    return KeySource(settings.api_keys.get_secret_value(), path)
+
+
+def _audit_log(settings: Settings) -> AuditLog | None:
+    path = settings.audit_path
+    return None if path is None else AuditLog(path, settings.audit_log_mb * MIB)
 
 
 def _blueprint(settings: Settings) -> Blueprint:

@@ -9,7 +9,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gateway.settings import load_settings
+from gateway.errors import SettingsError
+from gateway.settings import check_reach, load_settings
 
 if TYPE_CHECKING:
     from gateway.app import Runtime
@@ -37,16 +38,28 @@ _LOOK_S = 0.1
 _REACHED_AS_LOCALHOST = ("0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  (compared only)
 
 
+def on_starting(server: Any) -> None:
+    """The command line may name another address than the settings: the same holds for it."""
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            try:
+                check_reach(_settings, address[0])
+            except SettingsError as error:
+                sys.exit(str(error))
+
+
 def when_ready(server: Any) -> None:
     """Say where the gateway listens, and how to try it."""
     host = "localhost" if _settings.host in _REACHED_AS_LOCALHOST else _settings.host
     url = f"http://{host}:{_settings.port}"
+    with_key = ' -H "X-API-Key: $GATEWAY_KEY"' if _settings.has_keys else ""
+    hint = "  export GATEWAY_KEY=…  # an API key\n" if with_key else ""
     sys.stderr.write(
         f"""
 Sandbox Gateway listens on {url}  (API: {url}/docs, end with Ctrl-C)
 
 Paste these into another terminal, in this directory:
-  ID=$(curl -s -X POST {url}/sandboxes | cut -d'"' -f4); echo $ID
+{hint}  ID=$(curl -s{with_key} -X POST {url}/sandboxes | cut -d'"' -f4); echo $ID
   ./scripts/run --url {url} $ID 'echo Hello from $(hostname); id'
 
 """

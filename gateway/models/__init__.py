@@ -45,6 +45,7 @@ from gateway.models.socket_messages import (
     SocketError,
     StdinMessage,
 )
+from gateway.models.tokens import TokenIssued, TokenRequest
 
 __all__ = [
     "SANDBOX_ID_PATTERN",
@@ -86,5 +87,7 @@ __all__ = [
     "StdinMessage",
     "TerminalQuery",
     "TerminalSize",
+    "TokenIssued",
+    "TokenRequest",
     "Truncated",
 ]

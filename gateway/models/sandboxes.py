@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from gateway.models.base import Answer, Request
+from gateway.models.base import Answer, Request, left_out_when_none
+from gateway.models.tokens import EXAMPLE
 
 SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
 
@@ -20,6 +21,8 @@ class SandboxCreate(Request):
 class SandboxCreated(Answer):
     """A new sandbox, ready to be used."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=left_out_when_none)
+
     sandbox_id: str = Field(
         description="Random, 128 bits, only `[a-z0-9]`. Whoever knows it may use the sandbox.",
         examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"],
@@ -28,6 +31,11 @@ class SandboxCreated(Answer):
     message: str = Field(
         description="Localised by `Accept-Language`: English, Italian or Chinese.",
         examples=["Sandbox container created successfully"],
+    )
+    access_token: str | None = Field(
+        None,
+        description="Opens this sandbox and nothing else. Only where API keys are configured.",
+        examples=[EXAMPLE],
     )
 
 

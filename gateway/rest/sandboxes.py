@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, url_for
 
+from gateway import guard
 from gateway.apidoc import Reply, documented
 from gateway.errors import (
     N_,
@@ -54,10 +55,15 @@ def blueprint(sandboxes: SandboxService) -> Blueprint:
     def create() -> Response:
         read_json(SandboxCreate)
         sandbox_id = sandboxes.create().sandbox_id
-        response = answers.one(
-            SandboxCreated(sandbox_id=sandbox_id, status="created", message=translate(_CREATED)),
-            201,
+        guard.note_owner(sandbox_id)
+        token = guard.new_token(sandbox_id)
+        created = SandboxCreated(
+            sandbox_id=sandbox_id,
+            status="created",
+            message=translate(_CREATED),
+            access_token=None if token is None else token.text,
         )
+        response = answers.one(created, 201, without_none=True)
         response.headers["Location"] = url_for("sandboxes.show", sandbox_id=sandbox_id)
         return response
 
@@ -65,11 +71,13 @@ def blueprint(sandboxes: SandboxService) -> Blueprint:
     @documented(
         summary="List the sandboxes",
         tag="Sandboxes",
-        replies={200: Reply(list[Sandbox], "All sandboxes there are, as a bare array.")},
+        replies={200: Reply(list[Sandbox], "All sandboxes of the caller, as a bare array.")},
         errors=_BACKEND_FAULTS,
     )
     def show_all() -> Response:
-        return answers.many([_shown(sandbox) for sandbox in sandboxes.list()])
+        found = sandboxes.list()
+        own = guard.own([sandbox.sandbox_id for sandbox in found])
+        return answers.many([_shown(sandbox) for sandbox in found if sandbox.sandbox_id in own])
 
     @routes.get("/<sandbox_id>")
     @documented(

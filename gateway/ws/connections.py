@@ -7,11 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import gevent
 
 from gateway.errors import GatewayError
-from gateway.ws.peer import GOING_AWAY, Peer
+from gateway.ws.peer import GOING_AWAY, POLICY_VIOLATION, Peer
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +20,25 @@ LOOK_S = 0.25
 """How soon clients learn that another process ended their sandbox."""
 
 
+CHECK_S = 1.0
+"""How soon clients are closed whose key or token was revoked, or has expired."""
+
+
 class Connections:
     """The open WebSockets by sandbox. Owns one greenlet that looks after them.
 
-    `ended` tells which of some sandboxes are no more, and why.
+    `ended` tells which of some sandboxes are no more, and why; `lapsed` which of some callers may
+    not be here any more: their key or token is not valid now.
     """
 
-    def __init__(self, ended: Callable[[set[str]], dict[str, str]], ping_interval_s: float) -> None:
+    def __init__(
+        self,
+        ended: Callable[[set[str]], dict[str, str]],
+        ping_interval_s: float,
+        lapsed: Callable[[set[Any]], set[Any]] = lambda _callers: set(),
+    ) -> None:
         self._ended = ended
+        self._lapsed = lapsed
         self._ping_interval_s = ping_interval_s
         self._by_sandbox: dict[str, set[Peer]] = defaultdict(set)
         self._caretaker: gevent.Greenlet | None = None
@@ -54,12 +66,15 @@ class Connections:
         return [one for connections in self._by_sandbox.values() for one in connections]
 
     def _take_care(self) -> None:
-        next_ping = 0.0
+        next_ping = next_check = 0.0
         while True:
             gevent.sleep(LOOK_S)
             try:
                 self._end_with_sandboxes()
                 now = time.monotonic()
+                if now >= next_check:
+                    next_check = now + CHECK_S
+                    self._close_lapsed()
                 if now >= next_ping:
                     next_ping = now + self._ping_interval_s / 2
                     for connection in self._all():
@@ -75,6 +90,13 @@ class Connections:
         for sandbox_id, reason in self._ended(set(self._by_sandbox)).items():
             for connection in list(self._by_sandbox.get(sandbox_id, ())):
                 gevent.spawn(connection.end, reason)
+
+    def _close_lapsed(self) -> None:
+        connections = self._all()
+        lapsed = self._lapsed({connection.caller for connection in connections})
+        for connection in connections:
+            if connection.caller in lapsed:
+                gevent.spawn(connection.close, POLICY_VIOLATION)
 
     def close(self) -> None:
         """Send every client its close frame, at once. May be repeated."""
