@@ -69,14 +69,15 @@ class AuditLog:
         return self._file
 
     def _is_full(self, found: os.stat_result) -> bool:
-        return 0 < self._max_bytes <= found.st_size and stat.S_ISREG(found.st_mode)
+        # Links and devices (`/dev/stderr` is a link to a file, at times) are never renamed.
+        return 0 < self._max_bytes <= found.st_size and stat.S_ISREG(self._path.lstat().st_mode)
 
     def _make_room(self) -> None:
         """Rename the file, unless another worker has done so since."""
         assert self._file is not None
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            if os.path.samestat(os.fstat(self._file), self._path.stat()):
+            if os.path.samestat(os.fstat(self._file), self._path.lstat()):
                 os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
         except FileNotFoundError:
             pass

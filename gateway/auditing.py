@@ -60,15 +60,12 @@ def install(app: Flask, audit_log: AuditLog | None) -> None:
         if denied:
             refusals.note(_entry("denied", response.status_code, reason=denied))
         elif rule is not None and not rule.websocket and request.method not in _READING:
-            made = response.headers.get("Location", "").rpartition("/")[2]
-            action = action_of(request.method, rule.rule)
-            audit_log.write(
-                _entry(
-                    action,
-                    response.status_code,
-                    **({"sandbox_id": made} if action == "create" else {}),
+            entry = _entry(action_of(request.method, rule.rule), response.status_code)
+            if entry["action"] == "create":
+                entry["sandbox_id"] = (
+                    response.headers.get("Location", "").rpartition("/")[2] or None
                 )
-            )
+            audit_log.write(entry)
         return response
 
     app.url_value_preprocessor(begin)

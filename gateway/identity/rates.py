@@ -81,7 +81,7 @@ def _take(file: int, per_s: float, now: float) -> float:
     raw = os.pread(file, _DUE.size, 0)
     due = _DUE.unpack(raw)[0] if len(raw) == _DUE.size else 0.0
     # What lies further ahead was written before the machine, and boot time, began anew.
-    due = (due if now <= due <= now + ahead_s else now) + each_s
+    due = (due if now <= due < now + ahead_s + each_s else now) + each_s
     wait_s = due - now - ahead_s
     if wait_s > 1e-9:
         return float(wait_s)

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Select, String, Table, func, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Select,
+    String,
+    Table,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from gateway.store.database import Database
@@ -30,6 +41,11 @@ _OWNER = func.coalesce(tenancy.c.owner, "")
 _ALL = sandboxes.outerjoin(tenancy, tenancy.c.sandbox_id == sandboxes.c.sandbox_id)
 
 
+# Made once: building a statement costs more than running it.
+_OWNER_OF = select(_OWNER).select_from(_ALL).where(sandboxes.c.sandbox_id == bindparam("one"))
+_GENERATION_OF = select(tenancy.c.token_generation).where(tenancy.c.sandbox_id == bindparam("one"))
+
+
 class TenancyTable:
     """Implements `Owners` and `TokenGenerations` of `gateway.identity.access`. Rows go with their
     sandbox, when its end is forgotten."""
@@ -43,16 +59,19 @@ class TenancyTable:
         self._database.write(lambda c: c.execute(note))
 
     def owner_of(self, sandbox_id: str) -> str | None:
-        query = select(_OWNER).select_from(_ALL).where(sandboxes.c.sandbox_id == sandbox_id)
-        return self._database.read(lambda c: c.execute(query).scalar_one_or_none())
+        return self._one(_OWNER_OF, sandbox_id)
 
     def owners_of(self, sandbox_ids: Collection[str]) -> dict[str, str]:
         query = select(sandboxes.c.sandbox_id, _OWNER).select_from(_ALL)
         return self._of(query, sandboxes.c.sandbox_id, sandbox_ids)
 
     def generation_of(self, sandbox_id: str) -> str | None:
-        query = select(tenancy.c.token_generation).where(tenancy.c.sandbox_id == sandbox_id)
-        return self._database.read(lambda c: c.execute(query).scalar_one_or_none())
+        return self._one(_GENERATION_OF, sandbox_id)
+
+    def _one(self, query: Select[Any], sandbox_id: str) -> str | None:
+        return self._database.read(
+            lambda c: c.execute(query, {"one": sandbox_id}).scalar_one_or_none()
+        )
 
     def generations_of(self, sandbox_ids: Collection[str]) -> dict[str, str]:
         query = select(tenancy.c.sandbox_id, tenancy.c.token_generation).where(

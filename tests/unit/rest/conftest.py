@@ -9,11 +9,18 @@ import pytest
 from flask import Flask
 
 from gateway import messages, rest
+from gateway.rest import tokens
 from gateway.rest.waiting import Waiting
 from gateway.ws import endpoint
 from gateway.ws.connections import Connections
 from tests.unit.rest.fake_commands import FakeCommands, FakeOccupancy
-from tests.unit.rest.fakes import CheckedClient, FakeReadiness, FakeSandbox, FakeSandboxes
+from tests.unit.rest.fakes import (
+    CheckedClient,
+    FakeReadiness,
+    FakeSandbox,
+    FakeSandboxes,
+    FakeTokens,
+)
 
 MAX_BODY_BYTES = 16 * 1024
 
@@ -72,6 +79,7 @@ def app(
         waiting=waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
+    app.register_blueprint(tokens.blueprint(FakeTokens()))
     # For the document and the errors; no test here opens a WebSocket.
     connections = Connections(sandboxes.ended_among, 25)
     app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections))

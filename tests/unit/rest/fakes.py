@@ -95,6 +95,24 @@ class FakeReadiness:
         return self.found
 
 
+@dataclass(frozen=True)
+class FakeToken:
+    text: str = "sgt_token"
+    expires_at: float = 1648457634.0
+
+
+class FakeTokens:
+    """Issues the same token for each sandbox but `gone`."""
+
+    def issue(self, sandbox_id: str) -> FakeToken:
+        if sandbox_id == "gone":
+            raise SandboxNotFound(sandbox_id)
+        return FakeToken()
+
+    def revoke(self, sandbox_id: str) -> None:
+        self.issue(sandbox_id)
+
+
 _documents: dict[frozenset[str], Any] = {}
 
 
