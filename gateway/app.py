@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from flask import Flask
 
 from gateway import auditing, clock, guard, messages, origin, rest
-from gateway.audit_log import AuditLog
+from gateway.audit_log import log_of
 from gateway.commands.budget import OutputBudget
 from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
@@ -21,7 +20,7 @@ from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Limits
 from gateway.identity import secret
 from gateway.identity.access import Access
-from gateway.identity.key_source import KeySource
+from gateway.identity.key_source import source_of
 from gateway.identity.rates import RateLimits
 from gateway.identity.tokens import TokenSigner
 from gateway.link.dial import dial
@@ -75,14 +74,14 @@ class Runtime:
         self._store = SandboxStore(self._database)
         self.tenancy = TenancyTable(self._database)
         self.access = Access(
-            _keys(settings),
+            source_of(settings),
             TokenSigner(secret.load_or_create(data_dir / "token_secret")),
             owners=self.tenancy,
             generations=self.tenancy,
             rates=RateLimits(data_dir / "rates"),
             token_ttl_s=settings.token_ttl,
         )
-        self.audit_log = _audit_log(settings)
+        self.audit_log = log_of(settings)
         self.engine = DockerEngine(settings.engine_timeout)
         self._links = Links(
             partial(
@@ -213,16 +212,6 @@ def create_app(settings: Settings | None = None) -> Flask:
 def runtime_of(app: Flask) -> Runtime:
     """The runtime behind an application that `create_app` made."""
     return cast(Runtime, app.extensions[_EXTENSION])
-
-
-def _keys(settings: Settings) -> KeySource:
-    path = Path(settings.api_keys_file) if settings.api_keys_file else None
-    return KeySource(settings.api_keys.get_secret_value(), path)
-
-
-def _audit_log(settings: Settings) -> AuditLog | None:
-    path = settings.audit_path
-    return None if path is None else AuditLog(path, settings.audit_log_mb * MIB)
 
 
 def _blueprint(settings: Settings) -> Blueprint:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from gateway.errors import SettingsError
+from gateway.settings import MIB, Settings
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ class AuditLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def log_of(settings: Settings) -> AuditLog | None:
+    """The log that is configured; None where there is to be none."""
+    path = settings.audit_path
+    return None if path is None else AuditLog(path, settings.audit_log_mb * MIB)
 
 
 def _opened(path: Path) -> int:

@@ -9,7 +9,9 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gateway.audit_log import log_of
 from gateway.errors import SettingsError
+from gateway.identity.key_source import source_of
 from gateway.settings import check_reach, load_settings
 
 if TYPE_CHECKING:
@@ -39,13 +41,18 @@ _REACHED_AS_LOCALHOST = ("0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  (co
 
 
 def on_starting(server: Any) -> None:
-    """The command line may name another address than the settings: the same holds for it."""
-    for address in server.cfg.address:
-        if isinstance(address, tuple):
-            try:
+    """What would end every worker ends the start, in one line. The command line may name another
+    address than the settings: the same holds for it."""
+    try:
+        for address in server.cfg.address:
+            if isinstance(address, tuple):
                 check_reach(_settings, address[0])
-            except SettingsError as error:
-                sys.exit(str(error))
+        source_of(_settings)
+        audit_log = log_of(_settings)
+        if audit_log is not None:
+            audit_log.close()
+    except SettingsError as error:
+        sys.exit(str(error))
 
 
 def when_ready(server: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.errors import SettingsError
 from gateway.identity.keys import Keyring, parse_file, parse_inline
+from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,12 @@ class KeySource:
 
     def _name(self) -> str:
         return "SANDBOX_API_KEYS" if self._path is None else f"SANDBOX_API_KEYS_FILE={self._path}"
+
+
+def source_of(settings: Settings) -> KeySource:
+    """The keys that are configured."""
+    path = Path(settings.api_keys_file) if settings.api_keys_file else None
+    return KeySource(settings.api_keys.get_secret_value(), path)
 
 
 def _version(path: Path) -> _Version:

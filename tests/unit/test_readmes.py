@@ -54,6 +54,7 @@ _ANSWERS = TypeAdapter(
     | models.SandboxCreated
     | models.Sandbox
     | models.Deleted
+    | models.TokenIssued
     | models.Problem
     | list[models.Sandbox]
     | list[models.CommandSummary]
