@@ -6,10 +6,11 @@ It runs before anything else of a request, and before a WebSocket is upgraded. V
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from gateway.errors import GatewayError, SandboxNotFound, TokenNotEnough
 from gateway.identity.access import Access, AccessToken
@@ -24,6 +25,9 @@ KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke"))
 
 SUBPROTOCOL = "bearer."
 """Before a token in `Sec-WebSocket-Protocol`: browsers can set no other header there."""
+
+CHECK_S = 1.0
+"""How often a streamed answer is looked at: is its caller still welcome?"""
 
 _EXTENSION = "sandbox-gateway.access"
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
@@ -47,7 +51,7 @@ def install(app: Flask, access: Access) -> None:
     app.extensions[_EXTENSION] = access
 
     def check(endpoint: str | None, values: dict[str, Any] | None) -> None:
-        if endpoint in OPEN_ENDPOINTS and request.url_rule is not None:
+        if endpoint in OPEN_ENDPOINTS:
             return
         try:
             g.caller = access.identify(shown())
@@ -63,8 +67,16 @@ def install(app: Flask, access: Access) -> None:
             g.denied = error.code
             raise
 
+    def watch(response: Response) -> Response:
+        endless = response.is_streamed and "Content-Length" not in response.headers
+        if endless and not caller().is_anonymous:
+            pieces = cast("Iterable[bytes]", response.response)
+            response.response = _while_valid(access, caller(), pieces)
+        return response
+
     # These run before the blueprints' own ones, and both before any `before_request`.
     app.url_value_preprocessor(check)
+    app.after_request(watch)
 
 
 def caller() -> Caller:
@@ -112,6 +124,22 @@ def shown() -> str | None:
         if subprotocol.strip().startswith(SUBPROTOCOL):
             return subprotocol.strip().removeprefix(SUBPROTOCOL)
     return None
+
+
+def _while_valid(access: Access, who: Caller, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """An endless answer ends when the key or token that it was asked with does."""
+    next_check = time.monotonic() + CHECK_S
+    try:
+        for piece in pieces:
+            if time.monotonic() >= next_check:
+                if access.lapsed({who}):
+                    return
+                next_check = time.monotonic() + CHECK_S
+            yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
 
 
 def _check_id(sandbox_id: str) -> None:

@@ -221,6 +221,26 @@ def test_a_revoked_token_is_worthless_in_every_worker(keyed: GatewayProcess, ali
     assert keyed.get(f"/sandboxes/{alices}", headers=bearer(fresh)).status_code == 200
 
 
+def test_whoever_follows_events_is_out_as_well(keyed: GatewayProcess, alices: str) -> None:
+    """A stream of events could go on for hours; the command does."""
+    token = keyed.post(f"/sandboxes/{alices}/token").json()["access_token"]
+    path = f"/sandboxes/{alices}/commands"
+    run = {"command": "while sleep 0.2; do date; done", "request_id": "dates", "background": True}
+    assert keyed.post(path, json=run).status_code == 202
+    asked = bearer(token) | {"Accept": "text/event-stream"}
+    with keyed.get(f"{path}/dates/output", headers=asked, stream=True) as events:
+        lines = events.iter_lines()
+        for _ in range(20):
+            next(lines)
+        keyed.delete(f"/sandboxes/{alices}/token")
+        begun = time.monotonic()
+        rest = list(lines)
+        assert time.monotonic() - begun < 5
+    assert b"event: result" not in rest
+    assert keyed.get(f"{path}/dates").json()["status"] == "running"
+    keyed.post(f"{path}/dates/signal", json={"signal": "KILL"})
+
+
 def test_a_token_expires(own_gateway: Any) -> None:
     """On HTTP and on the open WebSocket, without anybody's doing. It survives a killed gateway
     until then."""

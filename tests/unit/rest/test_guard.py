@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
+from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from gateway import guard
+from gateway.apidoc import not_part_of_the_api
 from gateway.app import create_app, runtime_of
 from gateway.identity.access import Access
 from gateway.identity.key_source import KeySource
@@ -294,6 +296,37 @@ def test_too_many_requests_are_429_with_the_time_to_wait(closed: CheckedClient) 
     assert answers[-1].status_code == 429
     assert answers[-1].json["code"] == "rate_limited"
     assert answers[-1].headers["Retry-After"] == "1"
+
+
+def test_an_endless_answer_ends_with_its_token(
+    app: Flask, closed: CheckedClient, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events may be followed for hours. What was opened is closed, too."""
+    ended = []
+
+    @not_part_of_the_api("of this test")
+    def follow(sandbox_id: str) -> Response:
+        def pieces() -> Iterator[bytes]:
+            try:
+                while True:
+                    yield b"piece"
+            finally:
+                ended.append(sandbox_id)
+
+        return Response(pieces(), content_type="text/event-stream")
+
+    app.add_url_rule("/sandboxes/<sandbox_id>/follow", "follow", follow)
+    monkeypatch.setattr(guard, "CHECK_S", 0.0)
+    token = bearer(access.issue("a1").text)
+    response = FlaskClient(app).get("/sandboxes/a1/follow", headers=token)
+    pieces = iter(response.response)
+    assert [next(pieces) for _ in range(5)] == [b"piece"] * 5
+
+    access.revoke("a1")
+
+    assert list(pieces) == []
+    assert ended == ["a1"]
+    response.close()
 
 
 def test_the_document_says_what_is_needed(app: Flask, access: Access) -> None:
