@@ -6,9 +6,10 @@ from typing import cast
 
 from flask import Flask
 
-from gateway import messages, origin, rest
+from gateway import auditing, guard, messages, origin, rest
+from gateway.rest import tokens
 from gateway.runtime import Runtime
-from gateway.settings import MIB, Settings, load_settings
+from gateway.settings import MIB, Settings, check_reach, load_settings
 from gateway.ws import endpoint
 
 MAX_BODY_BYTES = MIB
@@ -25,14 +26,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises SettingsError and StoreUnavailable.
     """
     settings = settings or load_settings()
+    check_reach(settings, settings.host)
     runtime = Runtime(settings)
     app = Flask("gateway", static_folder=None)
     app.extensions[_EXTENSION] = runtime
     app.config["SOCK_SERVER_OPTIONS"] = {
         "max_message_size": settings.max_message_bytes,
         "receive_bytes": RECEIVE_BYTES,
+        "subprotocols": guard.BearerSubprotocols(),
     }
-    origin.install(app, settings.host)
+    # In this order: each sees a request before those after it, and before any route.
+    auditing.install(app, runtime.audit_log)
+    origin.install(app, settings)
+    guard.install(app, runtime.access)
     app.before_request(runtime.start)
     messages.install(app, settings.data_dir / "locale")
     rest.register(
@@ -47,6 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         waiting=runtime.waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
+    app.register_blueprint(tokens.blueprint(runtime.access))
     app.register_blueprint(
         endpoint.blueprint(
             runtime.sandboxes,

@@ -7,6 +7,9 @@ GatewayError
 │   ├── BadRequest                not understood at all
 │   ├── ForeignHost               the Host header names another site
 │   ├── ForeignOrigin             a web page of another site asked
+│   ├── Unauthorized              no key, or none that is valid
+│   ├── TokenNotEnough            an access token opens one sandbox and nothing else
+│   ├── RateLimited               more requests than the key may make
 │   ├── AddressNotFound           there is no such route
 │   ├── MethodNotAllowed
 │   ├── BadFields                 understood, but its values are refused
@@ -74,6 +77,8 @@ class GatewayError(Exception):
     code = "internal_error"
     title = N_("Internal error")
     message = ""
+    retry_after_s: float | None = None
+    """When the same request may succeed, where that is known better than in general."""
 
     def __init__(self, detail: str = "", **params: str) -> None:
         super().__init__(detail or (self.message or self.title) % params)
@@ -109,6 +114,25 @@ class ForeignHost(ClientFault):
 class ForeignOrigin(ClientFault):
     code = "foreign_origin"
     title = N_("Web pages of other sites may not use this gateway")
+
+
+class Unauthorized(ClientFault):
+    code = "unauthorized"
+    title = N_("A valid API key or access token is needed")
+
+
+class TokenNotEnough(ClientFault):
+    code = "forbidden"
+    title = N_("This takes an API key: an access token opens one sandbox only")
+
+
+class RateLimited(ClientFault):
+    code = "rate_limited"
+    title = N_("Too many requests; try again a little later")
+
+    def __init__(self, detail: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class AddressNotFound(ClientFault):

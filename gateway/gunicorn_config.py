@@ -10,7 +10,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gateway.settings import load_settings
+from gateway.audit_log import log_of
+from gateway.errors import SettingsError
+from gateway.identity.key_source import source_of
+from gateway.settings import check_reach, load_settings
 from gateway.store.master import register_master
 
 if TYPE_CHECKING:
@@ -43,13 +46,24 @@ _mark: list[Any] = []
 """Holds the master's mark open."""
 
 
-def on_starting(_server: Any) -> None:
-    """Refuse to start where the host does not enforce what SANDBOX_REQUIRE names.
+def on_starting(server: Any) -> None:
+    """What would end every worker ends the start, in one line.
 
-    In the master, once: a worker that refused would be started again, or take the others down.
-    In a process of its own: a fork of this one must find neither gevent nor the docker SDK here.
+    In the master, once: a worker that refused would be started again, or take the others down. The
+    command line may name another address than the settings: the same holds for it.
     """
+    try:
+        for address in server.cfg.address:
+            if isinstance(address, tuple):
+                check_reach(_settings, address[0])
+        source_of(_settings)
+        audit_log = log_of(_settings)
+        if audit_log is not None:
+            audit_log.close()
+    except SettingsError as error:
+        sys.exit(str(error))
     if _settings.required:
+        # In a process of its own: a fork of this one must find neither gevent nor the docker SDK.
         status = subprocess.call([sys.executable, "-m", "gateway.start_check"])
         if status:
             sys.exit(status)
@@ -60,12 +74,14 @@ def when_ready(server: Any) -> None:
     """Say where the gateway listens, and how to try it."""
     host = "localhost" if _settings.host in _REACHED_AS_LOCALHOST else _settings.host
     url = f"http://{host}:{_settings.port}"
+    with_key = ' -H "X-API-Key: $GATEWAY_KEY"' if _settings.has_keys else ""
+    hint = "  export GATEWAY_KEY=…  # an API key\n" if with_key else ""
     sys.stderr.write(
         f"""
 Sandbox Gateway listens on {url}  (API: {url}/docs, end with Ctrl-C)
 
 Paste these into another terminal, in this directory:
-  ID=$(curl -s -X POST {url}/sandboxes | cut -d'"' -f4); echo $ID
+{hint}  ID=$(curl -s{with_key} -X POST {url}/sandboxes | cut -d'"' -f4); echo $ID
   ./scripts/run --url {url} $ID 'echo Hello from $(hostname); id'
 
 """

@@ -1,4 +1,4 @@
-"""Who may talk to a gateway that has no keys: nobody from another site.
+"""Which web pages may use the gateway: its own, and those of configured origins.
 
 Any web page may open a WebSocket to localhost or post a form there, and a name that suddenly means
 127.0.0.1 (DNS rebinding) makes a page of the same origin. `Origin` and `Host` tell them apart.
@@ -6,42 +6,127 @@ Any web page may open a WebSocket to localhost or post a form there, and a name 
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Collection
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Flask, request
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
 
 from gateway.errors import ForeignHost, ForeignOrigin
+from gateway.settings import Settings
 
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 _ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared only)
+_DEFAULT_PORT = {"http": 80, "https": 443}
+
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS = (
+    "Authorization, X-API-Key, Content-Type, Accept, Accept-Language, Idempotency-Key, "
+    "Last-Event-ID, Range"
+)
+_EXPOSED_HEADERS = (
+    "Location, Link, Retry-After, Content-Language, Content-Range, Accept-Ranges, "
+    "X-Output-Offset, X-Output-Next, X-Output-Complete"
+)
+_PREFLIGHT_S = 600
 
 
-def install(app: Flask, listening_on: str) -> None:
+class Site(NamedTuple):
+    """A host and a port, as a header names them. `name` is "" where it names none."""
+
+    name: str
+    port: int | None
+
+
+def install(app: Flask, settings: Settings) -> None:
     """Refuse foreign `Host` and `Origin` headers before anything else happens.
 
-    Where the operator lets the gateway listen on all addresses, its names cannot be known; then
-    the `Origin` must be of the same host as the request.
+    Pages of the same host and port are welcome, and those of `SANDBOX_CORS_ORIGINS`, which also
+    get the headers that let browsers show them the answers (CORS). Credentials of browsers, such
+    as cookies, are never asked for.
     """
-    own = _LOOPBACK | {listening_on.lower()}
+    names = settings.names
+    own = _LOOPBACK | {settings.host.lower()}
+    addresses = settings.host in _ANY_ADDRESS
+    allowed = settings.origins
 
-    def check() -> None:
-        host = _hostname(f"//{request.headers.get('Host', '')}")
-        if listening_on not in _ANY_ADDRESS and host not in own:
+    def check(_endpoint: str | None, _values: object) -> None:
+        host = site_of(f"//{request.headers.get('Host', '')}")
+        if not (host.name in own or is_named(host.name, names) or (addresses and _is_ip(host))):
+            g.denied = ForeignHost.code
             raise ForeignHost()
         origin = request.headers.get("Origin")
-        if origin is not None:
-            name = _hostname(origin)
-            if name != host and not (name in own and host in own):
-                raise ForeignOrigin()
+        if origin is None:
+            return
+        if _is_allowed(origin, allowed):
+            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                # Raised, not returned: no view and no other check may come between.
+                raise HTTPException(response=_preflight())
+        elif not _is_same(origin, host, own):
+            g.denied = ForeignOrigin.code
+            raise ForeignOrigin()
 
-    app.before_request(check)
+    def share(response: Response) -> Response:
+        origin = request.headers.get("Origin")
+        response.vary.add("Origin")
+        if origin is not None and _is_allowed(origin, allowed):
+            response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+        return response
+
+    # These run before the blueprints' own ones, which refuse impossible ids.
+    app.url_value_preprocessor(check)
+    if allowed:
+        app.after_request(share)
 
 
-def _hostname(address: str) -> str:
-    """The host in an address or `//host:port`, lower case; "" where there is none."""
+def is_named(name: str, names: Collection[str]) -> bool:
+    """Whether `names` have a host, by itself or by `*.` and one of the domains that it is in."""
+    if name in names:
+        return name != ""
+    labels = name.split(".")
+    return any(f"*.{'.'.join(labels[at:])}" in names for at in range(1, len(labels)))
+
+
+def site_of(address: str) -> Site:
+    """Host, in lower case, and port in an address or `//host:port`."""
     try:
         parts = urlsplit(address)
-        _ = parts.port  # raises for what is no number
-        return (parts.hostname or "").lower()
+        # `port` raises for what is no number.
+        return Site((parts.hostname or "").lower(), parts.port or _DEFAULT_PORT.get(parts.scheme))
     except ValueError:
-        return ""
+        return Site("", None)
+
+
+def _is_ip(host: Site) -> bool:
+    """An address is never the name that an attacker's DNS server answers for."""
+    try:
+        ipaddress.ip_address(host.name)
+        return True
+    except ValueError:
+        return False
+
+
+def _is_allowed(origin: str, allowed: Collection[str]) -> bool:
+    return "*" in allowed or origin.lower() in allowed
+
+
+def _is_same(origin: str, host: Site, own: Collection[str]) -> bool:
+    """Same host and port. The names of this machine are one; the scheme may differ, for a proxy
+    speaks https outside and http to the gateway."""
+    theirs = site_of(origin)
+    default = _DEFAULT_PORT.get(urlsplit(origin).scheme) if theirs.name else None
+    if default is None or theirs.port != (host.port or default):
+        return False
+    return theirs.name == host.name or (theirs.name in own and host.name in own)
+
+
+def _preflight() -> Response:
+    response = Response(status=204)
+    response.headers.pop("Content-Type", None)
+    response.headers["Access-Control-Allow-Methods"] = _METHODS
+    response.headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
+    response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
+    return response

@@ -6,6 +6,7 @@ import os
 from functools import partial
 
 from gateway import __version__
+from gateway.audit_log import log_of
 from gateway.commands.budget import OutputBudget
 from gateway.commands.history import CommandHistory
 from gateway.commands.occupancy import Occupancy
@@ -17,6 +18,11 @@ from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Engine, Limits
 from gateway.errors import ContainerGone
+from gateway.identity import secret
+from gateway.identity.access import Access
+from gateway.identity.key_source import source_of
+from gateway.identity.rates import RateLimits
+from gateway.identity.tokens import TokenSigner
 from gateway.link.dial import Known, dial
 from gateway.link.link import Link
 from gateway.link.links import Links
@@ -47,6 +53,7 @@ from gateway.store.leases import LeaseStore
 from gateway.store.once import OnceTable
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
+from gateway.store.tenancy import TenancyTable
 from gateway.store.workers import Leadership, WorkerRegistry
 from gateway.ws.connections import Connections
 
@@ -77,6 +84,8 @@ class Runtime:
         self._database = Database(data_dir / "gateway.db")
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
+        self.access = self._access()
+        self.audit_log = log_of(settings)
         self.metrics = Metrics(data_dir / "metrics")
         self.exposition = Exposition(self.metrics.shelf, StoreCensus(self._database), __version__)
         self.engine: Engine = counted(
@@ -89,6 +98,18 @@ class Runtime:
         self._build_commands()
         self._build_sandboxes()
         self._build_housekeeping()
+
+    def _access(self) -> Access:
+        settings, data_dir = self._settings, self._settings.data_dir
+        tenancy = TenancyTable(self._database)
+        return Access(
+            source_of(settings),
+            TokenSigner(secret.load_or_create(data_dir / "token_secret")),
+            owners=tenancy,
+            generations=tenancy,
+            rates=RateLimits(data_dir / "rates"),
+            token_ttl_s=settings.token_ttl,
+        )
 
     def _build_commands(self) -> None:
         budget = OutputBudget(OUTPUT_BUDGET_BYTES)
@@ -155,7 +176,7 @@ class Runtime:
         )
         self.lifecycle = Lifecycle(self._events, self._store)
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
-        self.connections = Connections(self.sandboxes, settings.ping_interval)
+        self.connections = Connections(self.sandboxes, settings.ping_interval, self.access.lapsed)
         self.readiness: ReadinessService = Readiness(
             self.engine, self._store, settings.image, self.posture
         )
@@ -265,6 +286,9 @@ class Runtime:
         self._links.close()
         self.engine.close()
         self._workers.close()
+        self.access.close()
+        if self.audit_log is not None:
+            self.audit_log.close()
         self._database.close()
         self.metrics.close()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gunicorn.workers.ggevent import GeventWorker
 
+from gateway.answer_headers import HEADERS
 from gateway.models import Problem
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ([^\r]*)\r\n")
@@ -70,8 +71,11 @@ def refusal(status: int, reason: str) -> bytes:
         message=title,
     )
     body = problem.model_dump_json(exclude_none=True).encode()
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode("latin-1") + body
+    headers = {
+        "Connection": "close",
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        **HEADERS,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} {reason}\r\n{head}\r\n".encode("latin-1") + body

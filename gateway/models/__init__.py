@@ -66,6 +66,7 @@ from gateway.models.socket_messages import (
     SocketError,
     StdinMessage,
 )
+from gateway.models.tokens import TokenIssued, TokenRequest
 
 __all__ = [
     "SANDBOX_ID_PATTERN",
@@ -118,5 +119,7 @@ __all__ = [
     "StdinMessage",
     "TerminalQuery",
     "TerminalSize",
+    "TokenIssued",
+    "TokenRequest",
     "Truncated",
 ]

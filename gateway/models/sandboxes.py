@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from gateway.models.base import Answer, Request, left_out_when_none, without_defaults
+from gateway.models.tokens import EXAMPLE
 
 SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
 
@@ -158,6 +159,11 @@ class SandboxCreated(Answer):
     message: str = Field(
         description="Localised by `Accept-Language`: English, Italian or Chinese.",
         examples=["Sandbox container created successfully"],
+    )
+    access_token: str | None = Field(
+        None,
+        description="Opens this sandbox and nothing else. Only where API keys are configured.",
+        examples=[EXAMPLE],
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from gateway import answer_headers
 from gateway.rest import (
     command_output,
     docs,
@@ -56,6 +57,7 @@ def register(
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    answer_headers.install(app)
     app.after_request(_finish)
     errors.install(app)
     request_ids.install(app)
@@ -72,9 +74,7 @@ def register(
 
 
 def _finish(response: Response) -> Response:
-    """What holds for every answer. An id of a sandbox is a capability: no cache may keep it."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
+    """An answer to OPTIONS has no body, and says so."""
     if request.method == "OPTIONS" and response.status_code == 200:
         response.status_code = 204
         response.headers.pop("Content-Type", None)

@@ -21,9 +21,9 @@ large results are held in memory that all commands share."""
 PIECE_BYTES = 256 * 1024
 
 
-def one(model: BaseModel, status: int = 200) -> Response:
-    """An object."""
-    return _json(model.model_dump_json(), status)
+def one(model: BaseModel, status: int = 200, *, without_none: bool = False) -> Response:
+    """An object; `without_none` leaves out the fields that say nothing."""
+    return _json(model.model_dump_json(exclude_none=without_none), status)
 
 
 def many(models: Sequence[BaseModel]) -> Response:

@@ -18,6 +18,7 @@ from gateway.models import (
     SandboxCreate,
     SandboxStatus,
 )
+from gateway.sandboxes.owner import Owner
 
 
 class SandboxView(Protocol):
@@ -104,7 +105,7 @@ class Leases(Protocol):
 class CreationService(Protocol):
     """Creates sandboxes."""
 
-    def create(self, request: SandboxCreate, *, key: str | None) -> CreatedView:
+    def create(self, request: SandboxCreate, *, owner: Owner, key: str | None) -> CreatedView:
         """A new sandbox, ready to be used, or the first one of the idempotency key.
 
         Raises BadFields, TooManySandboxes, IdempotencyKeyReused, IdempotencyKeySpent and any
@@ -125,8 +126,10 @@ class SandboxService(Leases, Protocol):
         labels: Mapping[str, str],
         limit: int | None,
         after: str | None,
+        owner: str | None,
     ) -> tuple[Sequence[SandboxView], bool]:
-        """Those that fit, oldest first, and whether there are more than `limit`."""
+        """Those that fit, oldest first, and whether there are more than `limit`. `owner` None:
+        everybody's."""
 
     def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
         """Raises SandboxNotFound, BadFields."""
@@ -166,13 +169,18 @@ class EventLike(Protocol):
 class LifecycleService(Protocol):
     """Tells what happened to sandboxes. Any method may raise StoreUnavailable."""
 
-    def since(self, number: int, *, sandbox_id: str | None, limit: int) -> Sequence[EventLike]:
-        """Events after `number`, oldest first. Raises SandboxNotFound."""
+    def since(
+        self, number: int, *, sandbox_id: str | None, owner: str | None, limit: int
+    ) -> Sequence[EventLike]:
+        """Events after `number`, oldest first, of one sandbox or all of an owner. Raises
+        SandboxNotFound."""
 
     def last_number(self) -> int:
         """Of the latest event of all."""
 
-    def follow(self, number: int, *, sandbox_id: str | None) -> Generator[EventLike, None, None]:
+    def follow(
+        self, number: int, *, sandbox_id: str | None, owner: str | None
+    ) -> Generator[EventLike, None, None]:
         """Events after `number`, and then what happens."""
 
 

@@ -51,7 +51,6 @@ def blueprint() -> Blueprint:
     def show() -> Response:
         response = Response(render_template("docs.html"), content_type="text/html; charset=utf-8")
         response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     @routes.get("/assets/<name>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from uuid import uuid4
 
@@ -20,10 +21,15 @@ MEDIA_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 5
 
+CHALLENGE = "Bearer"
+"""How to authenticate (RFC 9110, section 11.6.1; RFC 6750)."""
+
 _STATUS: dict[type[GatewayError], int] = {
     errors.ClientFault: 400,
     errors.ForeignHost: 403,
     errors.ForeignOrigin: 403,
+    errors.Unauthorized: 401,
+    errors.TokenNotEnough: 403,
     errors.SandboxNotFound: 404,
     errors.AddressNotFound: 404,
     errors.CommandNotFound: 404,
@@ -45,6 +51,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.UpgradeRequired: 426,
     errors.TooManyCommands: 429,
     errors.TooManySandboxes: 429,
+    errors.RateLimited: 429,
     errors.SandboxFault: 502,
     errors.HostFault: 503,
 }
@@ -102,7 +109,7 @@ def _of_gateway_error(error: GatewayError) -> Response:
         return _of_unexpected(error)
     if isinstance(error, _SAID_BY_THE_HOST):
         return _of_fault(error)
-    return _answer(_document(error, status, detail=str(error)))
+    return _answer(_document(error, status, detail=str(error)), error.retry_after_s)
 
 
 def _of_fault(error: GatewayError) -> Response:
@@ -178,10 +185,13 @@ def _document(error: GatewayError, status: int, *, detail: str, **members: objec
     )
 
 
-def _answer(problem: Problem) -> Response:
+def _answer(problem: Problem, retry_after_s: float | None = None) -> Response:
     # What does not apply is left out; within a member, null is said.
     members = {name: value for name, value in problem.model_dump().items() if value is not None}
     response = Response(orjson.dumps(members), problem.status, content_type=MEDIA_TYPE)
     if has_retry_after(problem.status):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        wait_s = RETRY_AFTER_S if retry_after_s is None else max(1, math.ceil(retry_after_s))
+        response.headers["Retry-After"] = str(wait_s)
+    if problem.status == status_of(errors.Unauthorized):
+        response.headers["WWW-Authenticate"] = CHALLENGE
     return response

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from flask import Blueprint, Response, request
 
+from gateway import guard
 from gateway.apidoc import Reply, documented
 from gateway.errors import (
     BadFields,
@@ -72,11 +73,14 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
         query = read_query(EventQuery)
         if is_asked_for("application/json"):
             return stream(sandbox_id, query)
-        found = lifecycle.since(query.after, sandbox_id=sandbox_id, limit=query.limit)
+        found = lifecycle.since(
+            query.after, sandbox_id=sandbox_id, owner=_owner(), limit=query.limit
+        )
         return answers.many([_shown(event) for event in found])
 
     def stream(sandbox_id: str | None, query: EventQuery) -> Response:
-        lifecycle.since(0, sandbox_id=sandbox_id, limit=1)  # raises before the answer begins
+        # Raises before the answer begins.
+        lifecycle.since(0, sandbox_id=sandbox_id, owner=_owner(), limit=1)
         after = _last_event_id()
         if after is None:
             after = query.after
@@ -85,7 +89,9 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
         elif sandbox_id is not None and _is_last(after, sandbox_id):
             return answers.nothing()
         told = waiting.each(
-            lifecycle.follow(after, sandbox_id=sandbox_id), first_s=0.0, then_s=HEARTBEAT_S
+            lifecycle.follow(after, sandbox_id=sandbox_id, owner=_owner()),
+            first_s=0.0,
+            then_s=HEARTBEAT_S,
         )
         held = ExitStack()
         held.callback(told.close)
@@ -96,7 +102,7 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
     def _is_last(number: int, sandbox_id: str) -> bool:
         """Whether the client has the end of the sandbox. Browsers connect again and again to a
         stream that ended, until they get a 204."""
-        found = lifecycle.since(number - 1, sandbox_id=sandbox_id, limit=1)
+        found = lifecycle.since(number - 1, sandbox_id=sandbox_id, owner=_owner(), limit=1)
         return any(event.number == number and event.event == "ended" for event in found)
 
     return routes
@@ -112,6 +118,11 @@ def _bytes_of(told: Generator[EventLike | None, None, None]) -> Iterator[bytes]:
                 yield from event_bytes(event.event, payload, f"id: {event.number}\n")
     except GatewayError:
         return  # the client connects again, and goes on from the last id
+
+
+def _owner() -> str | None:
+    """Whose events the current request may see; None: everybody's."""
+    return guard.caller().name or None
 
 
 def _last_event_id() -> int | None:

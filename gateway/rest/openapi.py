@@ -8,11 +8,21 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from flask import Blueprint, Flask, Response
-from openapi_pydantic import Components, Info, OpenAPI, Operation, PathItem, Schema, Server, Tag
+from openapi_pydantic import (
+    Components,
+    Info,
+    OpenAPI,
+    Operation,
+    PathItem,
+    Schema,
+    SecurityScheme,
+    Server,
+    Tag,
+)
 from pydantic import TypeAdapter
 from werkzeug.routing import Rule
 
-from gateway import __version__, apidoc
+from gateway import __version__, apidoc, guard
 from gateway.apidoc import Reply, documented
 from gateway.models import Problem
 from gateway.rest.operations import Schemas, operation
@@ -33,8 +43,21 @@ that `Accept-Language` asks for.
 _TAGS = [
     Tag(name="Sandboxes", description="Create, change, pause, watch, delete."),
     Tag(name="Commands", description="Run commands in a sandbox."),
+    Tag(name="Tokens", description="Let somebody into one sandbox."),
     Tag(name="Service", description="The gateway itself."),
 ]
+
+_SECURITY_SCHEMES = {
+    "bearer": SecurityScheme(
+        type="http",
+        scheme="bearer",
+        description="An API key or, for its sandbox, an access token. Browsers pass an access "
+        "token on WebSockets as the subprotocol `bearer.<token>`.",
+    ),
+    "apiKey": SecurityScheme.model_validate(
+        {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Likewise."}
+    ),
+}
 
 _CONVERTER = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")
 
@@ -81,6 +104,7 @@ def describe(app: Flask) -> OpenAPI:
             name=rule.endpoint.replace(".", "_"),
             path_parameters=rule.arguments,
             schemas=schemas,
+            is_open=rule.endpoint in guard.OPEN_ENDPOINTS,
         )
     return OpenAPI(
         openapi="3.1.1",
@@ -88,7 +112,14 @@ def describe(app: Flask) -> OpenAPI:
         servers=[Server(url="/")],
         tags=_TAGS,
         paths={path: PathItem.model_validate(methods) for path, methods in sorted(paths.items())},
-        components=Components(schemas=components, parameters={"AcceptLanguage": ACCEPT_LANGUAGE}),
+        components=Components(
+            schemas=components,
+            parameters={"AcceptLanguage": ACCEPT_LANGUAGE},
+            securitySchemes=_SECURITY_SCHEMES,
+        ),
+        # Where no keys are configured there is a third way: nothing at all.
+        security=[{name: []} for name in _SECURITY_SCHEMES]
+        + ([] if guard.needs_key(app) else [{}]),
     )
 
 

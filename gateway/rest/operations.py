@@ -23,6 +23,9 @@ from gateway.errors import (
     ForeignHost,
     ForeignOrigin,
     GatewayError,
+    RateLimited,
+    TokenNotEnough,
+    Unauthorized,
 )
 from gateway.models import Problem
 from gateway.rest import errors
@@ -34,14 +37,25 @@ Schemas = Mapping[Any, dict[str, Any]]
 EVENT_STREAM = "text/event-stream"
 
 _ANYWHERE = (BadRequest, ForeignHost, ForeignOrigin)
+_WITH_KEYS = (Unauthorized, TokenNotEnough, RateLimited)
 
 
 def operation(
-    record: apidoc.Operation, *, name: str, path_parameters: Iterable[str], schemas: Schemas
+    record: apidoc.Operation,
+    *,
+    name: str,
+    path_parameters: Iterable[str],
+    schemas: Schemas,
+    is_open: bool,
 ) -> Operation:
-    """What `record` says, with what holds for every route. `schemas` must have all its types."""
+    """What `record` says, with what holds for every route. `schemas` must have all its types.
+
+    An open one needs no API key, wherever keys are configured.
+    """
     in_path = sorted(path_parameters)
     kinds = [*record.errors, *_ANYWHERE, *([AddressNotFound] if in_path else [])]
+    if not is_open:
+        kinds.extend(_WITH_KEYS)
     parts: dict[str, Any] = {
         "operationId": name,
         "tags": [record.tag],
@@ -52,6 +66,8 @@ def operation(
             **dict(_problems([*expanded(kinds), GatewayError], schemas)),
         },
     }
+    if is_open:
+        parts["security"] = []
     description = [record.description] if record.description else []
     if record.socket:
         description.append(_frames(record.socket))
@@ -124,6 +140,8 @@ def _problem(status: int, by_code: Mapping[str, type[GatewayError]], schemas: Sc
     headers = {"Content-Language": _header("Language of `message`.")}
     if errors.has_retry_after(status):
         headers["Retry-After"] = _header("Seconds after which to try again.", "integer")
+    if status == errors.status_of(Unauthorized):
+        headers["WWW-Authenticate"] = _header(f"`{errors.CHALLENGE}`.")
     return Response(
         description="\n".join(f"- `{code}`: {kind.title}" for code, kind in by_code.items()),
         headers=headers,

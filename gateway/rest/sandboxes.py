@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request, url_for
 
+from gateway import guard
 from gateway.apidoc import Reply, documented
 from gateway.errors import (
     N_,
@@ -43,6 +44,7 @@ from gateway.rest import answers
 from gateway.rest.backend import CreationService, SandboxService, SandboxView
 from gateway.rest.bodies import read_json
 from gateway.rest.queries import read_query
+from gateway.sandboxes.owner import Owner
 
 _CREATED = N_("Sandbox container created successfully")
 _DELETED = N_("Sandbox %(sandbox_id)s deleted successfully")
@@ -94,12 +96,16 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
     )
     def create() -> Response:
         wanted = read_json(SandboxCreate)
-        created = creation.create(wanted, key=_idempotency_key())
+        created = creation.create(wanted, owner=_owner(), key=_idempotency_key())
         sandbox_id = created.view.sandbox_id
-        response = answers.one(
-            SandboxCreated(sandbox_id=sandbox_id, status="created", message=translate(_CREATED)),
-            201,
+        token = guard.new_token(sandbox_id)
+        answer = SandboxCreated(
+            sandbox_id=sandbox_id,
+            status="created",
+            message=translate(_CREATED),
+            access_token=None if token is None else token.text,
         )
+        response = answers.one(answer, 201, without_none=True)
         response.headers["Location"] = url_for("sandboxes.show", sandbox_id=sandbox_id)
         if created.is_replay:
             response.headers["Idempotent-Replayed"] = "true"
@@ -118,7 +124,11 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
     def show_all() -> Response:
         query = read_query(SandboxQuery)
         found, has_more = sandboxes.list(
-            status=query.status, labels=query.labels, limit=query.limit, after=query.after
+            status=query.status,
+            labels=query.labels,
+            limit=query.limit,
+            after=query.after,
+            owner=guard.caller().name or None,
         )
         response = answers.many([_shown(sandbox) for sandbox in found])
         if has_more:
@@ -194,6 +204,13 @@ def refuse_impossible_id(_endpoint: str | None, values: dict[str, Any] | None) -
     sandbox_id = (values or {}).get("sandbox_id")
     if sandbox_id is not None and not _SANDBOX_ID.fullmatch(sandbox_id):
         raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
+
+
+def _owner() -> Owner:
+    """Whoever the current request comes from, as the owner of what it creates."""
+    caller = guard.caller()
+    limits = caller.limits
+    return Owner(caller.name, limits.max_sandboxes, limits.max_cpus, limits.max_memory_mb)
 
 
 def _idempotency_key() -> str | None:

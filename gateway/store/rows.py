@@ -45,7 +45,6 @@ class SandboxRow:
     pids: int = 0
     disk_mb: int | None = None
     pool_key: str | None = None
-    token_generation: int = 0
     labels: Mapping[str, str] | None = None
     timeout_s: float | None = None
     expires: float | None = None

@@ -35,7 +35,7 @@ sandboxes = Table(
     Column("pids", Integer, nullable=False, default=0),
     Column("disk_mb", Integer),
     Column("pool_key", String),  # of pooled ones: who may take it
-    Column("token_generation", Integer, nullable=False, default=0),
+    Column("token_generation", String),
     # When it ends.
     Column("labels", JSON, nullable=False, default=dict),
     Column("timeout_s", Float),

@@ -144,6 +144,7 @@ class Connection:
 
     def _start(self, request_id: str, request: CommandRequest) -> None:
         self._own[request_id] = self._own.get(request_id, 0) + 1
+        self._peer.note("command_start", request_id=request_id)
         self._running.spawn(self._run, request_id, request)
 
     def _run(self, request_id: str, request: CommandRequest) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import gevent
 from gevent.pool import Group
 
 from gateway.errors import GatewayError
-from gateway.ws.peer import GOING_AWAY, Peer
+from gateway.ws.peer import GOING_AWAY, POLICY_VIOLATION, Peer
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
 """How soon clients learn that another process ended their sandbox."""
+
+CHECK_S = 1.0
+"""How soon clients are closed whose key or token was revoked, or has expired."""
 
 
 class Sandboxes(Protocol):
@@ -35,10 +38,20 @@ class Sandboxes(Protocol):
 
 
 class Connections:
-    """The open WebSockets by sandbox. Owns one greenlet that looks after them."""
+    """The open WebSockets by sandbox. Owns one greenlet that looks after them.
 
-    def __init__(self, sandboxes: Sandboxes, ping_interval_s: float) -> None:
+    `lapsed` tells which of some callers may not be here any more: their key or token is not valid
+    now.
+    """
+
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        ping_interval_s: float,
+        lapsed: Callable[[set[Any]], set[Any]] = lambda _callers: set(),
+    ) -> None:
         self._sandboxes = sandboxes
+        self._lapsed = lapsed
         self._ping_interval_s = ping_interval_s
         self._by_sandbox: dict[str, set[Peer]] = defaultdict(set)
         self._paused: dict[str, float] = {}
@@ -69,13 +82,16 @@ class Connections:
         return [one for connections in self._by_sandbox.values() for one in connections]
 
     def _take_care(self) -> None:
-        next_ping = 0.0
+        next_ping = next_check = 0.0
         while True:
             gevent.sleep(LOOK_S)
             try:
                 self._end_with_sandboxes()
                 self._wake_whose_clients_wait()
                 now = time.monotonic()
+                if now >= next_check:
+                    next_check = now + CHECK_S
+                    self._close_lapsed()
                 if now >= next_ping:
                     next_ping = now + self._ping_interval_s / 2
                     for connection in self._all():
@@ -114,6 +130,13 @@ class Connections:
             self._sandboxes.wake(sandbox_id)
         except GatewayError as error:
             log.warning("cannot thaw sandbox %s: %s", sandbox_id, error)
+
+    def _close_lapsed(self) -> None:
+        connections = self._all()
+        lapsed = self._lapsed({connection.caller for connection in connections})
+        for connection in connections:
+            if connection.caller in lapsed:
+                gevent.spawn(connection.close, POLICY_VIOLATION)
 
     def close(self) -> None:
         """Send every client its close frame, at once. May be repeated."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from flask_sock import Sock
 from pydantic import ValidationError
 from simple_websocket import Server
 
+from gateway import auditing, guard
 from gateway.apidoc import Reply, Socket, documented
 from gateway.commands.service import Commands
 from gateway.errors import (
@@ -95,7 +97,7 @@ def blueprint(
     sock = Sock()
 
     @routes.before_request
-    def guard() -> None:
+    def refuse_early() -> None:
         """Refuse over HTTP what must not be upgraded: after the 101 there is no way to.
 
         Whoever passes holds a lease, so that no cleanup can come between here and the handler.
@@ -200,7 +202,9 @@ def blueprint(
     def serve(websocket: Server, sandbox_id: str, work: Callable[[Peer, Any], bool]) -> None:
         """Let `work` serve the client; it says whether a command still runs then."""
         lease, socket = g.pop("lease"), g.socket
-        peer = Peer(socket, websocket, texts())
+        peer = Peer(socket, websocket, texts(), guard.caller(), auditing.trail())
+        peer.note("ws_connect")
+        begun = time.monotonic()
         try:
             with (
                 commands.using(lease.container_id),
@@ -213,6 +217,7 @@ def blueprint(
             # flask-sock would write an HTTP answer into the open WebSocket.
             log.exception("a WebSocket's handler failed")
         finally:
+            peer.note("ws_close", duration_ms=round((time.monotonic() - begun) * 1000, 1))
             socket.finish()
 
     return routes

@@ -9,6 +9,8 @@ import gevent
 from simple_websocket import ConnectionClosed, Server
 
 from gateway import clock
+from gateway.auditing import Trail
+from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.messages import Texts
 from gateway.models import SandboxEnded
 from gateway.ws.outbox import Outbox
@@ -20,13 +22,24 @@ RECEIVE_S = 5.0
 """simple-websocket may not wake its receiver after a close of its own: look again so often."""
 
 GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 
 
 class Peer:
     """One open WebSocket. `messages` is for one greenlet, the rest for any."""
 
-    def __init__(self, socket: SafeSocket, websocket: Server, texts: Texts) -> None:
+    def __init__(
+        self,
+        socket: SafeSocket,
+        websocket: Server,
+        texts: Texts,
+        caller: Caller = ANONYMOUS,
+        trail: Trail | None = None,
+    ) -> None:
+        self.caller = caller
+        self.note = (trail or Trail.nowhere()).note
+        """What the client does, for the audit log."""
         self._socket = socket
         self._websocket = websocket
         self.before_end: Callable[[], None] = lambda: None

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 import engine_api  # noqa: E402
 import image_inputs  # noqa: E402
 from gateway.errors import SettingsError  # noqa: E402
+from gateway.identity.key_source import source_of  # noqa: E402
 from gateway.settings import Settings, load_settings  # noqa: E402
 
 READY = 0
@@ -81,6 +82,7 @@ def check_image(settings: Settings) -> int:
 def main() -> int:
     try:
         settings = load_settings()
+        source_of(settings)
         if sys.argv[1:] != ["test"]:
             check_port(settings.host, settings.port)
         print(engine_api.engine_address())

@@ -178,7 +178,10 @@ def connect(
     gateway: GatewayProcess, sandbox_id: str, library: str = "websocket-client", **options: Any
 ) -> Connection:
     """Open `/ws/{sandbox_id}`. Raises Refused. Who does not close it leaves that to the end of
-    the test."""
+    the test. The gateway's own headers are sent unless there are others, or subprotocols."""
+    name = "additional_headers" if library == "websockets" else "header"
+    if gateway.headers and not {name, "subprotocols"} & {*options}:
+        options[name] = gateway.headers
     connection = Connection(LIBRARIES[library](gateway.websocket_url(sandbox_id), **options))
     _open.add(connection)
     return connection

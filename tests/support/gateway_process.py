@@ -46,6 +46,8 @@ class GatewayProcess:
         self.port = _free_port()
         self.data_dir = directory / "data"
         self.log_path = directory / "gateway.log"
+        self.headers: dict[str, str] = {}
+        """Sent with each request, unless it has its own: a key, for example."""
         self._settings = {"workers": "2", **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -188,7 +190,7 @@ class GatewayProcess:
     def request(self, method: str, path: str, **options: object) -> requests.Response:
         """One request on a connection of its own, so that any worker may answer it."""
         options = {"timeout": 60, "allow_redirects": False} | options
-        headers = {"Connection": "close", **options.pop("headers", {})}
+        headers = {"Connection": "close", **self.headers, **options.pop("headers", {})}
         return requests.request(method, self.url + path, headers=headers, **options)
 
     def get(self, path: str, **options: object) -> requests.Response:

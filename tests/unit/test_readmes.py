@@ -56,6 +56,7 @@ _ANSWERS = TypeAdapter(
     | models.Sandbox
     | models.SandboxStats
     | models.Deleted
+    | models.TokenIssued
     | models.Problem
     | list[models.Sandbox]
     | list[models.Event]

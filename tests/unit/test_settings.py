@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.errors import SettingsError
 from gateway.settings import MIB, load_settings
+from tests.support.keys import ALICE, INLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +56,13 @@ WRONG = {
     "SANDBOX_EGRESS_ALLOW": ["10.0.0.1/8", "example.org", "10.0.0.0/33"],
     "SANDBOX_INSTANCE": ["With Spaces", "ä", "a" * 64],
     "SANDBOX_IMAGE": [""],
-    "SANDBOX_HOST": [""],
+    "SANDBOX_HOST": ["", "0.0.0.0", "::", "192.0.2.1", "gateway.example"],
+    "SANDBOX_TOKEN_TTL": ["0", "nan", "soon"],
+    "SANDBOX_PUBLIC_HOSTS": ["http://x", "a b", "*", "x,/y", "x:80"],
+    "SANDBOX_CORS_ORIGINS": ["*", "example.com", "https://x/", "https://x, y", "https://x:port"],
+    "SANDBOX_INSECURE": ["maybe"],
+    "SANDBOX_AUDIT_LOG": [""],
+    "SANDBOX_AUDIT_LOG_MB": ["-1", "x"],
 }
 
 
@@ -74,6 +82,51 @@ def test_a_wrong_value_is_named_in_one_line(
     assert "\n" not in message
     assert f"{name}={value}" in message
     assert "pydantic" not in message
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_a_loopback_address_needs_no_key(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Whoever is on this machine may use a gateway without keys."""
+    monkeypatch.setenv("SANDBOX_HOST", host)
+
+    assert load_settings().host == host
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SANDBOX_API_KEYS", INLINE),
+        ("SANDBOX_API_KEYS_FILE", "/etc/keys"),
+        ("SANDBOX_INSECURE", "1"),
+    ],
+)
+def test_another_address_takes_keys_or_a_decision(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Either nobody comes in without a key, or the operator has said that everybody may."""
+    monkeypatch.setenv("SANDBOX_HOST", "0.0.0.0")
+    monkeypatch.setenv(variable, value)
+
+    assert load_settings().host == "0.0.0.0"
+
+
+def test_all_origins_take_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without, any page that somebody opens could use the gateway on their machine."""
+    monkeypatch.setenv("SANDBOX_CORS_ORIGINS", "*")
+    monkeypatch.setenv("SANDBOX_API_KEYS", INLINE)
+
+    assert load_settings().origins == {"*"}
+
+
+def test_keys_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings end up in logs and tracebacks."""
+    monkeypatch.setenv("SANDBOX_API_KEYS", INLINE)
+
+    settings = load_settings()
+
+    assert (
+        ALICE not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    )
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -117,3 +170,46 @@ def test_a_start_with_a_wrong_value_ends_with_that_line(tmp_path: Path) -> None:
 
     assert done.returncode != 0
     assert "SANDBOX_PORT=http" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        ([], {"SANDBOX_HOST": "0.0.0.0"}, "SANDBOX_HOST=0.0.0.0 is wrong"),
+        (["--bind", "0.0.0.0:0"], {}, "SANDBOX_HOST=0.0.0.0 is wrong"),
+        ([], {"SANDBOX_API_KEYS": "alice:hunter2"}, "SANDBOX_API_KEYS is wrong"),
+        ([], {"SANDBOX_API_KEYS_FILE": "/nowhere"}, "SANDBOX_API_KEYS_FILE=/nowhere is wrong"),
+        ([], {"SANDBOX_AUDIT_LOG": "/proc/audit"}, "SANDBOX_AUDIT_LOG=/proc/audit is wrong"),
+    ],
+)
+def test_what_would_be_unsafe_does_not_start(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], said: str
+) -> None:
+    """An open port without keys, also by gunicorn's own option, and keys that cannot be read."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "gunicorn", "--config", "python:gateway.gunicorn_config"),
+            *(*arguments, "wsgi:app"),
+        ],
+        cwd=ROOT,
+        env={
+            **{n: v for n, v in os.environ.items() if not n.startswith("SANDBOX_")},
+            "SANDBOX_DATA_DIR": str(tmp_path),
+            "SANDBOX_PORT": str(_free_port()),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert len([line for line in done.stderr.splitlines() if said in line]) == 1
+    assert "failed to boot" not in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "Listening" not in done.stderr or not arguments
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

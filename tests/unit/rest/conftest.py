@@ -10,6 +10,7 @@ from flask import Flask
 
 from gateway import messages, rest
 from gateway.metrics import Metrics
+from gateway.rest import tokens
 from gateway.rest.waiting import Waiting
 from gateway.ws import endpoint
 from gateway.ws.connections import Connections
@@ -20,6 +21,7 @@ from tests.unit.rest.fakes import (
     FakeReadiness,
     FakeSandbox,
     FakeSandboxes,
+    FakeTokens,
 )
 
 MAX_BODY_BYTES = 16 * 1024
@@ -88,6 +90,7 @@ def app(
         waiting=waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
+    app.register_blueprint(tokens.blueprint(FakeTokens()))
     # For the document and the errors; no test here opens a WebSocket.
     counted = Metrics(tmp_path / "metrics")
     connections = Connections(sandboxes, 25)

@@ -21,6 +21,7 @@ from gateway.models import Check, PostureCheck, SandboxChange, SandboxCreate
 from gateway.models.sandboxes import given
 from gateway.rest import openapi, request_ids
 from gateway.sandboxes.creation import Created
+from gateway.sandboxes.owner import EVERYBODY, Owner
 from gateway.sandboxes.views import SandboxView
 from gateway.store.events import EventRow
 
@@ -46,6 +47,7 @@ class FakeSandboxes:
         self.kept: dict[str, SandboxView] = {}
         self.created: list[tuple[SandboxCreate, str | None]] = []
         self.by_key: dict[str, SandboxView] = {}
+        self.owners: dict[str, str] = {}
         self.happened: list[EventRow] = []
         self.asked: list[str] = []
         self.failure: Exception | None = None
@@ -66,13 +68,16 @@ class FakeSandboxes:
     def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
         return {name: reason for name, reason in self.ended.items() if name in sandbox_ids}
 
-    def create(self, request: SandboxCreate, *, key: str | None = None) -> Created:
+    def create(
+        self, request: SandboxCreate, *, owner: Owner = EVERYBODY, key: str | None = None
+    ) -> Created:
         self._fail()
         if key in self.by_key:
             return Created(self.by_key[key], is_replay=True)
         self.created.append((request, key))
         sandbox = FakeSandbox(f"{len(self.kept) + 1:032x}", labels=request.labels)
         self.kept[sandbox.sandbox_id] = sandbox
+        self.owners[sandbox.sandbox_id] = owner.name
         if key is not None:
             self.by_key[key] = sandbox
         return Created(sandbox)
@@ -84,12 +89,14 @@ class FakeSandboxes:
             raise SandboxNotFound(sandbox_id)
         return self.kept[sandbox_id]
 
-    def list(self, *, status=None, labels=None, limit=None, after=None):
+    def list(self, *, status=None, labels=None, limit=None, after=None, owner=None):
         self._fail()
         found = [
             one
             for one in self.kept.values()
-            if status in (None, one.status) and (labels or {}).items() <= one.labels.items()
+            if status in (None, one.status)
+            and (labels or {}).items() <= one.labels.items()
+            and owner in (None, self.owners.get(one.sandbox_id))
         ]
         if after is not None:
             found = [one for one in found if one.sandbox_id > after]
@@ -112,20 +119,31 @@ class FakeSandboxes:
 
     # As `gateway.sandboxes.lifecycle.Lifecycle`.
 
-    def since(self, number: int, *, sandbox_id: str | None = None, limit: int) -> list[EventRow]:
+    def since(
+        self,
+        number: int,
+        *,
+        sandbox_id: str | None = None,
+        owner: str | None = None,
+        limit: int,
+    ) -> list[EventRow]:
         if sandbox_id is not None:
             self.get(sandbox_id)
         return [
             one
             for one in self.happened
-            if one.number > number and sandbox_id in (None, one.sandbox_id)
+            if one.number > number
+            and sandbox_id in (None, one.sandbox_id)
+            and owner in (None, self.owners.get(one.sandbox_id))
         ][:limit]
 
     def last_number(self) -> int:
         return max((one.number for one in self.happened), default=0)
 
-    def follow(self, number: int, *, sandbox_id: str | None = None) -> Iterator[EventRow]:
-        yield from self.since(number, sandbox_id=sandbox_id, limit=1000)
+    def follow(
+        self, number: int, *, sandbox_id: str | None = None, owner: str | None = None
+    ) -> Iterator[EventRow]:
+        yield from self.since(number, sandbox_id=sandbox_id, owner=owner, limit=1000)
 
     # As `gateway.ws.connections.Sandboxes`.
 
@@ -163,6 +181,24 @@ class FakeMetrics:
 
     def text(self) -> bytes:
         return self.said
+
+
+@dataclass(frozen=True)
+class FakeToken:
+    text: str = "sgt_token"
+    expires_at: float = 1648457634.0
+
+
+class FakeTokens:
+    """Issues the same token for each sandbox but `gone`."""
+
+    def issue(self, sandbox_id: str) -> FakeToken:
+        if sandbox_id == "gone":
+            raise SandboxNotFound(sandbox_id)
+        return FakeToken()
+
+    def revoke(self, sandbox_id: str) -> None:
+        self.issue(sandbox_id)
 
 
 _documents: dict[frozenset[str], Any] = {}

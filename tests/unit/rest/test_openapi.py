@@ -62,6 +62,8 @@ def test_it_has_every_route(document: Any) -> None:
         ("/sandboxes/{sandbox_id}/commands/{request_id}/output", "get"),
         ("/sandboxes/{sandbox_id}/commands/{request_id}/stdin", "post"),
         ("/sandboxes/{sandbox_id}/commands/{request_id}/signal", "post"),
+        ("/sandboxes/{sandbox_id}/token", "post"),
+        ("/sandboxes/{sandbox_id}/token", "delete"),
         ("/ws/{sandbox_id}", "get"),
         ("/ws/{sandbox_id}/terminal", "get"),
         ("/healthz", "get"),

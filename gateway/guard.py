@@ -1,0 +1,136 @@
+"""Who may do what: every route is closed to whoever has no key, but for those named here.
+
+It runs before anything else of a request, and before a WebSocket is upgraded. Views ask `caller`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, g, request
+
+from gateway.errors import GatewayError, SandboxNotFound, TokenNotEnough
+from gateway.identity.access import Access, AccessToken
+from gateway.identity.caller import ANONYMOUS, Caller
+from gateway.models import SANDBOX_ID_PATTERN
+
+OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
+"""What needs no key. Everything else does, and every address that does not exist."""
+
+KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke"))
+"""Below a sandbox, but not for its access token: who found one could renew it for ever."""
+
+SUBPROTOCOL = "bearer."
+"""Before a token in `Sec-WebSocket-Protocol`: browsers can set no other header there."""
+
+CHECK_S = 1.0
+"""How often a streamed answer is looked at: is its caller still welcome?"""
+
+_EXTENSION = "sandbox-gateway.access"
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+_SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
+_LONGEST_ECHO = 64
+
+
+class BearerSubprotocols:
+    """What flask-sock is told to be the server's subprotocols: any that carries a token.
+
+    A browser ends the connection unless one that it has offered is selected (WHATWG WebSockets,
+    RFC 6455, section 4.2.2); so it is also where no keys are configured.
+    """
+
+    def __contains__(self, offered: object) -> bool:
+        return isinstance(offered, str) and offered.startswith(SUBPROTOCOL)
+
+
+def install(app: Flask, access: Access) -> None:
+    """Close the routes of `app`. Call it after `gateway.origin.install`, before any routes."""
+    app.extensions[_EXTENSION] = access
+
+    def check(endpoint: str | None, values: dict[str, Any] | None) -> None:
+        if endpoint in OPEN_ENDPOINTS:
+            return
+        try:
+            g.caller = access.identify(shown())
+            sandbox_id = (values or {}).get("sandbox_id")
+            if sandbox_id is not None:
+                _check_id(sandbox_id)
+                access.check(g.caller, sandbox_id)
+            if g.caller.sandbox_id is not None and (
+                sandbox_id is None or endpoint in KEYS_ONLY_ENDPOINTS
+            ):
+                raise TokenNotEnough()
+        except GatewayError as error:
+            g.denied = error.code
+            raise
+
+    def watch(response: Response) -> Response:
+        endless = response.is_streamed and "Content-Length" not in response.headers
+        if endless and not caller().is_anonymous:
+            pieces = cast("Iterable[bytes]", response.response)
+            response.response = _while_valid(access, caller(), pieces)
+        return response
+
+    # These run before the blueprints' own ones, and both before any `before_request`.
+    app.url_value_preprocessor(check)
+    app.after_request(watch)
+
+
+def caller() -> Caller:
+    """Who the current request comes from; nobody in particular where no keys are configured."""
+    return cast(Caller, g.get("caller", ANONYMOUS))
+
+
+def new_token(sandbox_id: str) -> AccessToken | None:
+    """A token for a sandbox that the caller has just made; None where no keys are configured."""
+    access = _access()
+    return None if access is None or not access.needs_key else access.issue(sandbox_id)
+
+
+def needs_key(app: Flask) -> bool:
+    """Whether keys are configured for `app`."""
+    access = app.extensions.get(_EXTENSION)
+    return access is not None and access.needs_key
+
+
+def shown() -> str | None:
+    """The key or token in the current request: in `X-API-Key`, else in `Authorization`, else, if
+    it is a handshake, in a subprotocol. Never in the address, which ends up in logs."""
+    if "X-API-Key" in request.headers:
+        return request.headers["X-API-Key"].strip()
+    if "Authorization" in request.headers:
+        found = _BEARER.fullmatch(request.headers["Authorization"])
+        return None if found is None else found[1]
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    for subprotocol in offered.split(","):
+        if subprotocol.strip().startswith(SUBPROTOCOL):
+            return subprotocol.strip().removeprefix(SUBPROTOCOL)
+    return None
+
+
+def _while_valid(access: Access, who: Caller, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """An endless answer ends when the key or token that it was asked with does."""
+    next_check = time.monotonic() + CHECK_S
+    try:
+        for piece in pieces:
+            if time.monotonic() >= next_check:
+                if access.lapsed({who}):
+                    return
+                next_check = time.monotonic() + CHECK_S
+            yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _check_id(sandbox_id: str) -> None:
+    if not _SANDBOX_ID.fullmatch(sandbox_id):
+        raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
+
+
+def _access() -> Access | None:
+    return cast("Access | None", current_app.extensions.get(_EXTENSION))

@@ -1,0 +1,169 @@
+"""Who somebody is, by what they show; whether they still are; tokens for single sandboxes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway import clock
+from gateway.errors import RateLimited, SandboxNotFound, Unauthorized
+from gateway.identity.caller import ANONYMOUS, Caller, may_use
+from gateway.identity.key_source import KeySource
+from gateway.identity.keys import TOKEN_PREFIX
+from gateway.identity.rates import RateLimits
+from gateway.identity.tokens import Claim, TokenSigner
+
+MOST_KNOWN = 10_000
+
+
+class Owners(Protocol):
+    """Knows whose sandboxes are. Owners are names of keys, or "" for nobody."""
+
+    def owner_of(self, sandbox_id: str) -> str | None:
+        """None where there is no such sandbox. Those that have ended keep their owner."""
+
+
+class TokenGenerations(Protocol):
+    """Knows which generation of a sandbox's tokens is the valid one."""
+
+    def generation_of(self, sandbox_id: str) -> str | None:
+        """None where no token was ever issued."""
+
+    def generations_of(self, sandbox_ids: Collection[str]) -> dict[str, str]:
+        """Of those among the sandboxes that have one."""
+
+    def begin_generation(self, sandbox_id: str, generation: str) -> str | None:
+        """Note a generation unless there is one; the one that is noted. None: no such sandbox, or
+        it has ended."""
+
+    def renew_generation(self, sandbox_id: str, generation: str) -> bool:
+        """Note another generation. False where there is no such sandbox, or it has ended."""
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """A new token; the only time that it can be read."""
+
+    text: str = field(repr=False)
+    expires_at: float
+    """Seconds since the epoch."""
+
+
+class Access:
+    """Everything about identity that one worker needs. Owns `rates`."""
+
+    def __init__(
+        self,
+        keys: KeySource,
+        signer: TokenSigner,
+        owners: Owners,
+        generations: TokenGenerations,
+        rates: RateLimits,
+        token_ttl_s: float,
+        wall_s: Callable[[], float] = clock.wall_s,
+    ) -> None:
+        self._keys = keys
+        self._signer = signer
+        self._owners = owners
+        self._generations = generations
+        self._rates = rates
+        self._token_ttl_s = token_ttl_s
+        self._wall_s = wall_s
+        self._known_owners: dict[str, str] = {}
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether keys are configured."""
+        return self._keys.configured
+
+    def identify(self, shown: str | None) -> Caller:
+        """The caller who has shown a key or a token, or nothing.
+
+        Raises Unauthorized, and RateLimited when this is one request too many.
+        """
+        if not self.needs_key:
+            return ANONYMOUS
+        if not shown:
+            raise Unauthorized("a key is needed")
+        caller = self._by_token(shown) if shown.startswith(TOKEN_PREFIX) else self._by_key(shown)
+        if caller is None:
+            # Whether it has expired, was revoked, or never was one, is nobody's business.
+            raise Unauthorized("the key or token is not valid")
+        if caller.limits.rate is not None:
+            wait_s = self._rates.take(caller.name, caller.limits.rate)
+            if wait_s > 0:
+                raise RateLimited(retry_after_s=wait_s)
+        return caller
+
+    def _by_key(self, shown: str) -> Caller | None:
+        key = self._keys.current().find(shown)
+        return None if key is None else Caller(key.name, key.limits, proof=key.digest)
+
+    def _by_token(self, shown: str) -> Caller | None:
+        claim = self._signer.read(shown, now=self._wall_s())
+        if claim is None or self._generations.generation_of(claim.sandbox_id) != claim.generation:
+            return None
+        owner = self._owner_of(claim.sandbox_id) or ""
+        # A token is worth no more than the keys of its sandbox's owner.
+        limits = self._keys.current().limits_of(owner)
+        return None if limits is None else Caller(owner, limits, claim.sandbox_id, proof=claim)
+
+    def lapsed(self, callers: Collection[Caller]) -> set[Caller]:
+        """Those of the callers whose key or token is not valid any more."""
+        claims = [caller.proof for caller in callers if isinstance(caller.proof, Claim)]
+        generations = self._generations.generations_of({c.sandbox_id for c in claims})
+        return {caller for caller in callers if not self._still_holds(caller, generations)}
+
+    def _still_holds(self, caller: Caller, generations: dict[str, str]) -> bool:
+        keyring, proof = self._keys.current(), caller.proof
+        if isinstance(proof, Claim):
+            return (
+                self._wall_s() < proof.expires_at
+                and generations.get(proof.sandbox_id) == proof.generation
+                and keyring.limits_of(caller.name) is not None
+            )
+        return caller.is_anonymous or (isinstance(proof, bytes) and keyring.holds(proof))
+
+    def check(self, caller: Caller, sandbox_id: str) -> None:
+        """Raises SandboxNotFound unless the sandbox is the caller's, just as if there were none."""
+        if caller.is_anonymous:
+            return
+        if not may_use(caller, self._owner_of(sandbox_id), sandbox_id):
+            raise SandboxNotFound(sandbox_id)
+
+    def _owner_of(self, sandbox_id: str) -> str | None:
+        """Owners never change: the store is asked once, for a third of a millisecond is much."""
+        known = self._known_owners.get(sandbox_id)
+        if known is None:
+            known = self._owners.owner_of(sandbox_id)
+            if known:
+                if len(self._known_owners) >= MOST_KNOWN:
+                    self._known_owners.clear()
+                self._known_owners[sandbox_id] = known
+        return known
+
+    def issue(self, sandbox_id: str) -> AccessToken:
+        """A new token for a sandbox. Raises SandboxNotFound."""
+        generation = self._generations.begin_generation(sandbox_id, _new_generation())
+        if generation is None:
+            raise SandboxNotFound(sandbox_id)
+        expires_at = int(self._wall_s() + self._token_ttl_s)
+        return AccessToken(
+            self._signer.sign(Claim(sandbox_id, generation, expires_at)), float(expires_at)
+        )
+
+    def revoke(self, sandbox_id: str) -> None:
+        """End all tokens of a sandbox. Raises SandboxNotFound."""
+        if not self._generations.renew_generation(sandbox_id, _new_generation()):
+            raise SandboxNotFound(sandbox_id)
+
+    def close(self) -> None:
+        """Let go of the files. May be repeated."""
+        self._rates.close()
+
+
+def _new_generation() -> str:
+    """Random and no count: a store that was lost and began to count anew would revive tokens."""
+    return secrets.token_hex(8)

@@ -1,0 +1,58 @@
+"""Access tokens: signed (HMAC-SHA256), for one sandbox, for a limited time, revocable.
+
+A token is made of letters, digits, `-`, `_` and `.` only, so that it may stand in a header as a
+`token` of RFC 7230, section 3.2.6: browsers can pass it as a WebSocket subprotocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from gateway.identity.keys import TOKEN_PREFIX
+
+LONGEST_TOKEN = 1024
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a token says. `generation` is the one of its sandbox's tokens; when that is renewed,
+    all tokens that were issued before are worthless."""
+
+    sandbox_id: str
+    generation: str = field(repr=False)
+    expires_at: int
+    """Seconds since the epoch."""
+
+
+class TokenSigner:
+    """Writes tokens and reads them."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._serializer = URLSafeSerializer(
+            secret,
+            salt="sandbox-gateway.access-token",
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+        )
+
+    def sign(self, claim: Claim) -> str:
+        """The token that says so."""
+        said = self._serializer.dumps([claim.sandbox_id, claim.generation, claim.expires_at])
+        return TOKEN_PREFIX + said
+
+    def read(self, token: str, *, now: float) -> Claim | None:
+        """What a token says, if this gateway has signed it and it has not expired at `now`.
+
+        The signature is compared in constant time, before anything of it is decoded.
+        """
+        if len(token) > LONGEST_TOKEN or not token.startswith(TOKEN_PREFIX):
+            return None
+        try:
+            sandbox_id, generation, expires_at = self._serializer.loads(
+                token.removeprefix(TOKEN_PREFIX)
+            )
+        except (BadData, ValueError):  # ValueError: not ASCII
+            return None
+        return Claim(sandbox_id, generation, expires_at) if now < expires_at else None
