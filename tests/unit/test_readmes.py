@@ -273,8 +273,8 @@ def test_the_table_of_options_is_complete(readme: Readme) -> None:
 
 @pytest.mark.parametrize("readme", ALL)
 def test_every_reason_and_event_is_named(readme: Readme) -> None:
-    """Clients switch over them; `disk` belongs to disks with a limit."""
-    reasons = {*get_args(models.Ended.model_fields["reason"].annotation)} - {"disk"}
+    """Clients switch over them."""
+    reasons = {*get_args(models.Ended.model_fields["reason"].annotation)}
     events = re.findall(r"`([a-z]+)`", models.Event.model_fields["event"].description or "")
 
     assert {*events} >= {"created", "ended"}

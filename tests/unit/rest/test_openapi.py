@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.rest import openapi
 from gateway.rest.operations import expanded
 
-NEVER_OVER_HTTP = {errors.SettingsError}
+NEVER_OVER_HTTP = {*expanded([errors.SettingsError])}
 ONLY_PARENTS = {errors.ClientFault, errors.HostFault}
 
 

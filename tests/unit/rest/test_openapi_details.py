@@ -8,11 +8,6 @@ import pytest
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
-from gateway import errors
-
-NEVER_OVER_HTTP = {errors.SettingsError}
-ONLY_PARENTS = {errors.ClientFault, errors.HostFault}
-
 
 @pytest.fixture
 def document(client: FlaskClient) -> Any:
