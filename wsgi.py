@@ -1,4 +1,6 @@
-"""The WSGI entry point: `gunicorn -k gevent wsgi:app`, or `./start.sh`, which does all the rest."""
+"""The WSGI entry point: `gunicorn --config python:gateway.gunicorn_config wsgi:app`, or
+`./start.sh`, which does all the rest. Without that configuration SANDBOX_REQUIRE refuses nothing;
+`/readyz` still says what is not met."""
 
 from gevent import monkey
 

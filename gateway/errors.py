@@ -2,6 +2,7 @@
 
 GatewayError
 ├── SettingsError                 the operator's configuration
+│   └── PostureRefused            the host lacks what SANDBOX_REQUIRE demands
 ├── ClientFault                   the request cannot be served as it is
 │   ├── BadRequest                not understood at all
 │   ├── ForeignHost               the Host header names another site
@@ -25,6 +26,7 @@ GatewayError
 │   ├── BadOffset                 beyond the end of the output
 │   ├── StdinNotOpen              the command takes no input
 │   ├── TerminalMissing           the command has no terminal
+│   ├── IsolationUnavailable      the host does not have the isolation level
 │   └── FeatureMissing            the sandbox's image cannot do that
 ├── HostFault                     the machine or the engine underneath
 │   ├── EngineFault
@@ -35,6 +37,8 @@ GatewayError
 │   │   └── ImageMissing
 │   ├── CapacityExhausted         there is no room for another sandbox, and the wait was in vain
 │   ├── StoreUnavailable
+│   ├── DiskFull                  too little space is left on the host
+│   ├── HostToolFailed            mkfs, mount, iptables
 │   ├── GatewayStopping           a request would have had to wait longer than this process lives
 │   └── NotReady                  something that sandboxes need does not work
 └── SandboxFault                  what runs inside the sandbox
@@ -81,6 +85,11 @@ class GatewayError(Exception):
 class SettingsError(GatewayError):
     code = "bad_settings"
     title = N_("Wrong configuration")
+
+
+class PostureRefused(SettingsError):
+    code = "posture_refused"
+    title = N_("The host is not as safe as it must be")
 
 
 class ClientFault(GatewayError):
@@ -208,6 +217,11 @@ class TerminalMissing(ClientFault):
     title = N_("The command has no terminal")
 
 
+class IsolationUnavailable(ClientFault):
+    code = "isolation_unavailable"
+    title = N_("This host does not have the isolation level")
+
+
 class FeatureMissing(ClientFault):
     code = "feature_missing"
     title = N_("This sandbox's image cannot do that: it has no python3")
@@ -257,20 +271,37 @@ class StoreUnavailable(HostFault):
     title = N_("The gateway's store cannot be used at the moment")
 
 
+class DiskFull(HostFault):
+    code = "disk_full"
+    title = N_("The host has too little disk space left")
+
+
+class HostToolFailed(HostFault):
+    code = "host_tool_failed"
+    title = N_("The host could not prepare what a sandbox needs")
+
+
 class GatewayStopping(HostFault):
     code = "gateway_stopping"
     title = N_("The gateway is stopping; commands go on")
 
 
 class NotReady(HostFault):
-    """`checks` say what works and what does not, by name, as `gateway.models.Check`."""
+    """`checks` say what works and what does not, by name, as `gateway.models.Check`; `posture`
+    likewise, as `gateway.models.PostureCheck`."""
 
     code = "not_ready"
     title = N_("The gateway is not ready")
 
-    def __init__(self, detail: str = "", checks: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        detail: str = "",
+        checks: Mapping[str, object] | None = None,
+        posture: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.members["checks"] = dict(checks or {})
+        self.members["posture"] = dict(posture or {})
 
 
 class SandboxFault(GatewayError):

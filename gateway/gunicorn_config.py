@@ -6,6 +6,7 @@ gunicorn --config python:gateway.gunicorn_config wsgi:app
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,15 @@ _mark: list[Any] = []
 
 
 def on_starting(_server: Any) -> None:
-    """Before any worker is there."""
+    """Refuse to start where the host does not enforce what SANDBOX_REQUIRE names.
+
+    In the master, once: a worker that refused would be started again, or take the others down.
+    In a process of its own: a fork of this one must find neither gevent nor the docker SDK here.
+    """
+    if _settings.required:
+        status = subprocess.call([sys.executable, "-m", "gateway.start_check"])
+        if status:
+            sys.exit(status)
     _mark.append(register_master(_settings.data_dir))
 
 
@@ -79,6 +88,8 @@ def post_worker_init(worker: Any) -> None:
 
     runtime = _runtime(worker)
     runtime.start()
+    if worker.age == 1:  # the first one; the others would say the same
+        gevent.spawn(runtime.posture.report)
 
     def close_when_told_to_stop() -> None:
         while worker.alive:

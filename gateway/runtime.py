@@ -32,6 +32,7 @@ from gateway.sandboxes.housekeeping import Housekeeping
 from gateway.sandboxes.lifecycle import Lifecycle
 from gateway.sandboxes.options import Bounds, Options
 from gateway.sandboxes.pool import Plan, Pool
+from gateway.sandboxes.posture import Posture
 from gateway.sandboxes.readiness import Readiness
 from gateway.sandboxes.reconcile import Reconciliation, Watch
 from gateway.sandboxes.removal import Removal
@@ -81,6 +82,7 @@ class Runtime:
         self.engine: Engine = counted(
             DockerEngine(settings.engine_timeout), self.metrics.engine_failed
         )
+        self.posture = posture_of(self.engine, settings)
         self._directly = settings.link == "auto"
         self._links = Links(self._dial)
         self._history = CommandHistory(HistoryStore(self._database), self._links)
@@ -154,7 +156,9 @@ class Runtime:
         self.lifecycle = Lifecycle(self._events, self._store)
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
         self.connections = Connections(self.sandboxes, settings.ping_interval)
-        self.readiness: ReadinessService = Readiness(self.engine, self._store, settings.image)
+        self.readiness: ReadinessService = Readiness(
+            self.engine, self._store, settings.image, self.posture
+        )
 
     def _build_housekeeping(self) -> None:
         settings = self._settings
@@ -263,6 +267,11 @@ class Runtime:
         self._workers.close()
         self._database.close()
         self.metrics.close()
+
+
+def posture_of(engine: Engine, settings: Settings) -> Posture:
+    """What is known of the host's safety, for a worker and for the look before the start."""
+    return Posture(engine, settings.required, further={})
 
 
 def _bounds(settings: Settings) -> Bounds:

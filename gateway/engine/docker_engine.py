@@ -13,7 +13,9 @@ from docker.utils import kwargs_from_env
 
 from gateway.engine import docker_exec, hardening
 from gateway.engine.docker_usage import usage_of
+from gateway.engine.facts import EngineFacts, facts_of, host_of
 from gateway.engine.interface import (
+    Bridge,
     ContainerEvent,
     ContainerInfo,
     ContainerSpec,
@@ -22,7 +24,9 @@ from gateway.engine.interface import (
     EngineHost,
     ExecRun,
     ExecStream,
+    Isolation,
     Limits,
+    Preparation,
 )
 from gateway.engine.translation import of_container, translated
 from gateway.errors import EngineFault, EngineRefused, ImageMissing
@@ -63,12 +67,11 @@ class DockerEngine:
 
     def host(self) -> EngineHost:
         with translated():
-            info = self._api.info()
-        return EngineHost(
-            memory_bytes=int(info.get("MemTotal") or 0),
-            cpus=int(info.get("NCPU") or 1),
-            runtimes=frozenset(info.get("Runtimes") or {}),
-        )
+            return host_of(self._api.info())
+
+    def facts(self) -> EngineFacts:
+        with translated():
+            return facts_of(self._api.info(), self._api.version())
 
     def has_image(self, image: str) -> bool:
         try:
@@ -98,7 +101,25 @@ class DockerEngine:
                 if error.status_code != 409:  # another worker was first
                     raise
 
-    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+    def bridge(self, name: str) -> Bridge | None:
+        with translated():
+            try:
+                found = self._api.inspect_network(name)
+            except docker_errors.NotFound:
+                return None
+        if found["Driver"] != "bridge":
+            return None
+        options = found.get("Options") or {}
+        # The engine's own way of naming a bridge (moby, `bridge.go`).
+        interface = options.get(hardening.BRIDGE_NAME) or f"br-{found['Id'][:12]}"
+        configured = (found.get("IPAM") or {}).get("Config") or []
+        gateways = [str(one["Gateway"]) for one in configured if one.get("Gateway")]
+        gateway = next((one for one in gateways if ":" not in one), None)
+        return Bridge(interface, bool(found.get("EnableIPv6")), gateway)
+
+    def start_container(
+        self, spec: ContainerSpec, preparation: Preparation | None = None
+    ) -> ContainerInfo:
         api = self._api
         container_id = None
         try:
@@ -121,8 +142,14 @@ class DockerEngine:
                 except docker_errors.ImageNotFound as error:
                     raise ImageMissing(f"image {spec.image!r} does not exist") from error
                 container_id = created["Id"]
+            if preparation is not None:
+                preparation.before_start(self.inspect(container_id))
+            with translated():
                 api.start(container_id)
-            return self.inspect(container_id)
+            started = self.inspect(container_id)
+            if preparation is not None:
+                preparation.after_start(started)
+            return started
         except BaseException:
             self._undo_start(container_id or spec.name)
             raise
@@ -148,6 +175,7 @@ class DockerEngine:
             pid=state["Pid"] or None,
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
+            layer=_layer(found.get("GraphDriver") or {}),
         )
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
@@ -178,14 +206,21 @@ class DockerEngine:
                     event["timeNano"] / 1e9,
                 )
 
-    def update(self, container_id: str, limits: Limits) -> None:
+    def written(self, labels: dict[str, str]) -> dict[str, int]:
+        with translated():
+            found = self._api.containers(
+                all=True, size=True, filters={"label": _label_filter(labels)}
+            )
+        return {entry["Id"]: int(entry.get("SizeRw") or 0) for entry in found}
+
+    def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
         # The SDK's own method knows neither NanoCpus nor PidsLimit.
         api: Any = self._api
         changes = {
             "Memory": limits.memory_mb * MIB,
             "MemorySwap": limits.memory_mb * MIB,
             "NanoCpus": int(limits.cpus * 1_000_000_000),
-            "PidsLimit": limits.pids,
+            "PidsLimit": hardening.pids_limit(limits, isolation),
         }
         with of_container(container_id):
             answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)
@@ -250,3 +285,10 @@ def _label_filter(labels: dict[str, str]) -> list[str]:
 def _first_address(networks: dict[str, Any]) -> str | None:
     """The IPv4 address in the first network that has one."""
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
+
+
+def _layer(driver: dict[str, Any]) -> str | None:
+    if driver.get("Name") != "overlay2":
+        return None
+    upper = (driver.get("Data") or {}).get("UpperDir")
+    return os.path.dirname(upper) if upper else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.engine import seccomp
 from gateway.engine.interface import Isolation, Limits
-from gateway.settings import MIB
+from gateway.settings import MIB, OWN_NETWORK
 
 SANDBOX_USER = "1000:1000"
 """Commands run as this user."""
@@ -14,25 +15,54 @@ HOLDER_USER = "65534:65534"
 """The container's first process runs as this one: `kill -9 -1` by the sandbox user, who may
 signal only their own processes (kill(2)), then ends their commands and not the container."""
 
+HOME = "/home/user"
+"""Home of the sandbox user where the root file system is read-only."""
+
+GVISOR_RUNTIME = "runsc"
+"""Under this name the engine has gVisor; scripts/setup_gvisor.sh registers it."""
+
+_GVISOR_THREADS = 64
+_GVISOR_THREADS_PER_PROCESS = 9
+"""What gVisor's own kernel takes of the limit, which counts threads on the host: 54 idle, and 8 to
+9 for each process (measured with 50 to 350 of them, on the ptrace platform). When it cannot have
+one, it ends, and the sandbox with it."""
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
+"""The network option that names the bridge's interface."""
+
 OPEN_FILES = 16384
 """Below what an engine that was started by hand may hand on where root has no CAP_SYS_RESOURCE."""
 
+_KIB = 1024
+
+_STRICT_SHARES = {HOME: 2, "/tmp": 4, "/var/tmp": 8, "/run": 16, "/dev/shm": 16}  # noqa: S108
+"""Each writable place gets one n-th of the whole; together that is all of it."""
+
+_STRICT_MODES = {HOME: "0755,uid=1000,gid=1000", "/run": "0755,uid=1000,gid=1000"}
+_STICKY = "1777"
+
+_EXECUTABLE = {HOME, "/tmp", "/var/tmp"}  # noqa: S108
+"""People compile, and pip builds in the temporary directory."""
+
 
 def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str, Any]:
-    """Arguments of `APIClient.create_host_config`, level `standard`.
+    """Arguments of `APIClient.create_host_config`.
 
-    No capability, no way to gain one, an init that reaps, every resource with a limit, no logs on
-    the host's disk, no restart. Swap is not counted on top: memory and memory+swap are equal.
+    At every level: no capability, no way to gain one, few system calls, an init that reaps, every
+    resource with a limit, no logs on the host's disk, no restart. Swap is not counted on top:
+    memory and memory+swap are equal. `strict` has a read-only root file system and small, writable
+    places in memory; that it has no network either is up to the caller. `gvisor` is `standard` on
+    a kernel of its own.
     """
     file_size = limits.file_size_mb * MIB
     return {
         "init": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
+        "security_opt": ["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
         "mem_limit": limits.memory_mb * MIB,
         "memswap_limit": limits.memory_mb * MIB,
         "nano_cpus": int(limits.cpus * 1_000_000_000),
-        "pids_limit": limits.pids,
+        "pids_limit": pids_limit(limits, isolation),
         "ulimits": [
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
             {"Name": "core", "Soft": 0, "Hard": 0},
@@ -42,14 +72,55 @@ def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str,
         "log_config": {"Type": "none", "Config": {}},
         "restart_policy": {"Name": "no"},
         "network_mode": network,
+        **_of_level(limits, isolation),
     }
 
 
-def own_network() -> dict[str, Any]:
+def pids_limit(limits: Limits, isolation: Isolation) -> int:
+    """How many threads on the host the sandbox's processes may take."""
+    if isolation == "gvisor":
+        return _GVISOR_THREADS + _GVISOR_THREADS_PER_PROCESS * limits.pids
+    return limits.pids
+
+
+def _of_level(limits: Limits, isolation: Isolation) -> dict[str, Any]:
+    if isolation == "strict":
+        return {"read_only": True, "tmpfs": writable_places(limits)}
+    if isolation == "gvisor":
+        return {"runtime": GVISOR_RUNTIME}
+    return {}
+
+
+def writable_places(limits: Limits) -> dict[str, str]:
+    """The mount options (tmpfs(5)) of what can be written to at level `strict`, by path.
+
+    Together they hold `disk_mb`, and no more than half of the memory, for they are part of it.
+    """
+    half = limits.memory_mb // 2
+    whole_kib = min(limits.disk_mb or half, half) * _KIB
+    return {path: _options(path, whole_kib // share) for path, share in _STRICT_SHARES.items()}
+
+
+def _options(path: str, size_kib: int) -> str:
+    execute = "exec" if path in _EXECUTABLE else "noexec"
+    mode = _STRICT_MODES.get(path, _STICKY)
+    # Inodes are kernel memory: one per page, as the kernel has it for a whole machine.
+    inodes = max(256, size_kib // 4)
+    return f"rw,nosuid,nodev,{execute},size={size_kib}k,nr_inodes={inodes},mode={mode}"
+
+
+def own_network(interface: str = OWN_NETWORK) -> dict[str, Any]:
     """Arguments of `APIClient.create_network` for the gateway's own bridge: sandboxes reach the
-    world and not each other."""
+    world and not each other.
+
+    The bridge's interface has a fixed name, at most 15 characters, so that the packet filter is
+    the same for every bridge that the engine makes in its place.
+    """
     return {
         "driver": "bridge",
-        "options": {"com.docker.network.bridge.enable_icc": "false"},
+        "options": {
+            "com.docker.network.bridge.enable_icc": "false",
+            BRIDGE_NAME: interface,
+        },
         "labels": {"io.sandbox-gateway.network": "own"},
     }

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from gateway.engine.facts import EngineFacts
 
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
@@ -54,6 +57,9 @@ class ContainerInfo:
     exit_code: int | None = None
     oom_killed: bool = False
     """Whether the kernel has ever killed something in it for want of memory."""
+    layer: str | None = None
+    """Directory on the engine's host that holds what it writes (overlay2's `diff` and `work`);
+    None in lists, and with other storage drivers."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,31 @@ class EngineHost:
     memory_bytes: int
     cpus: int
     runtimes: frozenset[str]
+    offline_runtimes: frozenset[str] = frozenset()
+    """Those that are configured to give containers no network."""
+    data_root: str = ""
+    """Directory there in which the engine keeps images and containers."""
+
+
+class Preparation(Protocol):
+    """What is done to a container on the engine's host around its start. What these raise is
+    raised by `start_container`, which undoes the container."""
+
+    def before_start(self, container: ContainerInfo) -> None:
+        """It is created, and its file system is not mounted."""
+
+    def after_start(self, container: ContainerInfo) -> None:
+        """It runs."""
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge network, as the engine's host sees it."""
+
+    interface: str
+    ipv6: bool
+    gateway: str | None = None
+    """The host's IPv4 address on it."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +171,9 @@ class Engine(Protocol):
     def host(self) -> EngineHost:
         """The engine's host."""
 
+    def facts(self) -> EngineFacts:
+        """What the safety of sandboxes rests on."""
+
     def has_image(self, image: str) -> bool:
         """Whether the image is there."""
 
@@ -149,7 +183,12 @@ class Engine(Protocol):
     def ensure_network(self, name: str) -> None:
         """Make the gateway's own bridge network if it is missing; others must be there."""
 
-    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+    def bridge(self, name: str) -> Bridge | None:
+        """The bridge network of this name; None when there is none, or it is of another kind."""
+
+    def start_container(
+        self, spec: ContainerSpec, preparation: Preparation | None = None
+    ) -> ContainerInfo:
         """Create and start a hardened container; on failure nothing of it is left behind.
 
         Raises ImageMissing.
@@ -169,8 +208,13 @@ class Engine(Protocol):
         engine remembers the last 256 events only.
         """
 
-    def update(self, container_id: str, limits: Limits) -> None:
-        """Change memory, cpu and pids of a running container. Raises ContainerGone."""
+    def written(self, labels: dict[str, str]) -> dict[str, int]:
+        """Bytes written to the root file systems of all containers that carry these labels, by
+        container id. The engine counts file by file."""
+
+    def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
+        """Change memory, cpu and pids of a running container of this level. Raises
+        ContainerGone."""
 
     def rename(self, container_id: str, name: str) -> None:
         """Raises ContainerGone."""

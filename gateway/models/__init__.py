@@ -43,7 +43,14 @@ from gateway.models.sandboxes import (
     SandboxStats,
     SandboxStatus,
 )
-from gateway.models.service import Check, FieldError, Health, Problem, Readiness
+from gateway.models.service import (
+    Check,
+    FieldError,
+    Health,
+    PostureCheck,
+    Problem,
+    Readiness,
+)
 from gateway.models.socket_messages import (
     AttachMessage,
     CommandList,
@@ -93,6 +100,7 @@ __all__ = [
     "OutputQuery",
     "PingMessage",
     "Pong",
+    "PostureCheck",
     "Problem",
     "Readiness",
     "Request",

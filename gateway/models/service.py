@@ -27,6 +27,18 @@ class Check(Answer):
     detail: str = Field(examples=["Docker Engine 20.10.24"])
 
 
+class PostureCheck(Answer):
+    """One thing that the isolation of sandboxes rests on."""
+
+    ok: bool = Field(description="Whether it is shown to hold.", examples=[False])
+    level: Literal["ok", "notice", "warning"] = Field(
+        description="`notice`: it may hold, or matters little. `warning`: the host does not "
+        "enforce it, or it is unknown.",
+        examples=["warning"],
+    )
+    detail: str = Field(examples=["No AppArmor and no SELinux."])
+
+
 class Problem(Answer):
     """Error over HTTP, `application/problem+json` (RFC 9457)."""
 
@@ -43,6 +55,7 @@ class Problem(Answer):
     message: str = Field(description="Localised by `Accept-Language`.")
     errors: list[FieldError] | None = Field(None, description="With `invalid_fields`.")
     checks: dict[str, Check] | None = Field(None, description="With `not_ready`.")
+    posture: dict[str, PostureCheck] | None = Field(None, description="With `not_ready`.")
     ended: Ended | None = Field(
         None, description="With `sandbox_not_found`, for days: why the sandbox is no more."
     )
@@ -62,3 +75,7 @@ class Readiness(Answer):
 
     status: Literal["ready"] = Field(examples=["ready"])
     checks: dict[str, Check]
+    posture: dict[str, PostureCheck] = Field(
+        description="What the host enforces of the isolation of sandboxes. What fails here does "
+        "not make the gateway unready, unless `SANDBOX_REQUIRE` names it."
+    )

@@ -13,6 +13,7 @@ from gateway.models import (
     CommandRequest,
     CommandResult,
     CommandSummary,
+    PostureCheck,
     SandboxChange,
     SandboxCreate,
     SandboxStatus,
@@ -247,5 +248,6 @@ class MetricsService(Protocol):
 class ReadinessService(Protocol):
     """Looks whether sandboxes can be served."""
 
-    def checks(self) -> dict[str, Check]:
-        """Each thing that must work, by name. What fails is in the answer and is not raised."""
+    def look(self) -> tuple[dict[str, Check], dict[str, PostureCheck]]:
+        """Each thing that must work, and how safe the host is, by name. What fails is in the
+        answer and is not raised."""

@@ -40,6 +40,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.BadOffset: 416,
     errors.BadFields: 422,
     errors.FeatureMissing: 422,
+    errors.IsolationUnavailable: 422,
     errors.IdempotencyKeyReused: 422,
     errors.UpgradeRequired: 426,
     errors.TooManyCommands: 429,

@@ -17,10 +17,13 @@ from gateway.errors import (
     BodyTimeout,
     BodyTooLarge,
     CapacityExhausted,
+    DiskFull,
     EngineFault,
     GatewayStopping,
+    HostToolFailed,
     IdempotencyKeyReused,
     IdempotencyKeySpent,
+    IsolationUnavailable,
     SandboxBusy,
     SandboxNotFound,
     StoreUnavailable,
@@ -68,7 +71,8 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         body=SandboxCreate,
         headers={
             "Idempotency-Key": "Sent again with the same body, it makes no second sandbox: the "
-            "answer is that of the first. Any text of up to 255 visible characters."
+            "answer is that of the first, and has `Idempotent-Replayed: true`. Any text of up to "
+            "255 visible characters."
         },
         replies={
             201: Reply(
@@ -77,12 +81,15 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         },
         errors=(
             *_BODY_FAULTS,
+            IsolationUnavailable,
             IdempotencyKeyReused,
             IdempotencyKeySpent,
             TooManySandboxes,
             CapacityExhausted,
             GatewayStopping,
             *_BACKEND_FAULTS,
+            DiskFull,
+            HostToolFailed,
         ),
     )
     def create() -> Response:
@@ -101,6 +108,8 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
     @routes.get("")
     @documented(
         summary="List the sandboxes",
+        description="With `limit`, and where there are more, the answer's `Link` (RFC 8288) leads "
+        "to the next ones.",
         tag="Sandboxes",
         query=SandboxQuery,
         replies={200: Reply(list[Sandbox], "Those that fit, oldest first, as a bare array.")},

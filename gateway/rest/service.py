@@ -34,10 +34,13 @@ def blueprint(readiness: ReadinessService, metrics: MetricsService) -> Blueprint
         errors=(NotReady,),
     )
     def readyz() -> Response:
-        checks = readiness.checks()
+        checks, posture = readiness.look()
         if not all(check.ok for check in checks.values()):
-            raise NotReady(checks={name: check.model_dump() for name, check in checks.items()})
-        return answers.one(Readiness(status="ready", checks=checks))
+            raise NotReady(
+                checks={name: check.model_dump() for name, check in checks.items()},
+                posture={name: check.model_dump() for name, check in posture.items()},
+            )
+        return answers.one(Readiness(status="ready", checks=checks, posture=posture))
 
     @routes.get("/metrics")
     @documented(

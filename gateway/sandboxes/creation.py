@@ -202,7 +202,7 @@ class Creation:
         self._pool.taken()
         try:
             if row.state == "starting":
-                self._engine.update(row.container_id, recipe.limits)
+                self._engine.update(row.container_id, recipe.limits, recipe.isolation)
                 self._store.mark_ready(
                     row.sandbox_id,
                     container_id=row.container_id,

@@ -9,11 +9,15 @@ from gateway import clock
 from gateway.engine.interface import EngineHost, Isolation, Limits
 from gateway.errors import BadFields
 from gateway.models import SandboxChange, SandboxCreate
+from gateway.sandboxes.isolation import demand
+from gateway.sandboxes.isolation import has_network as isolation_has_network
 
 MIB = 1024 * 1024
 
 HOST_KNOWN_S = 60.0
 """So long what the engine said about its host is taken for true."""
+
+_ANY_HOST = EngineHost(memory_bytes=0, cpus=0, runtimes=frozenset())
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Options:
         return self.recipe(SandboxCreate())
 
     def recipe(self, request: SandboxCreate) -> Recipe:
-        """Raises BadFields, which names every value that is refused, and the engine's errors."""
+        """Raises BadFields, which names every value that is refused, IsolationUnavailable, and the
+        engine's errors."""
         bounds, refusals = self._bounds, _Refusals()
         limits = Limits(
             memory_mb=bounds.limits.memory_mb if request.memory_mb is None else request.memory_mb,
@@ -85,13 +90,17 @@ class Options:
         if image not in bounds.images:
             refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
         isolation = request.isolation or bounds.isolation
+        # Asked only where it matters: without the engine, other requests are still judged.
+        host = self.host() if isolation == "gvisor" else _ANY_HOST
+        demand(isolation, host)
+        has_network = bounds.has_network and isolation_has_network(isolation, host)
         self._check_limits(request, isolation, refusals)
         self._check_times(request.timeout, request.idle_timeout, refusals)
         network = request.network
         if network is None:
-            network = "bridge" if bounds.has_network and isolation != "strict" else "none"
-        elif network == "bridge" and not bounds.has_network:
-            refusals.add("network", "not_available", "this gateway gives sandboxes no network")
+            network = "bridge" if has_network else "none"
+        elif network == "bridge" and not has_network:
+            refusals.add("network", "not_available", "such sandboxes have no network here")
         refusals.raise_any()
         return Recipe(
             image=image,
@@ -127,8 +136,6 @@ class Options:
             refusals.beyond("disk_mb", request.disk_mb, bounds.max_disk_mb)
             if not bounds.can_limit_disk(isolation):
                 refusals.add("disk_mb", "not_available", "this host cannot limit the disk")
-        if isolation == "gvisor" and "runsc" not in self.host().runtimes:
-            refusals.add("isolation", "not_available", "gVisor is not installed on this host")
 
     def _check_times(
         self, timeout_s: float | None, idle_timeout_s: float | None, refusals: _Refusals

@@ -114,7 +114,8 @@ class Reconciliation:
                 return  # the gateway's own doing
             if event.action == "die":
                 gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
-            else:
+            elif row.state != "pausing" or event.action == "destroy":
+                # One that is being paused is noted by whoever does it, with why.
                 self._look_at(row)
 
     def _look_again(self, sandbox_id: str) -> None:

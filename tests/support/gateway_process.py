@@ -33,14 +33,16 @@ STOP_S = 15.0
 class GatewayProcess:
     """One gateway: may be started, killed and started again over the same data directory.
 
-    `settings` are environment variables without their prefix: `idle_timeout="1"`. `close` kills it
+    `settings` are environment variables without their prefix: `idle_timeout="1"`; `engine` is the
+    address of another engine than the machine's own. `close` kills it
     and removes the containers with this gateway's own label, no others.
     """
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, *, engine: str | None = None, **settings: str) -> None:
         self.directory = directory
         self.instance = f"test-{os.getpid()}-{secrets.token_hex(4)}"
-        self.engine = EngineView(self.instance)
+        self.engine = EngineView(self.instance, engine)
+        self._engine_address = engine
         self.port = _free_port()
         self.data_dir = directory / "data"
         self.log_path = directory / "gateway.log"
@@ -85,6 +87,8 @@ class GatewayProcess:
             "instance": self.instance,
             **self._settings,
         }
+        if self._engine_address:
+            kept["DOCKER_HOST"] = self._engine_address
         return kept | {f"SANDBOX_{name.upper()}": value for name, value in own.items()}
 
     def _answers(self) -> bool:

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from gateway.engine.interface import ContainerUsage
 from gateway.errors import SandboxNotFound, StoreUnavailable
-from gateway.models import Check, SandboxChange, SandboxCreate
+from gateway.models import Check, PostureCheck, SandboxChange, SandboxCreate
 from gateway.models.sandboxes import given
 from gateway.rest import openapi, request_ids
 from gateway.sandboxes.creation import Created
@@ -149,9 +149,10 @@ class FakeReadiness:
 
     def __init__(self) -> None:
         self.found = {name: Check(ok=True, detail="works") for name in ("engine", "image", "store")}
+        self.posture = {"lsm": PostureCheck(ok=False, level="warning", detail="none")}
 
-    def checks(self) -> dict[str, Check]:
-        return self.found
+    def look(self) -> tuple[dict[str, Check], dict[str, PostureCheck]]:
+        return self.found, self.posture
 
 
 class FakeMetrics:

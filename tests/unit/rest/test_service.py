@@ -29,6 +29,14 @@ def test_readyz_shows_what_works(client: FlaskClient) -> None:
     assert {*response.json["checks"]} == {"engine", "image", "store"}
 
 
+def test_readyz_shows_how_safe_the_host_is(client: FlaskClient) -> None:
+    """What the host does not enforce is said, and does not take the gateway out of service."""
+    response = client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json["posture"] == {"lsm": {"ok": False, "level": "warning", "detail": "none"}}
+
+
 def test_readyz_says_what_is_wrong(client: FlaskClient, readiness: FakeReadiness) -> None:
     """503 for load balancers, a problem document with all checks for people."""
     readiness.found["engine"] = Check(ok=False, detail="nobody answers")
@@ -43,6 +51,7 @@ def test_readyz_says_what_is_wrong(client: FlaskClient, readiness: FakeReadiness
         "image": {"ok": True, "detail": "works"},
         "store": {"ok": True, "detail": "works"},
     }
+    assert {*response.json["posture"]} == {"lsm"}
     assert int(response.headers["Retry-After"]) > 0
 
 

@@ -1,0 +1,49 @@
+"""Section A of the attacks, at every level: only that sandbox suffers, and it can be deleted."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.security.conftest import Place
+from tests.support.clients import connect
+from tests.support.eventually import eventually
+
+TYPED = {"command_lost", "agent_unavailable", "container_gone", "sandbox_not_found", "link_lost"}
+
+BOMBS = {
+    "forks": "bomb() { bomb | bomb & }; bomb; sleep 20",
+    "threads": "python3 -c 'import threading, time\nwhile True: "
+    "threading.Thread(target=time.sleep, args=(60,)).start()'",
+    "memory": "exec python3 -c 'x = bytearray(1 << 30)'",
+    "files in memory": "head -c 2G /dev/zero > /dev/shm/a; head -c 2G /dev/zero > /dev/shm/b",
+    "one line of 100 MB": "head -c 100000000 /dev/zero | tr '\\0' x",
+    "everything killed": "kill -9 -1",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_hurts_its_own_sandbox_only(place: Place, bomb: str) -> None:
+    """At every level: the neighbour answers meanwhile, whoever lit it gets a typed answer or its
+    sandbox's end, and deleting takes less than ten seconds."""
+    sandbox_id = place.create()
+    with connect(place.gateway, sandbox_id) as victim, place.connect() as neighbour:
+        victim.run("true")
+        victim.ask(BOMBS[bomb], timeout=8)
+        for number in range(3):
+            assert neighbour.output_of(f"echo {number}", within_s=15) == f"{number}\n"
+        if bomb not in ("forks", "threads"):  # those end when they are deleted
+            answer = victim.receive(within_s=40)
+            assert (
+                answer.get("code") in TYPED
+                or isinstance(answer.get("returncode"), int)
+                or answer["type"] == "ended"
+            ), answer
+    started = time.monotonic()
+    deleted = place.gateway.delete(f"/sandboxes/{sandbox_id}", timeout=30)
+    assert deleted.status_code in (200, 404)
+    assert time.monotonic() - started < 10
+    eventually(lambda: sandbox_id not in place.gateway.engine.containers())
+    with place.connect() as neighbour:
+        assert neighbour.output_of("echo well") == "well\n"

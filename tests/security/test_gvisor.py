@@ -1,0 +1,86 @@
+"""gVisor, and the script that gives it to an engine that runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import docker
+
+from tests.security.conftest import Place
+from tests.support.gateway_process import ROOT
+from tests.support.own_engine import KEPT, OwnEngine
+
+SCRIPT = ROOT / "scripts/setup_gvisor.sh"
+
+
+def test_the_script_adds_the_runtime_and_keeps_the_rest(own_engine: OwnEngine) -> None:
+    """An operator's configuration is not the script's to lose; the engine went on running."""
+    found = json.loads(own_engine.configuration.read_text())
+    runtime = found["runtimes"].pop("runsc")
+
+    assert found == KEPT
+    assert runtime["path"].endswith("/runsc")
+    assert runtime["runtimeArgs"][0] in ("--network=sandbox", "--network=none")
+    client = docker.APIClient(base_url=own_engine.address, version="auto")
+    assert "runsc" in client.info()["Runtimes"]
+    client.close()
+
+
+def test_the_script_may_be_repeated(own_engine: OwnEngine) -> None:
+    """It says so and writes nothing."""
+    before = own_engine.configuration.stat()
+    said = subprocess.run(
+        [
+            *(str(SCRIPT), "--config", str(own_engine.configuration), "--host", own_engine.address),
+            *("--pid", str(own_engine.configuration.with_name("docker.pid"))),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert said.returncode == 0, said.stderr
+    assert "has it already" in said.stdout
+    after = own_engine.configuration.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_broken_configuration_is_left_alone(own_engine: OwnEngine) -> None:
+    """Rather no runtime than an engine that does not start any more."""
+    broken = own_engine.configuration.with_name("broken.json")
+    broken.write_text("{ nothing")
+    said = subprocess.run(
+        [str(SCRIPT), "--config", str(broken), "--pid", "0", "--host", own_engine.address],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert said.returncode != 0
+    assert "no configuration of an engine" in said.stderr
+    assert broken.read_text() == "{ nothing"
+
+
+def test_commands_run_on_another_kernel(places) -> None:
+    """The point of it: the system calls of a sandbox are not the host's."""
+    place: Place = places("gvisor")
+    with place.connect() as client:
+        assert "gVisor" in client.output_of("dmesg")
+    assert place.inspect()["HostConfig"]["Runtime"] == "runsc"
+
+
+def test_no_network_is_promised_where_there_is_none(places, own_engine: OwnEngine) -> None:
+    """With --network=none the runtime gives none, whatever the engine says; so clients are told."""
+    place: Place = places("gvisor")
+    if "--network=none" not in own_engine.configuration.read_text():
+        return
+    shown = place.gateway.get(f"/sandboxes/{place.sandbox_id}").json()
+    assert shown["ip_address"] is None
+    asked = place.gateway.post("/sandboxes", json={"isolation": "gvisor", "network": "bridge"})
+    assert asked.status_code == 422
+    assert asked.json()["code"] == "invalid_fields"
+    with place.connect() as client:
+        assert client.output_of("cat /proc/net/dev | tail -n +3 | cut -d: -f1").split() == ["lo"]
