@@ -3,13 +3,14 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: ./start.sh [PORT] [--no-install]
+Usage: ./start.sh [PORT] [--no-install] | --stop-all
 
 Starts the Sandbox Gateway in the foreground. What it needs is set up first, where it is missing:
 a Python environment in .venv, a Docker Engine that answers, the image for sandboxes.
 
   PORT           TCP port to listen on (default: SANDBOX_PORT, else 8003)
   --no-install   do not install Debian packages; say what is missing instead
+  --stop-all     end the gateway of this data directory, if it runs, and remove all its sandboxes
 
 Every SANDBOX_* variable is a setting; gateway/settings.py lists them.
 TEXT
@@ -26,8 +27,10 @@ SCRIPT_NAME=start
 # shellcheck source=scripts/lib/preflight.sh
 . "$ROOT/scripts/lib/preflight.sh"
 
+stop_all=
 for argument in "$@"; do
   case $argument in
+    --stop-all) stop_all=1 ;;
     --no-install) NO_INSTALL=1 ;;
     -h | --help)
       usage
@@ -48,6 +51,13 @@ for argument in "$@"; do
 done
 
 ensure_venv runtime
+if [[ -n $stop_all ]]; then
+  # shellcheck source=scripts/lib/engine.sh
+  . "$ROOT/scripts/lib/engine.sh"
+  cd "$ROOT"
+  adopt_engine_address
+  exec env PYTHONPATH="$ROOT" "$VENV/bin/python" "$ROOT/scripts/lib/stop_all.py"
+fi
 preflight start
 cd "$ROOT"
 exec "$VENV/bin/gunicorn" --config python:gateway.gunicorn_config wsgi:app

@@ -29,7 +29,7 @@ class Reply:
     `body` is a type that pydantic can describe, or None where the answer has no JSON;
     `media_type` is None where it has no body at all. `headers` are names with descriptions, of the
     answer in `media_type`. With `events`, a client that asks for it gets a `text/event-stream` of
-    these messages instead.
+    these messages instead; `event_fields` says what the other fields of each event are.
     """
 
     body: Any = None
@@ -37,6 +37,7 @@ class Reply:
     media_type: str | None = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     events: tuple[type[BaseModel], ...] = ()
+    event_fields: str = ""
 
 
 @dataclass(frozen=True)

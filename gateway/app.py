@@ -43,12 +43,17 @@ def create_app(settings: Settings | None = None) -> Flask:
         commands=runtime.commands,
         occupancy=runtime.occupancy,
         readiness=runtime.readiness,
+        metrics=runtime.exposition,
         waiting=runtime.waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
     app.register_blueprint(
         endpoint.blueprint(
-            runtime.sandboxes, runtime.commands, runtime.occupancy, runtime.connections
+            runtime.sandboxes,
+            runtime.commands,
+            runtime.occupancy,
+            runtime.connections,
+            runtime.metrics,
         )
     )
     return app

@@ -37,6 +37,8 @@ GatewayError
 │   │   └── ImageMissing
 │   ├── CapacityExhausted         there is no room for another sandbox, and the wait was in vain
 │   ├── StoreUnavailable
+│   ├── DiskFull                  too little space is left on the host
+│   ├── HostToolFailed            mkfs, mount, iptables
 │   ├── GatewayStopping           a request would have had to wait longer than this process lives
 │   └── NotReady                  something that sandboxes need does not work
 └── SandboxFault                  what runs inside the sandbox
@@ -267,6 +269,16 @@ class CapacityExhausted(HostFault):
 class StoreUnavailable(HostFault):
     code = "store_unavailable"
     title = N_("The gateway's store cannot be used at the moment")
+
+
+class DiskFull(HostFault):
+    code = "disk_full"
+    title = N_("The host has too little disk space left")
+
+
+class HostToolFailed(HostFault):
+    code = "host_tool_failed"
+    title = N_("The host could not prepare what a sandbox needs")
 
 
 class GatewayStopping(HostFault):

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gateway.settings import load_settings
+from gateway.store.master import register_master
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime
@@ -38,6 +39,10 @@ _LOOK_S = 0.1
 _REACHED_AS_LOCALHOST = ("0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  (compared only)
 
 
+_mark: list[Any] = []
+"""Holds the master's mark open."""
+
+
 def on_starting(_server: Any) -> None:
     """Refuse to start where the host does not enforce what SANDBOX_REQUIRE names.
 
@@ -48,6 +53,7 @@ def on_starting(_server: Any) -> None:
         status = subprocess.call([sys.executable, "-m", "gateway.start_check"])
         if status:
             sys.exit(status)
+    _mark.append(register_master(_settings.data_dir))
 
 
 def when_ready(server: Any) -> None:
@@ -76,7 +82,8 @@ def post_worker_init(worker: Any) -> None:
         level=_settings.log_level.upper(),
         format="%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # That a job is skipped because its last run still goes on is meant so.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     import gevent  # after the worker's monkey-patching
 
     runtime = _runtime(worker)

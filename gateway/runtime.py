@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from gateway import __version__
 from gateway.commands.budget import OutputBudget
 from gateway.commands.history import CommandHistory
 from gateway.commands.occupancy import Occupancy
@@ -12,11 +13,14 @@ from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.service import Commands
 from gateway.engine import hardening
+from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Engine, Limits
 from gateway.errors import ContainerGone
-from gateway.link.dial import dial
+from gateway.link.dial import Known, dial
+from gateway.link.link import Link
 from gateway.link.links import Links
+from gateway.metrics import Exposition, Metrics
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
 from gateway.sandboxes.admission import Capacity, Gate
@@ -35,6 +39,7 @@ from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.service import Sandboxes
 from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
+from gateway.store.census import StoreCensus
 from gateway.store.database import Database
 from gateway.store.events import EventStore
 from gateway.store.history import HistoryStore
@@ -72,18 +77,14 @@ class Runtime:
         self._database = Database(data_dir / "gateway.db")
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
-        self.engine = DockerEngine(settings.engine_timeout)
+        self.metrics = Metrics(data_dir / "metrics")
+        self.exposition = Exposition(self.metrics.shelf, StoreCensus(self._database), __version__)
+        self.engine: Engine = counted(
+            DockerEngine(settings.engine_timeout), self.metrics.engine_failed
+        )
         self.posture = posture_of(self.engine, settings)
         self._directly = settings.link == "auto"
-        self._links = Links(
-            partial(
-                dial,
-                self.engine,
-                user=hardening.SANDBOX_USER,
-                directly=self._directly,
-                configuration=self._agent_limits,
-            )
-        )
+        self._links = Links(self._dial)
         self._history = CommandHistory(HistoryStore(self._database), self._links)
         self._build_commands()
         self._build_sandboxes()
@@ -98,6 +99,7 @@ class Runtime:
             OnceRegister(OnceTable(self._database)),
             self._history,
             self._settings.max_output_bytes,
+            self.metrics,
         )
         self.waiting = Waiting()
 
@@ -108,7 +110,13 @@ class Runtime:
         admission = AdmissionStore(self._database)
         options = self._options = Options(_bounds(settings), self.engine.host)
         containers = Containers(self.engine, settings.instance_id, settings.network)
-        self._removal = Removal(self._store, self.engine, self._links.drop, self._history.last_look)
+        self._removal = Removal(
+            self._store,
+            self.engine,
+            self._links.drop,
+            self._history.last_look,
+            self.metrics.ended,
+        )
         self._freezing = Freezing(self._store, self.engine, worker_id)
         self.sandboxes = Sandboxes(
             self._store,
@@ -143,6 +151,7 @@ class Runtime:
             self._pool,
             self._probe,
             worker_id,
+            self.metrics,
         )
         self.lifecycle = Lifecycle(self._events, self._store)
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
@@ -185,19 +194,32 @@ class Runtime:
                 Watch(self.engine, reconciliation, settings.instance_id).follow,
                 self._pool.tend_for_ever,
             ],
+            on_failure=self.metrics.housekeeping_failed,
         )
 
     # --- what the parts need of each other -----------------------------------------------------
 
-    def _agent_limits(self, container_id: str) -> dict[str, float]:
-        """What an agent may keep: of its sandbox's own memory, and no more than a quarter."""
+    def _dial(self, container_id: str) -> Link:
+        link = dial(
+            self.engine,
+            container_id,
+            user=hardening.SANDBOX_USER,
+            directly=self._directly,
+            known_of=self._known_of,
+        )
+        link.count(self.metrics.links_changed)
+        return link
+
+    def _known_of(self, container_id: str) -> Known:
+        """Of what its agent may keep: of its sandbox's own memory, and no more than a quarter."""
         settings, row = self._settings, self._store.of_container(container_id)
         memory_mb = row.memory_mb if row is not None and row.memory_mb else settings.memory_mb
-        return {
+        limits = {
             "stream_bytes": settings.retain_output_mb * MIB,
             "total_bytes": min(settings.retain_total_mb, memory_mb / 4) * MIB,
             "retain_s": settings.retain_s,
         }
+        return Known(None if row is None else row.pid, limits)
 
     def _warm(self, container_id: str) -> None:
         """Start the agent in a container, if its image can run one."""
@@ -244,6 +266,7 @@ class Runtime:
         self.engine.close()
         self._workers.close()
         self._database.close()
+        self.metrics.close()
 
 
 def posture_of(engine: Engine, settings: Settings) -> Posture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -16,9 +17,10 @@ from gateway.errors import SettingsError
 MIB = 1024 * 1024
 
 OWN_NETWORK = "sandbox-gateway"
-"""Name of the bridge network that the gateway makes for its sandboxes."""
+"""Name of the bridge network that the gateway makes for its sandboxes, and of its interface."""
 
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+_DOMAIN = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*")
 _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
 
 Isolation = Literal["standard", "strict", "gvisor"]
@@ -59,6 +61,26 @@ class Settings(BaseSettings):
         OWN_NETWORK,
         description="`sandbox-gateway` (a bridge of its own, no traffic between sandboxes), "
         "`bridge` (Docker's default bridge), `none`, or the name of another network.",
+    )
+    egress: Literal["internet", "all", "none"] = Field(
+        "internet",
+        description="What sandboxes reach on the gateway's own network. `internet`: neither the "
+        "host nor private networks nor metadata addresses. `all`: those too. `none`: nothing.",
+    )
+    egress_allow: str = Field(
+        "",
+        description="Networks and addresses that sandboxes reach all the same, like "
+        "`10.1.0.0/16,192.168.1.20`, separated by commas. The host itself only if it is named by "
+        "a single address.",
+    )
+    egress_domains: str = Field(
+        "",
+        description="Domains like `pypi.org,*.debian.org`, separated by commas, that sandboxes "
+        "reach through a proxy on the gateway's own network, on ports 80 and 443; then they reach "
+        "nothing else. Needs packet filter rules.",
+    )
+    egress_proxy_port: int = Field(
+        3128, ge=1, le=65535, description="TCP port of that proxy, on the bridge's address."
     )
     link: Literal["auto", "exec"] = Field(
         "auto",
@@ -158,6 +180,24 @@ class Settings(BaseSettings):
         le=3660,
         description="Days that it can be asked why a sandbox ended, and what happened to it.",
     )
+    disk_mb: int = Field(
+        8192,
+        ge=16,
+        le=16777216,
+        description="What a sandbox may write, in MiB; and one file or directory per 16 KiB.",
+    )
+    disk_floor_mb: int = Field(
+        2048,
+        ge=0,
+        le=16777216,
+        description="Free space of the engine's disk, in MiB, that is kept: no sandbox is created "
+        "any more, and those that wrote most end, before less is left.",
+    )
+    disk_dir: str = Field(
+        "",
+        description="Directory for the images that limit what sandboxes write. Default: "
+        "`sandbox-gateway` in the engine's own directory.",
+    )
     max_output_mb: int = Field(
         8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
     )
@@ -240,6 +280,30 @@ class Settings(BaseSettings):
             pairs.append((image, cast(Isolation, level)))
         return tuple(dict.fromkeys(pairs))
 
+    @field_validator("egress_allow")
+    @classmethod
+    def _egress_allow_is_networks(cls, text: str) -> str:
+        _networks(text)
+        return text
+
+    @field_validator("egress_domains")
+    @classmethod
+    def _egress_domains_are_names(cls, text: str) -> str:
+        for domain in _listed(text):
+            if not _DOMAIN.fullmatch(domain):
+                raise ValueError(f"{domain!r} is not a domain in lower case, or `*.` and one")
+        return text
+
+    @property
+    def egress_domain_names(self) -> tuple[str, ...]:
+        """`egress_domains`, read."""
+        return tuple(_listed(self.egress_domains))
+
+    @property
+    def egress_networks(self) -> list[IPv4Network | IPv6Network]:
+        """`egress_allow`, read."""
+        return _networks(self.egress_allow)
+
     @property
     def instance_id(self) -> str:
         """The label value that ties containers to this gateway, stable over restarts."""
@@ -255,6 +319,10 @@ class Settings(BaseSettings):
     @property
     def max_message_bytes(self) -> int:
         return self.max_message_kb * 1024
+
+
+def _networks(text: str) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(part) for part in _listed(text)]
 
 
 def _listed(text: str) -> list[str]:

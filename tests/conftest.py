@@ -21,7 +21,7 @@ _FAILED = pytest.StashKey[bool]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the engine, by folder, so that no module can forget to."""
     for item in items:
-        if {"e2e", "faults", "security"} & set(item.path.parts):
+        if {"e2e", "faults", "lifecycle", "security", "soak"} & set(item.path.parts):
             item.add_marker(pytest.mark.engine)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
+from gateway.commands.account import Account
 from gateway.commands.budget import Budget
 from gateway.commands.result import Outcome
 from gateway.errors import AgentUnavailable, CommandLost, EngineUnavailable, LinkLost
@@ -118,7 +119,10 @@ def collect(
 
 
 class Following:
-    """A command that is being followed. Iterate over it; the attributes are set then."""
+    """A command that is being followed. Iterate over it, once; the attributes are set then.
+
+    `account` is told how it ends.
+    """
 
     def __init__(
         self,
@@ -128,7 +132,9 @@ class Following:
         offsets: tuple[int, int] = (0, 0),
         daemon: str | None = None,
         handed_over: Event | None = None,
+        account: Account | None = None,
     ) -> None:
+        self._account = account
         self._handed_over = handed_over
         self._persistence = Persistence(links, container_id, daemon)
         self._follower = Follower(request, offsets)
@@ -142,6 +148,10 @@ class Following:
 
     def __iter__(self) -> Iterator[Happening]:
         """What happens, to the exit. `Started` comes once, whatever links break."""
+        with self._account or nullcontext():
+            yield from self._happenings()
+
+    def _happenings(self) -> Iterator[Happening]:
         while True:
             link = self._persistence.link()
             number = None
@@ -153,6 +163,8 @@ class Following:
                     self._persistence.progressed()
                     if isinstance(happening, Exited):
                         self.exited = happening
+                        if self._account is not None:
+                            self._account.ended(happening)
                     if not isinstance(happening, Started):
                         yield happening
                     elif self.started is None:

@@ -6,11 +6,12 @@ import base64
 import copy
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.commands.account import Account
 from gateway.commands.budget import Budget, OneAtATime
 from gateway.commands.history import CommandHistory
 from gateway.commands.linked import Following, Persistence, ask_persistently, collect
@@ -21,6 +22,7 @@ from gateway.commands.spec import CommandSpec, Encoding, spec_of
 from gateway.commands.summaries import summaries_of
 from gateway.errors import AgentMissing, CommandLost, CommandNotFound, FeatureMissing
 from gateway.link.links import Links
+from gateway.metrics import Metrics
 from gateway.models import CommandRequest, CommandResult, CommandSummary
 from gateway.models.commands import MAX_RESULT_BYTES
 
@@ -65,6 +67,7 @@ class Commands:
         once: OnceRegister,
         history: CommandHistory,
         max_output_bytes: int,
+        metrics: Metrics,
     ) -> None:
         self._links = links
         self._plain = plain
@@ -72,6 +75,7 @@ class Commands:
         self._once = once
         self._history = history
         self._cap = max_output_bytes
+        self._metrics = metrics
 
     def for_one_client(self) -> Commands:
         """The same service, of whose budget one client takes no more than one large result."""
@@ -103,20 +107,22 @@ class Commands:
 
         Raises CommandLost, TooManyCommands.
         """
+        account = Account(self._metrics, spec.handed_over)
+        with account, self._outcome(place, spec) as outcome:
+            account.ended(outcome.exited)
+            self._history.ended(place.sandbox_id, spec.key, outcome)
+            yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
+
+    def _outcome(self, place: Place, spec: CommandSpec) -> AbstractContextManager[Outcome]:
         try:
             daemon = self._daemon_for(place, spec)
         except AgentMissing:
             if not spec.is_plain:
                 raise FeatureMissing() from None
             self._note(place, spec)
-            with self._plain.run(
-                place.container_id, spec.command, spec.cap, spec.handed_over
-            ) as outcome:
-                self._history.ended(place.sandbox_id, spec.key, outcome)
-                yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
-            return
+            return self._plain.run(place.container_id, spec.command, spec.cap, spec.handed_over)
         self._note(place, spec)
-        with collect(
+        return collect(
             self._links,
             self._budget,
             place.container_id,
@@ -124,9 +130,7 @@ class Commands:
             spec.cap,
             daemon,
             spec.handed_over,
-        ) as outcome:
-            self._history.ended(place.sandbox_id, spec.key, outcome)
-            yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
+        )
 
     def start(self, place: Place, spec: CommandSpec) -> int | None:
         """Start a command that nobody waits for; its pid, None while its session is busy."""
@@ -138,6 +142,7 @@ class Commands:
             started = ask_persistently(self._links, place.container_id, operation, **message)
         except AgentMissing:
             raise FeatureMissing() from None
+        self._metrics.command_went_on("unseen")
         pid = started.get("pid")
         return pid if isinstance(pid, int) else None
 
@@ -151,6 +156,7 @@ class Commands:
             spec.run_message(),
             daemon=daemon,
             handed_over=spec.handed_over,
+            account=Account(self._metrics, spec.handed_over),
         )
 
     def attach(self, place: Place, request_id: str, offsets: tuple[int, int] = (0, 0)) -> Following:

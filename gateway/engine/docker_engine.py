@@ -15,6 +15,7 @@ from gateway.engine import docker_exec, hardening
 from gateway.engine.docker_usage import usage_of
 from gateway.engine.facts import EngineFacts, facts_of, host_of
 from gateway.engine.interface import (
+    Bridge,
     ContainerEvent,
     ContainerInfo,
     ContainerSpec,
@@ -25,6 +26,7 @@ from gateway.engine.interface import (
     ExecStream,
     Isolation,
     Limits,
+    Preparation,
 )
 from gateway.engine.translation import of_container, translated
 from gateway.errors import EngineFault, EngineRefused, ImageMissing
@@ -99,7 +101,25 @@ class DockerEngine:
                 if error.status_code != 409:  # another worker was first
                     raise
 
-    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+    def bridge(self, name: str) -> Bridge | None:
+        with translated():
+            try:
+                found = self._api.inspect_network(name)
+            except docker_errors.NotFound:
+                return None
+        if found["Driver"] != "bridge":
+            return None
+        options = found.get("Options") or {}
+        # The engine's own way of naming a bridge (moby, `bridge.go`).
+        interface = options.get(hardening.BRIDGE_NAME) or f"br-{found['Id'][:12]}"
+        configured = (found.get("IPAM") or {}).get("Config") or []
+        gateways = [str(one["Gateway"]) for one in configured if one.get("Gateway")]
+        gateway = next((one for one in gateways if ":" not in one), None)
+        return Bridge(interface, bool(found.get("EnableIPv6")), gateway)
+
+    def start_container(
+        self, spec: ContainerSpec, preparation: Preparation | None = None
+    ) -> ContainerInfo:
         api = self._api
         container_id = None
         try:
@@ -122,8 +142,14 @@ class DockerEngine:
                 except docker_errors.ImageNotFound as error:
                     raise ImageMissing(f"image {spec.image!r} does not exist") from error
                 container_id = created["Id"]
+            if preparation is not None:
+                preparation.before_start(self.inspect(container_id))
+            with translated():
                 api.start(container_id)
-            return self.inspect(container_id)
+            started = self.inspect(container_id)
+            if preparation is not None:
+                preparation.after_start(started)
+            return started
         except BaseException:
             self._undo_start(container_id or spec.name)
             raise
@@ -149,6 +175,7 @@ class DockerEngine:
             pid=state["Pid"] or None,
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
+            layer=_layer(found.get("GraphDriver") or {}),
         )
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
@@ -178,6 +205,13 @@ class DockerEngine:
                     actor.get("Attributes") or {},
                     event["timeNano"] / 1e9,
                 )
+
+    def written(self, labels: dict[str, str]) -> dict[str, int]:
+        with translated():
+            found = self._api.containers(
+                all=True, size=True, filters={"label": _label_filter(labels)}
+            )
+        return {entry["Id"]: int(entry.get("SizeRw") or 0) for entry in found}
 
     def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
         # The SDK's own method knows neither NanoCpus nor PidsLimit.
@@ -251,3 +285,10 @@ def _label_filter(labels: dict[str, str]) -> list[str]:
 def _first_address(networks: dict[str, Any]) -> str | None:
     """The IPv4 address in the first network that has one."""
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
+
+
+def _layer(driver: dict[str, Any]) -> str | None:
+    if driver.get("Name") != "overlay2":
+        return None
+    upper = (driver.get("Data") or {}).get("UpperDir")
+    return os.path.dirname(upper) if upper else None

@@ -45,6 +45,7 @@ def host_of(info: Mapping[str, Any]) -> EngineHost:
             for name, runtime in runtimes.items()
             if _WITHOUT_NETWORK & {*(runtime.get("runtimeArgs") or ())}
         ),
+        data_root=str(info.get("DockerRootDir") or ""),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.engine import seccomp
 from gateway.engine.interface import Isolation, Limits
-from gateway.settings import MIB
+from gateway.settings import MIB, OWN_NETWORK
 
 SANDBOX_USER = "1000:1000"
 """Commands run as this user."""
@@ -26,6 +26,9 @@ _GVISOR_THREADS_PER_PROCESS = 9
 """What gVisor's own kernel takes of the limit, which counts threads on the host: 54 idle, and 8 to
 9 for each process (measured with 50 to 350 of them, on the ptrace platform). When it cannot have
 one, it ends, and the sandbox with it."""
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
+"""The network option that names the bridge's interface."""
 
 OPEN_FILES = 16384
 """Below what an engine that was started by hand may hand on where root has no CAP_SYS_RESOURCE."""
@@ -106,11 +109,18 @@ def _options(path: str, size_kib: int) -> str:
     return f"rw,nosuid,nodev,{execute},size={size_kib}k,nr_inodes={inodes},mode={mode}"
 
 
-def own_network() -> dict[str, Any]:
+def own_network(interface: str = OWN_NETWORK) -> dict[str, Any]:
     """Arguments of `APIClient.create_network` for the gateway's own bridge: sandboxes reach the
-    world and not each other."""
+    world and not each other.
+
+    The bridge's interface has a fixed name, at most 15 characters, so that the packet filter is
+    the same for every bridge that the engine makes in its place.
+    """
     return {
         "driver": "bridge",
-        "options": {"com.docker.network.bridge.enable_icc": "false"},
+        "options": {
+            "com.docker.network.bridge.enable_icc": "false",
+            BRIDGE_NAME: interface,
+        },
         "labels": {"io.sandbox-gateway.network": "own"},
     }

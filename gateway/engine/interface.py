@@ -57,6 +57,9 @@ class ContainerInfo:
     exit_code: int | None = None
     oom_killed: bool = False
     """Whether the kernel has ever killed something in it for want of memory."""
+    layer: str | None = None
+    """Directory on the engine's host that holds what it writes (overlay2's `diff` and `work`);
+    None in lists, and with other storage drivers."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,29 @@ class EngineHost:
     runtimes: frozenset[str]
     offline_runtimes: frozenset[str] = frozenset()
     """Those that are configured to give containers no network."""
+    data_root: str = ""
+    """Directory there in which the engine keeps images and containers."""
+
+
+class Preparation(Protocol):
+    """What is done to a container on the engine's host around its start. What these raise is
+    raised by `start_container`, which undoes the container."""
+
+    def before_start(self, container: ContainerInfo) -> None:
+        """It is created, and its file system is not mounted."""
+
+    def after_start(self, container: ContainerInfo) -> None:
+        """It runs."""
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge network, as the engine's host sees it."""
+
+    interface: str
+    ipv6: bool
+    gateway: str | None = None
+    """The host's IPv4 address on it."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +183,12 @@ class Engine(Protocol):
     def ensure_network(self, name: str) -> None:
         """Make the gateway's own bridge network if it is missing; others must be there."""
 
-    def start_container(self, spec: ContainerSpec) -> ContainerInfo:
+    def bridge(self, name: str) -> Bridge | None:
+        """The bridge network of this name; None when there is none, or it is of another kind."""
+
+    def start_container(
+        self, spec: ContainerSpec, preparation: Preparation | None = None
+    ) -> ContainerInfo:
         """Create and start a hardened container; on failure nothing of it is left behind.
 
         Raises ImageMissing.
@@ -176,6 +207,10 @@ class Engine(Protocol):
         Blocks between events, without limit. Ends, or raises, when the engine goes away. The
         engine remembers the last 256 events only.
         """
+
+    def written(self, labels: dict[str, str]) -> dict[str, int]:
+        """Bytes written to the root file systems of all containers that carry these labels, by
+        container id. The engine counts file by file."""
 
     def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
         """Change memory, cpu and pids of a running container of this level. Raises

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import gevent
 
@@ -32,43 +33,59 @@ _NO_PYTHON = (b"executable file not found", b"no such file or directory")
 """How the engine says on the stream that `python3` is not in the image."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a container before it is asked. `pid` is that of its first process on the
+    engine's host; None: not known. `limits` are what its agent is told
+    (`agent.retention.Limits`)."""
+
+    pid: int | None
+    limits: dict[str, float]
+
+
 def dial(
     engine: Engine,
     container_id: str,
     *,
     user: str,
     directly: bool,
-    configuration: Callable[[str], dict[str, float]],
+    known_of: Callable[[str], Known],
 ) -> Link:
-    """Start or find the agent, shake hands and tell it its limits (`agent.retention.Limits`),
-    which `configuration` has for each container.
+    """Start or find the agent, shake hands and tell it its limits.
 
     With `directly`, the direct way is taken where there is one. Raises ContainerGone and the
     engine's errors, AgentMissing when the image has no python3, and AgentUnavailable when the
     agent does not come up within `DIAL_LIMIT_S` seconds.
     """
-    directly = directly and engine.is_local()
-    link = _dial_directly(engine, container_id, user) if directly else None
+    known = known_of(container_id)
+    pid = None
+    if directly and engine.is_local():
+        pid = known.pid or _pid_of(engine, container_id)
+    link = None if pid is None else _dial_directly(container_id, pid, user)
     if link is None:
         link = _dial_by_exec(engine, container_id, user)
         # The agent runs now, if it did not before.
-        better = _dial_directly(engine, container_id, user) if directly else None
+        better = None if pid is None else _dial_directly(container_id, pid, user)
         if better is not None:
             link.close()
             link = better
-    _configure(link, configuration(container_id))
+    _configure(link, known.limits)
     return link
 
 
-def _dial_directly(engine: Engine, container_id: str, user: str) -> Link | None:
-    """None where there is no direct way, or no agent yet. Raises ContainerGone."""
+def _pid_of(engine: Engine, container_id: str) -> int:
     container = engine.inspect(container_id)
     if container.pid is None:
         raise ContainerGone(f"container {container_id:.12} does not run")
+    return container.pid
+
+
+def _dial_directly(container_id: str, pid: int, user: str) -> Link | None:
+    """None where there is no direct way, or no agent yet."""
     stream = None
     try:
         with gevent.Timeout(DIRECT_LIMIT_S, AgentUnavailable("no direct answer in time")):
-            stream = direct.connect(container.container_id, container.pid, uid_of(user))
+            stream = direct.connect(container_id, pid, uid_of(user))
             return _shake_hands(stream)
     except (AgentUnavailable, LinkLost) as error:
         log.debug("container %.12s: %s", container_id, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
@@ -60,7 +61,14 @@ class Link:
         self._channels: dict[int, Channel] = {}
         self._numbers = count(1)
         self._sending = BoundedSemaphore(1)
+        self._changed: Callable[[int], None] = lambda difference: None
         self._reader = gevent.spawn(self._read)
+
+    def count(self, changed: Callable[[int], None]) -> None:
+        """Tell `changed` how many more links are open: 1 now, and -1 at the end."""
+        if not self.lost:
+            self._changed = changed
+            changed(1)
 
     def open(self, channel: Channel, message: dict[str, Any]) -> int:
         """Open a channel for `message` and return its number. Raises LinkLost."""
@@ -110,6 +118,7 @@ class Link:
         if self.lost:
             return
         self.lost = True
+        self._changed(-1)
         self._transport.close()
         channels, self._channels = self._channels, {}
         for channel in channels.values():

@@ -19,6 +19,12 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def without_defaults(schema: dict[str, Any]) -> None:
+    """For `json_schema_extra` of a request whose fields mean nothing where they are not named."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
 def left_out_when_none(schema: dict[str, Any]) -> None:
     """For `json_schema_extra` of an answer whose fields are not sent at all where they are None."""
     for field in schema.get("properties", {}).values():

@@ -17,7 +17,9 @@ LONGEST_WAIT_S = 60.0
 class SandboxQuery(Request):
     """Query of `GET /sandboxes`."""
 
-    status: SandboxStatus | None = Field(None, examples=["idle"])
+    status: SandboxStatus | None = Field(
+        None, description="Only sandboxes that have it.", examples=["idle"]
+    )
     label: list[str] | None = Field(
         None,
         max_length=64,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from gateway.models.base import Answer, Request, left_out_when_none
+from gateway.models.base import Answer, Request, left_out_when_none, without_defaults
 
 SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
 
@@ -30,7 +30,12 @@ LabelName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
 ]
 LabelValue = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=MOST_LABELS)]
+_NO_OTHER_NAMES = {"additionalProperties": False}
+"""Only the names that fit; pydantic's JSON Schema does not say so by itself."""
+
+Labels = Annotated[
+    dict[LabelName, LabelValue], Field(max_length=MOST_LABELS, json_schema_extra=_NO_OTHER_NAMES)
+]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(ge=1, le=366 * 86400)]
@@ -67,9 +72,9 @@ class SandboxCreate(Request):
         description="What it may write, in MiB. Refused where the host cannot hold it to that.",
         examples=[2048],
     )
-    env: Annotated[dict[Variable, Value], Field(max_length=MOST_VARIABLES)] = Field(
-        {}, description="Environment of every command.", examples=[{"STAGE": "test"}]
-    )
+    env: Annotated[
+        dict[Variable, Value], Field(max_length=MOST_VARIABLES, json_schema_extra=_NO_OTHER_NAMES)
+    ] = Field({}, description="Environment of every command.", examples=[{"STAGE": "test"}])
     labels: Labels = Field(
         {}, description="To find it again by; not seen inside.", examples=[{"team": "blue"}]
     )
@@ -114,18 +119,25 @@ class SandboxCreate(Request):
 
 
 class SandboxChange(Request):
-    """Body of `PATCH /sandboxes/{sandbox_id}`: what is not named stays as it is."""
+    """Body of `PATCH /sandboxes/{sandbox_id}`: what is not named stays as it is.
+
+    The defaults stand for nothing; `given` says what was named.
+    """
+
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
     timeout: Seconds | None = Field(
         None,
-        description="Lifetime in seconds, counted from its creation; null: without end, as far "
-        "as the operator allows.",
+        description="Lifetime in seconds, counted from its creation; null: that of sandboxes "
+        "that ask for none (`SANDBOX_TIMEOUT`).",
         examples=[7200.0],
     )
     idle_timeout: Seconds = Field(
         1.0, description="Seconds without client and command.", examples=[600.0]
     )
-    labels: Labels = Field({}, description="In the place of the present ones.")
+    labels: Labels = Field(
+        {}, description="In the place of the present ones.", examples=[{"team": "red"}]
+    )
 
     @model_validator(mode="after")
     def _keep_off_what_is_reserved(self) -> SandboxChange:
@@ -163,7 +175,7 @@ class Sandbox(Answer):
     ip_address: str | None = Field(
         description="Address in the sandbox's network; null without one.", examples=["172.18.0.2"]
     )
-    image: str = Field(examples=["sandbox-websocket-image"])
+    image: str = Field(description="What it was made from.", examples=["sandbox-websocket-image"])
     isolation: Isolation = Field(examples=["standard"])
     network: Network = Field(examples=["bridge"])
     cpus: float = Field(description="CPU cores.", examples=[1.0])
@@ -221,8 +233,10 @@ class Event(Answer):
     sandbox_id: str = Field(examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"])
     at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
     event: str = Field(
-        description="`created`, `adopted`, `updated`, `paused`, `resumed`, `ending` (soon, with "
-        "`reason` and `ends_at`), `oom`, `ended` (with `reason`).",
+        description="`created`, `adopted` (found again without its record), `updated` (with what "
+        "was changed), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
+        "(soon, with `reason` and `ends_at`), `oom` (the kernel killed something in it for want "
+        "of memory), `ended` (with `reason`).",
         examples=["created"],
     )
 

@@ -21,6 +21,7 @@ from gateway.rest.backend import (
     CommandService,
     CreationService,
     LifecycleService,
+    MetricsService,
     Occupancy,
     ReadinessService,
     SandboxService,
@@ -41,6 +42,7 @@ def register(
     commands: CommandService,
     occupancy: Occupancy,
     readiness: ReadinessService,
+    metrics: MetricsService,
     waiting: Waiting,
     max_body_bytes: int,
 ) -> None:
@@ -64,7 +66,7 @@ def register(
     app.register_blueprint(lifecycle_events.blueprint(lifecycle, waiting))
     app.register_blueprint(command_routes(commands, usage, waiting, streams))
     app.register_blueprint(command_output.blueprint(commands, usage, waiting, streams))
-    app.register_blueprint(service.blueprint(readiness))
+    app.register_blueprint(service.blueprint(readiness, metrics))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(docs.blueprint())
 

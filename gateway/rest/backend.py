@@ -238,6 +238,13 @@ class CommandService(Protocol):
         """
 
 
+class MetricsService(Protocol):
+    """Knows what the gateway has counted, in all its workers."""
+
+    def text(self) -> bytes:
+        """For Prometheus, in the format of `gateway.metrics.CONTENT_TYPE`."""
+
+
 class ReadinessService(Protocol):
     """Looks whether sandboxes can be served."""
 

@@ -15,7 +15,7 @@ from gateway.errors import BadFields, BadOffset, CommandNotFound, FeatureMissing
 from gateway.models import CommandSummary, OutputQuery
 from gateway.rest import answers, event_stream
 from gateway.rest.backend import CommandService, Place
-from gateway.rest.commands import EVENTS, FAULTS, found
+from gateway.rest.commands import EVENT_FIELDS, EVENTS, FAULTS, found
 from gateway.rest.event_stream import EventStreams, LastEvent
 from gateway.rest.queries import read_query
 from gateway.rest.sandboxes import refuse_impossible_id
@@ -57,6 +57,7 @@ def blueprint(
                     "X-Output-Complete": "`true` when the command has ended and nothing follows.",
                 },
                 events=EVENTS,
+                event_fields=EVENT_FIELDS,
             ),
             204: Reply(description="Event stream: the client has got everything.", media_type=None),
         },

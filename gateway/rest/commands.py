@@ -56,6 +56,11 @@ from gateway.rest.waiting import Waiting
 
 EVENTS = (CommandStarted, OutputPiece, OutputGap, CommandResult, SocketError, SandboxEnded)
 
+EVENT_FIELDS = (
+    "`event` the `type` of the message. `id` says how many bytes of stdout and of stderr have been "
+    "told (`12-0`), or `end`."
+)
+
 BODY_FAULTS = (BodyTimeout, BodyTooLarge, BadMediaType, BadFields)
 FAULTS = (SandboxNotFound, SandboxFault, EngineFault, StoreUnavailable, GatewayStopping)
 
@@ -77,7 +82,7 @@ def blueprint(
         tag="Commands",
         body=CommandRun,
         replies={
-            200: Reply(CommandResult, "It has ended.", events=EVENTS),
+            200: Reply(CommandResult, "It has ended.", events=EVENTS, event_fields=EVENT_FIELDS),
             202: Reply(
                 CommandAccepted,
                 "It runs in the background.",

@@ -26,9 +26,9 @@ from gateway.rest.waiting import Waiting
 
 _HEARTBEAT = b":\n\n"
 
-_STREAM = (
-    "With `Accept: text/event-stream` it goes on with what happens, as it does: `event` is the "
-    "kind, `id` the event's id, from which a client that connects again goes on (`Last-Event-ID`)."
+_FIELDS = (
+    "`event` its `event`, `id` its `id`, after which a client that connects again goes on "
+    "(`Last-Event-ID`)."
 )
 
 
@@ -40,12 +40,12 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
     @routes.get("/events")
     @documented(
         summary="What happened to all sandboxes",
-        description=f"Oldest first, of the last days. {_STREAM} A stream without "
-        "`after` begins now.",
+        description="Oldest first, of the last days (`SANDBOX_CERTIFICATE_DAYS`). A stream goes on "
+        "with what happens, as it does; without `after` it begins now.",
         tag="Sandboxes",
         query=EventQuery,
         headers={"Last-Event-ID": "Event stream: id of the last event that the client has."},
-        replies={200: Reply(list[Event], events=(Event,))},
+        replies={200: Reply(list[Event], events=(Event,), event_fields=_FIELDS)},
         errors=(BadFields, GatewayStopping, StoreUnavailable),
     )
     def of_all() -> Response:
@@ -54,12 +54,15 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
     @routes.get("/sandboxes/<sandbox_id>/events")
     @documented(
         summary="What happened to a sandbox",
-        description=f"Oldest first; also after its end, for days. {_STREAM} The stream "
-        "begins with the first event, and ends with the sandbox.",
+        description="Oldest first; also after its end, for days (`SANDBOX_CERTIFICATE_DAYS`). A "
+        "stream goes on with what happens, as it does, and ends with the sandbox.",
         tag="Sandboxes",
         query=EventQuery,
         headers={"Last-Event-ID": "Event stream: id of the last event that the client has."},
-        replies={200: Reply(list[Event], events=(Event,))},
+        replies={
+            200: Reply(list[Event], events=(Event,), event_fields=_FIELDS),
+            204: Reply(description="Event stream: nothing follows any more.", media_type=None),
+        },
         errors=(BadFields, SandboxNotFound, GatewayStopping, StoreUnavailable),
     )
     def of_one(sandbox_id: str) -> Response:
@@ -79,6 +82,8 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
             after = query.after
             if sandbox_id is None and "after" not in query.model_fields_set:
                 after = lifecycle.last_number()
+        elif sandbox_id is not None and _is_last(after, sandbox_id):
+            return answers.nothing()
         told = waiting.each(
             lifecycle.follow(after, sandbox_id=sandbox_id), first_s=0.0, then_s=HEARTBEAT_S
         )
@@ -87,6 +92,12 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
         response = answers.streamed(_bytes_of(told), held, MEDIA_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         return response
+
+    def _is_last(number: int, sandbox_id: str) -> bool:
+        """Whether the client has the end of the sandbox. Browsers connect again and again to a
+        stream that ended, until they get a 204."""
+        found = lifecycle.since(number - 1, sandbox_id=sandbox_id, limit=1)
+        return any(event.number == number and event.event == "ended" for event in found)
 
     return routes
 

@@ -23,7 +23,7 @@ Throw-away Linux machines over HTTP and WebSockets.
 
 Create a sandbox, open a WebSocket to `/ws/{sandbox_id}`, send commands as JSON and get one result
 for each. Closing the WebSocket destroys nothing and loses no running command; a sandbox that
-nobody uses is removed after its idle time. Clients without WebSockets do the same below
+nobody uses is removed, or paused, after its idle time. Clients without WebSockets do the same below
 `/sandboxes/{sandbox_id}/commands`.
 
 Every error is a problem document (RFC 9457) with a stable `code`, and a `message` in the language
@@ -31,7 +31,7 @@ that `Accept-Language` asks for.
 """
 
 _TAGS = [
-    Tag(name="Sandboxes", description="Create, show, delete."),
+    Tag(name="Sandboxes", description="Create, change, pause, watch, delete."),
     Tag(name="Commands", description="Run commands in a sandbox."),
     Tag(name="Service", description="The gateway itself."),
 ]

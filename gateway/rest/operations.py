@@ -15,7 +15,6 @@ from openapi_pydantic import (
     Response,
     Schema,
 )
-from pydantic import BaseModel
 
 from gateway import apidoc
 from gateway.errors import (
@@ -56,7 +55,7 @@ def operation(
     description = [record.description] if record.description else []
     if record.socket:
         description.append(_frames(record.socket))
-    description.extend(_events(reply.events) for reply in record.replies.values() if reply.events)
+    description.extend(_events(reply) for reply in record.replies.values() if reply.events)
     if description:
         parts["description"] = "\n\n".join(description)
     if record.body:
@@ -156,12 +155,11 @@ def _frames(socket: apidoc.Socket) -> str:
     return f"Text frames from the client: {from_client}. To the client: {to_client}. See *Schemas*."
 
 
-def _events(messages: Iterable[type[BaseModel]]) -> str:
-    named = ", ".join(f"`{message.__name__}`" for message in messages)
+def _events(reply: apidoc.Reply) -> str:
+    named = ", ".join(f"`{message.__name__}`" for message in reply.events)
     return (
         f"Asked for by `Accept: {EVENT_STREAM}`, it is a stream of server-sent events: {named}. "
-        "`event` is the `type` of the message, `data` the message as JSON. `id` says how many "
-        "bytes of stdout and of stderr have been told (`12-0`), or `end`."
+        f"`data` is the message as JSON, {reply.event_fields}"
     )
 
 

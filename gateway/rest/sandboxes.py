@@ -17,8 +17,10 @@ from gateway.errors import (
     BodyTimeout,
     BodyTooLarge,
     CapacityExhausted,
+    DiskFull,
     EngineFault,
     GatewayStopping,
+    HostToolFailed,
     IdempotencyKeyReused,
     IdempotencyKeySpent,
     IsolationUnavailable,
@@ -69,7 +71,8 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         body=SandboxCreate,
         headers={
             "Idempotency-Key": "Sent again with the same body, it makes no second sandbox: the "
-            "answer is that of the first. Any text of up to 255 visible characters."
+            "answer is that of the first, and has `Idempotent-Replayed: true`. Any text of up to "
+            "255 visible characters."
         },
         replies={
             201: Reply(
@@ -85,6 +88,8 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
             CapacityExhausted,
             GatewayStopping,
             *_BACKEND_FAULTS,
+            DiskFull,
+            HostToolFailed,
         ),
     )
     def create() -> Response:
@@ -103,6 +108,8 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
     @routes.get("")
     @documented(
         summary="List the sandboxes",
+        description="With `limit`, and where there are more, the answer's `Link` (RFC 8288) leads "
+        "to the next ones.",
         tag="Sandboxes",
         query=SandboxQuery,
         replies={200: Reply(list[Sandbox], "Those that fit, oldest first, as a bare array.")},

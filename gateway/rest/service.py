@@ -6,13 +6,14 @@ from flask import Blueprint, Response
 
 from gateway.apidoc import Reply, documented
 from gateway.errors import NotReady
+from gateway.metrics import CONTENT_TYPE
 from gateway.models import Health, Readiness
 from gateway.rest import answers
-from gateway.rest.backend import ReadinessService
+from gateway.rest.backend import MetricsService, ReadinessService
 
 
-def blueprint(readiness: ReadinessService) -> Blueprint:
-    """`/healthz` and `/readyz`, over `readiness`."""
+def blueprint(readiness: ReadinessService, metrics: MetricsService) -> Blueprint:
+    """`/healthz`, `/readyz` and `/metrics`."""
     routes = Blueprint("service", __name__)
 
     @routes.get("/healthz")
@@ -40,5 +41,17 @@ def blueprint(readiness: ReadinessService) -> Blueprint:
                 posture={name: check.model_dump() for name, check in posture.items()},
             )
         return answers.one(Readiness(status="ready", checks=checks, posture=posture))
+
+    @routes.get("/metrics")
+    @documented(
+        summary="What the gateway has counted",
+        description="For Prometheus. The numbers are those of all workers, whichever answers, and "
+        "begin at zero when the gateway is started. While the store cannot be read, those about "
+        "present sandboxes are left out.",
+        tag="Service",
+        replies={200: Reply(None, "The text format, 0.0.4.", media_type=CONTENT_TYPE)},
+    )
+    def show_metrics() -> Response:
+        return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     return routes

@@ -31,7 +31,8 @@ class Housekeeping:
     """Stands for election, and runs its jobs by APScheduler once elected.
 
     `jobs` are (name, seconds between runs, what to do). A job never overlaps with itself.
-    `duties` are done without end beside them, each in a greenlet of its own.
+    `duties` are done without end beside them, each in a greenlet of its own. `on_failure` is told
+    the names of jobs that fail.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Housekeeping:
         leadership: Leadership,
         jobs: list[tuple[str, float, Callable[[], None]]],
         duties: Sequence[Callable[[], None]],
+        on_failure: Callable[[str], None] = lambda job: None,
     ) -> None:
         self._leadership = leadership
         self._jobs = jobs
         self._duties = duties
+        self._on_failure = on_failure
         self._on_duty: list[gevent.Greenlet] = []
         self._scheduler: GeventScheduler | None = None
         self._greenlet: gevent.Greenlet | None = None
@@ -69,7 +72,7 @@ class Housekeeping:
         )
         for name, seconds, work in self._jobs:
             scheduler.add_job(
-                _guarded(name, work),
+                _guarded(name, work, self._on_failure),
                 "interval",
                 seconds=seconds,
                 id=name,
@@ -77,7 +80,9 @@ class Housekeeping:
             )
         scheduler.start()
         self._scheduler = scheduler
-        self._on_duty = [gevent.spawn(_guarded("duty", duty)) for duty in self._duties]
+        self._on_duty = [
+            gevent.spawn(_guarded("duty", duty, self._on_failure)) for duty in self._duties
+        ]
 
     def _catch_up_after_clock_jump(self) -> None:
         """APScheduler plans by wall time: after a jump back, no job would be due for hours."""
@@ -106,13 +111,17 @@ def _clock_offset() -> float:
     return clock.wall_s() - clock.boot_s()
 
 
-def _guarded(name: str, work: Callable[[], None]) -> Callable[[], None]:
+def _guarded(
+    name: str, work: Callable[[], None], on_failure: Callable[[str], None]
+) -> Callable[[], None]:
     def run() -> None:
         try:
             work()
         except GatewayError as error:
             log.warning("housekeeping job %s: %s", name, error)
+            on_failure(name)
         except Exception:
             log.exception("housekeeping job %s failed", name)
+            on_failure(name)
 
     return run

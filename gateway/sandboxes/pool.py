@@ -198,6 +198,7 @@ class Pool:
                 row.sandbox_id,
                 container_id=container.container_id,
                 ip_address=container.ip_address,
+                pid=container.pid,
             )
         except BaseException:
             self._forget(row)

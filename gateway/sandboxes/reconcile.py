@@ -114,7 +114,8 @@ class Reconciliation:
                 return  # the gateway's own doing
             if event.action == "die":
                 gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
-            else:
+            elif row.state != "pausing" or event.action == "destroy":
+                # One that is being paused is noted by whoever does it, with why.
                 self._look_at(row)
 
     def _look_again(self, sandbox_id: str) -> None:
@@ -178,7 +179,11 @@ class Reconciliation:
             except EngineFault as error:
                 log.warning("cannot settle sandbox %s yet: %s", origin.sandbox_id, error)
         for sandbox_id, row in rows.items():
-            if sandbox_id not in seen and row.state in ("ready", "pausing", "paused", "removing"):
+            if sandbox_id in seen:
+                continue
+            if row.state == "removing":
+                self._removal.finish(row)  # whoever was at it was killed before it could say so
+            elif row.state in ("ready", "pausing", "paused"):
                 self._end(row, GONE)
         alive = {one.container_id for one in containers if one.state in _ALIVE}
         self._pool.settle(set(), running=alive)

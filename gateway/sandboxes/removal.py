@@ -51,6 +51,10 @@ class Removal:
                 self._store.give_up_removal(row.sandbox_id)
                 raise
             self._forget_link(row.container_id)
+        self.finish(row)
+
+    def finish(self, row: SandboxRow) -> None:
+        """The container of a sandbox in state `removing` is gone."""
         if self._store.mark_ended(row.sandbox_id, "deleted", ended_at=clock.wall_s()):
             self._on_ended(self._store.end_reasons([row.sandbox_id]).get(row.sandbox_id, "deleted"))
 

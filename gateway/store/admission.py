@@ -159,6 +159,8 @@ def _first_of(connection: Connection, owner: str, key: Key) -> Admission | None:
 
 
 def _owner_is_full(connection: Connection, wanted: SandboxRow, limits: Limits) -> bool:
+    if (limits.of_owner, limits.cpus_of_owner, limits.memory_mb_of_owner) == (None, None, None):
+        return False
     theirs = (sandboxes.c.state.in_(LIVE), sandboxes.c.owner == wanted.owner)
     count, cpus, memory_mb = _sums(connection, *theirs)
     return (
@@ -214,7 +216,7 @@ def _take(connection: Connection, wanted: SandboxRow, needs_update: bool) -> Adm
     if sandbox_id is None:
         return None
     values = _values(wanted)
-    for name in ("sandbox_id", "state", "container_id", "ip_address"):
+    for name in ("sandbox_id", "state", "container_id", "ip_address", "pid"):
         del values[name]
     if not needs_update:
         values["worker_id"] = None

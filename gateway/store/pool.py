@@ -26,13 +26,19 @@ class PoolStore:
         values = {name: getattr(row, name) for name in names} | {"labels": {}}
         self._database.write(lambda c: c.execute(insert(sandboxes).values(values)))
 
-    def mark_pooled(self, sandbox_id: str, *, container_id: str, ip_address: str | None) -> bool:
+    def mark_pooled(
+        self, sandbox_id: str, *, container_id: str, ip_address: str | None, pid: int | None
+    ) -> bool:
         """It stands ready. False when it was given up meanwhile."""
         return self._change(
             update(sandboxes)
             .where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state == "pooling")
             .values(
-                state="pooled", worker_id=None, container_id=container_id, ip_address=ip_address
+                state="pooled",
+                worker_id=None,
+                container_id=container_id,
+                ip_address=ip_address,
+                pid=pid,
             )
         )
 

@@ -34,6 +34,7 @@ class SandboxRow:
     end_reason: str | None
     lease_count: int
     client_count: int = 0
+    pid: int | None = None
     owner: str = ""
     born: float = 0.0
     image: str = ""

@@ -77,7 +77,13 @@ class SandboxStore:
     # --- its beginning -------------------------------------------------------------------------
 
     def mark_ready(
-        self, sandbox_id: str, *, container_id: str, ip_address: str | None, now: float
+        self,
+        sandbox_id: str,
+        *,
+        container_id: str,
+        ip_address: str | None,
+        now: float,
+        pid: int | None = None,
     ) -> bool:
         """`starting` → `ready`. False when somebody else ended it meanwhile."""
         return self._step(
@@ -88,6 +94,7 @@ class SandboxStore:
             worker_id=None,
             container_id=container_id,
             ip_address=ip_address,
+            pid=pid,
             idle_since=now,
         )
 

@@ -25,6 +25,7 @@ sandboxes = Table(
     Column("born", Float, nullable=False),  # boot time
     Column("boot_id", String, nullable=False),
     Column("ip_address", String),
+    Column("pid", Integer),  # of the container's first process, on the engine's host
     # What it was made with.
     Column("image", String, nullable=False, default=""),
     Column("isolation", String, nullable=False, default="standard"),
@@ -129,6 +130,7 @@ history = Table(
 )
 
 Index("sandboxes_by_state", sandboxes.c.state)
+Index("sandboxes_by_container", sandboxes.c.container_id)
 Index("sandboxes_by_end", sandboxes.c.ended_at)
 Index("leases_by_sandbox", leases.c.sandbox_id)
 Index("leases_by_worker", leases.c.worker_id)

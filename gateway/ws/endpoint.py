@@ -35,6 +35,7 @@ from gateway.errors import (
     UpgradeRequired,
 )
 from gateway.messages import texts
+from gateway.metrics import Metrics
 from gateway.models import (
     SANDBOX_ID_PATTERN,
     AttachMessage,
@@ -83,7 +84,11 @@ class Occupancy(Protocol):
 
 
 def blueprint(
-    sandboxes: Leases, commands: Commands, occupancy: Occupancy, connections: Connections
+    sandboxes: Leases,
+    commands: Commands,
+    occupancy: Occupancy,
+    connections: Connections,
+    metrics: Metrics,
 ) -> Blueprint:
     """The WebSocket routes, over the services behind them."""
     routes = Blueprint("ws", __name__, url_prefix="/ws")
@@ -108,7 +113,7 @@ def blueprint(
         if raw is None:
             raise GatewayError("this server does not hand over its sockets")
         g.lease = sandboxes.lease(sandbox_id)
-        g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw)
+        g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics)
         # Compression would cost 300 KB and CPU time per connection: it is not offered.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
@@ -200,6 +205,7 @@ def blueprint(
             with (
                 commands.using(lease.container_id),
                 connections.registered(sandbox_id, peer),
+                metrics.websocket(),
             ):
                 had_running = work(peer, lease)
             _give_back(sandboxes, occupancy, lease, had_running)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket as sockets
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import gevent
 from gevent.event import Event
@@ -37,11 +38,20 @@ class ClientGone(OSError):
     """The client does not read, or is not there any more."""
 
 
+class Traffic(Protocol):
+    """Is told of bytes that went over the socket."""
+
+    def sent(self, size: int) -> None: ...
+
+    def received(self, size: int) -> None: ...
+
+
 class SafeSocket:
     """Wraps a connected socket, which gunicorn owns and closes."""
 
-    def __init__(self, socket: sockets.socket) -> None:
+    def __init__(self, socket: sockets.socket, traffic: Traffic) -> None:
         self._socket = socket
+        self._traffic = traffic
         self._writing = BoundedSemaphore(1)
         self._reader_done = Event()
         self._consumed = Event()
@@ -67,6 +77,7 @@ class SafeSocket:
         gevent.sleep(0)
         received = self._socket.recv(size)
         self.last_heard = time.monotonic()
+        self._traffic.received(len(received))
         return received
 
     def close(self) -> None:
@@ -108,6 +119,7 @@ class SafeSocket:
             while view:
                 with gevent.Timeout(STALL_LIMIT_S, ClientGone("the client does not read")):
                     sent = self._socket.send(view)
+                self._traffic.sent(sent)
                 view = view[sent:]
                 if view:
                     # It could not be sent at once, so the client has read some: a sign of life.

@@ -6,6 +6,9 @@ something about the code; the milliseconds belong to the machine.
 
     command_line.py     arguments, subcommands, exit status
     command_latency.py  `exec`: a command over the WebSocket, by docker exec, and the kernel's floor
+    create_latency.py   `create`: a new sandbox, warm, cold and fifty at once
+    crowd.py            `crowd`: thousands of clients that are merely there
+    neighbours.py       `neighbours`: one sandbox beside another in which everything goes wrong
     fork_floor.py       the program that measures the floor, inside the sandbox
     gateway.py          the gateway that is measured: a private one, or one that runs already
     client.py           a sandbox as a client sees it: REST and WebSocket

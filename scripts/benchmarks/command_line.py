@@ -16,7 +16,16 @@ from docker.errors import DockerException
 
 import engine_api
 
-from . import command_latency, machine, report, session_latency, stream_throughput
+from . import (
+    command_latency,
+    create_latency,
+    crowd,
+    machine,
+    neighbours,
+    report,
+    session_latency,
+    stream_throughput,
+)
 from .client import BenchmarkFailed
 from .gateway import Gateways, private_gateway
 from .rounds import Series
@@ -51,6 +60,33 @@ BENCHMARKS = {
         samples=50,
         quick_rounds=5,
         quick_samples=20,
+    ),
+    "create": Benchmark(
+        "a new sandbox and its first command: from the pool, made cold, by the engine alone",
+        create_latency.run,
+        create_latency.TARGETS,
+        rounds=5,
+        samples=10,
+        quick_rounds=2,
+        quick_samples=6,
+    ),
+    "crowd": Benchmark(
+        "REST and commands beside 5,000 idle and 100 active clients (use --workers 1)",
+        crowd.run,
+        crowd.TARGETS,
+        rounds=5,
+        samples=50,
+        quick_rounds=2,
+        quick_samples=20,
+    ),
+    "neighbours": Benchmark(
+        "a command in one sandbox while every bomb goes off in another",
+        neighbours.run,
+        neighbours.TARGETS,
+        rounds=5,
+        samples=300,
+        quick_rounds=2,
+        quick_samples=200,
     ),
     "session": Benchmark(
         "a command in a warm session against a plain one",

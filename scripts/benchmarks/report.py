@@ -47,7 +47,11 @@ def _figures(series: Series) -> dict[str, Any]:
 
 
 def _name(verdict: Verdict) -> str:
-    return f"{verdict.target.numerator} / {verdict.target.denominator}"
+    target = verdict.target
+    percentile = "" if target.percent == 50 else f" p{target.percent:g}"
+    if target.denominator is None:
+        return f"{target.numerator}{percentile}, ms"
+    return f"{target.numerator} / {target.denominator}{percentile}"
 
 
 def _ratio(verdict: Verdict) -> dict[str, Any]:
@@ -76,10 +80,10 @@ def as_text(outcome: Outcome) -> str:
     for one in outcome.series.values():
         values = "".join(f"{one.percentile(percent) * 1000:>9.2f}" for percent in PERCENTS)
         lines.append(f"{one.name:<12}{len(one.all()):>8}{values}   {one.about}")
-    lines += ["", f"{'ratio of p50':<24}{'all':>8}{'rounds':>9}   target"]
+    lines += ["", f"{'ratio of p50':<32}{'all':>8}{'rounds':>9}   target"]
     for verdict in outcome.verdicts:
         values = f"{verdict.over_all:>8.2f}{verdict.median_of_rounds:>9.2f}"
-        lines.append(f"{_name(verdict):<24}{values}   {_judgement(verdict)}")
+        lines.append(f"{_name(verdict):<32}{values}   {_judgement(verdict)}")
     return "\n".join(lines)
 
 

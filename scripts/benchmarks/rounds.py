@@ -41,6 +41,10 @@ class Series:
         """The median of each round, in seconds."""
         return [median(samples) for samples in self.rounds]
 
+    def percentiles(self, percent: float) -> list[float]:
+        """A percentile of each round, in seconds."""
+        return [percentile(samples, percent) for samples in self.rounds]
+
 
 def percentile(samples: Sequence[float], percent: float) -> float:
     """The value below which `percent` of the samples lie, interpolated between neighbours.

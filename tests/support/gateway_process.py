@@ -116,6 +116,16 @@ class GatewayProcess:
         self._process.wait()
         self._process = None
 
+    def kill_master(self) -> None:
+        """`kill -9` of the master alone: its workers notice, and end by themselves."""
+        assert self._process is not None
+        workers = self.workers()
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        gone, alive = psutil.wait_procs(workers, timeout=STOP_S)
+        assert not alive, f"{len(alive)} of {len(gone) + len(alive)} workers stayed"
+
     def wait_stopped(self, within_s: float = STOP_S) -> int:
         """The master's exit status, after it was told to stop."""
         assert self._process is not None
@@ -148,6 +158,11 @@ class GatewayProcess:
     def memory(self) -> int:
         """Bytes that all workers have resident."""
         return sum(worker.memory_info().rss for worker in self.workers())
+
+    def private_memory(self) -> int:
+        """Bytes that the gateway has for itself: what its processes share counts once."""
+        processes = [psutil.Process(self.pid), *self.workers()]
+        return sum(process.memory_full_info().pss for process in processes)
 
     @contextmanager
     def only(self, worker: psutil.Process) -> Iterator[None]:

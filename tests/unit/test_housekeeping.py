@@ -77,7 +77,9 @@ def _wait(reached) -> None:
 def test_a_failing_job_stops_neither_itself_nor_the_others(
     jobs: _Jobs, house: list[Housekeeping], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One sandbox that cannot be removed must not end the clean-up for all."""
+    """One sandbox that cannot be removed must not end the clean-up for all. Failures are told, for
+    the metrics."""
+    failed: list[str] = []
     house.append(
         Housekeeping(
             _Leadership(True),
@@ -87,12 +89,15 @@ def test_a_failing_job_stops_neither_itself_nor_the_others(
                 ("good", 0.03, jobs.work),
             ],
             duties=[lambda: gevent.sleep(60)],
+            on_failure=failed.append,
         )
     )
     house[0].start()
 
     _wait(lambda: min(jobs.count(name) for name in ("work", "fail", "engine")) >= 3)
     assert "ZeroDivisionError" in caplog.text
+    _wait(lambda: failed.count("bad") >= 3 and failed.count("engine") >= 3)
+    assert {*failed} == {"bad", "engine"}
 
 
 def test_who_is_not_elected_does_nothing_until_elected(

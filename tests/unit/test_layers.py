@@ -37,6 +37,7 @@ def _importers(module: str) -> set[str]:
         ("sqlite3", "store"),
         ("simple_websocket", "ws"),
         ("flask_sock", "ws"),
+        ("prometheus_client", "metrics"),
     ],
 )
 def test_a_library_has_one_importer(module: str, folder: str) -> None:
@@ -54,6 +55,10 @@ def test_a_library_has_one_importer(module: str, folder: str) -> None:
         ("link", ["gateway.sandboxes", "gateway.commands", "gateway.store", "flask"]),
         ("engine", ["gateway.link", "gateway.sandboxes", "gateway.store", "flask"]),
         ("store", ["gateway.engine", "gateway.link", "gateway.sandboxes", "flask"]),
+        (
+            "metrics",
+            ["gateway.engine", "gateway.link", "gateway.sandboxes", "gateway.store", "flask"],
+        ),
         ("agent", ["gateway.engine", "gateway.link", "gateway.models", "gevent", "pydantic"]),
     ],
 )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from flask import Flask
@@ -53,9 +54,11 @@ _ANSWERS = TypeAdapter(
     | models.SandboxEnded
     | models.SandboxCreated
     | models.Sandbox
+    | models.SandboxStats
     | models.Deleted
     | models.Problem
     | list[models.Sandbox]
+    | list[models.Event]
     | list[models.CommandSummary]
 )
 
@@ -106,8 +109,16 @@ class Readme:
     @property
     def fields(self) -> list[str]:
         """The table of what a command may be given."""
-        [fields] = [table for table in self.tables if table[0][0] == "`command`"]
-        return [row[0].strip("`") for row in fields]
+        return self._names_in_the_table_of("command")
+
+    @property
+    def options(self) -> list[str]:
+        """The table of what a sandbox may be given."""
+        return self._names_in_the_table_of("image")
+
+    def _names_in_the_table_of(self, first: str) -> list[str]:
+        [table] = [table for table in self.tables if table[0][0] == f"`{first}`"]
+        return [row[0].strip("`") for row in table]
 
 
 ENGLISH = Readme(NAMES[0])
@@ -242,7 +253,7 @@ def test_errors_have_their_true_statuses(readme: Readme) -> None:
     over_http = {row[1].strip("`"): int(row[0]) for row in readme.rows if row[0].isdecimal()}
     assert over_http == {code: status_by_code[code] for code in over_http}
     named = {row[0].strip("`") for row in readme.rows if re.fullmatch("`[a-z_]+`", row[0])}
-    in_frames = named - {*readme.fields}
+    in_frames = named - {*readme.fields, *readme.options}
     assert errors.CommandLost.code in in_frames
     assert in_frames <= status_by_code.keys()
 
@@ -251,6 +262,23 @@ def test_errors_have_their_true_statuses(readme: Readme) -> None:
 def test_the_table_of_fields_is_complete(readme: Readme) -> None:
     """All that a command may be given, and nothing that would be refused."""
     assert sorted(readme.fields) == sorted(models.CommandRun.model_fields)
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_the_table_of_options_is_complete(readme: Readme) -> None:
+    """All that a sandbox may be given, and nothing that would be refused."""
+    assert sorted(readme.options) == sorted(models.SandboxCreate.model_fields)
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_every_reason_and_event_is_named(readme: Readme) -> None:
+    """Clients switch over them; `disk` belongs to disks with a limit."""
+    reasons = {*get_args(models.Ended.model_fields["reason"].annotation)} - {"disk"}
+    events = re.findall(r"`([a-z]+)`", models.Event.model_fields["event"].description or "")
+
+    assert {*events} >= {"created", "ended"}
+    for name in {*reasons, *events}:
+        assert f"`{name}`" in readme.prose, name
 
 
 def test_every_type_of_message_is_shown() -> None:

@@ -11,6 +11,20 @@ from gateway.ws.frames import PING, TEXT
 from gateway.ws.safe_socket import BACKLOG, ClientGone, SafeSocket
 
 
+class Traffic:
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.out = 0
+        self.into = 0
+
+    def sent(self, size: int) -> None:
+        self.out += size
+
+    def received(self, size: int) -> None:
+        self.into += size
+
+
 @pytest.fixture
 def pair():
     """(our end as SafeSocket, the client's end), with small buffers in between."""
@@ -18,7 +32,7 @@ def pair():
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    yield SafeSocket(ours), theirs
+    yield SafeSocket(ours, Traffic()), theirs
     ours.close()
     theirs.close()
 
@@ -165,3 +179,23 @@ def test_nothing_follows_the_close_frame(pair) -> None:
     with pytest.raises(ClientGone):
         safe.send_frame(TEXT, b"too late")
     assert client.recv(100) == b"\x88\x00"
+
+
+def test_all_that_passes_is_counted_once() -> None:
+    """Frames' headers included, and however many pieces the kernel takes a large one in."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    traffic = Traffic()
+    safe = SafeSocket(ours, traffic)
+    reading = gevent.spawn(_read_frames, theirs, 1)
+
+    safe.send_frame(TEXT, b"x" * 300_000)
+    [(_, payload)] = reading.get(timeout=10)
+    theirs.sendall(b"y" * 100)
+    while traffic.into < 100:
+        safe.recv(30)
+
+    assert traffic.out == len(payload) + 10
+    assert traffic.into == 100
+    ours.close()
+    theirs.close()

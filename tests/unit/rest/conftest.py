@@ -9,11 +9,18 @@ import pytest
 from flask import Flask
 
 from gateway import messages, rest
+from gateway.metrics import Metrics
 from gateway.rest.waiting import Waiting
 from gateway.ws import endpoint
 from gateway.ws.connections import Connections
 from tests.unit.rest.fake_commands import FakeCommands, FakeOccupancy
-from tests.unit.rest.fakes import CheckedClient, FakeReadiness, FakeSandbox, FakeSandboxes
+from tests.unit.rest.fakes import (
+    CheckedClient,
+    FakeMetrics,
+    FakeReadiness,
+    FakeSandbox,
+    FakeSandboxes,
+)
 
 MAX_BODY_BYTES = 16 * 1024
 
@@ -33,6 +40,11 @@ def sandbox(sandboxes: FakeSandboxes) -> str:
 @pytest.fixture
 def readiness() -> FakeReadiness:
     return FakeReadiness()
+
+
+@pytest.fixture
+def metrics() -> FakeMetrics:
+    return FakeMetrics()
 
 
 @pytest.fixture
@@ -58,9 +70,10 @@ def app(
     commands: FakeCommands,
     occupancy: FakeOccupancy,
     readiness: FakeReadiness,
+    metrics: FakeMetrics,
     waiting: Waiting,
     tmp_path: Path,
-) -> Flask:
+) -> Iterator[Flask]:
     app = Flask("gateway.app", static_folder=None)
     messages.install(app, tmp_path / "locale")
     rest.register(
@@ -71,14 +84,17 @@ def app(
         commands=commands,
         occupancy=occupancy,
         readiness=readiness,
+        metrics=metrics,
         waiting=waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
     # For the document and the errors; no test here opens a WebSocket.
+    counted = Metrics(tmp_path / "metrics")
     connections = Connections(sandboxes, 25)
-    app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections))
+    app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections, counted))
     app.test_client_class = CheckedClient
-    return app
+    yield app
+    counted.close()
 
 
 @pytest.fixture

@@ -155,6 +155,16 @@ class FakeReadiness:
         return self.found, self.posture
 
 
+class FakeMetrics:
+    """Has counted what a test says."""
+
+    def __init__(self) -> None:
+        self.said = b"# HELP things Things.\n# TYPE things gauge\nthings 1.0\n"
+
+    def text(self) -> bytes:
+        return self.said
+
+
 _documents: dict[frozenset[str], Any] = {}
 
 

@@ -88,7 +88,40 @@ def test_event_streams_are_documented(document: Any) -> None:
             "SandboxEnded",
         ]
         assert "`OutputPiece`" in operation["description"]
+        assert "bytes of stdout" in operation["description"]
     assert [p["name"] for p in output["parameters"] if p.get("in") == "header"] == ["Last-Event-ID"]
+
+
+@pytest.mark.parametrize("path", ["/events", "/sandboxes/{sandbox_id}/events"])
+def test_event_streams_of_sandboxes_are_documented(document: Any, path: str) -> None:
+    """With what their own `event` and `id` are, which is not what those of commands are."""
+    operation = document["paths"][path]["get"]
+
+    content = operation["responses"]["200"]["content"]
+    assert _names(content["text/event-stream"]["x-event-messages"]) == ["Event"]
+    assert "bytes of stdout" not in operation["description"]
+    assert "`Last-Event-ID`" in operation["description"]
+
+
+def test_a_change_has_no_defaults(document: Any) -> None:
+    """What is not named stays as it is: a generated client that sends defaults would change it."""
+    fields = document["components"]["schemas"]["SandboxChange"]["properties"]
+
+    assert {*fields} == {"timeout", "idle_timeout", "labels"}
+    assert all("default" not in field for field in fields.values())
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [("labels", "team/run-7", "team 7"), ("env", "STAGE", "2ND")],
+)
+def test_names_are_held_to_their_pattern(document: Any, field: str, good: str, bad: str) -> None:
+    """JSON Schema's patternProperties alone would let any other name pass."""
+    schema = document["components"]["schemas"]["SandboxCreate"]["properties"][field]
+    validator = Draft202012Validator(schema)
+
+    assert validator.is_valid({good: "x"})
+    assert not validator.is_valid({bad: "x"})
 
 
 def test_where_bytes_stand_is_documented(document: Any) -> None:
@@ -112,6 +145,7 @@ def test_bodies_are_required_where_a_field_is(document: Any) -> None:
 
     assert required == {
         "/sandboxes": False,
+        "/sandboxes/{sandbox_id}": False,
         "/sandboxes/{sandbox_id}/commands": True,
         "/sandboxes/{sandbox_id}/commands/{request_id}/stdin": False,
         "/sandboxes/{sandbox_id}/commands/{request_id}/signal": True,

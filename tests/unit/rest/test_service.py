@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`."""
+"""`/healthz`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 
 from gateway.errors import EngineUnavailable
 from gateway.models import Check
-from tests.unit.rest.fakes import FakeReadiness, FakeSandboxes
+from tests.unit.rest.fakes import FakeMetrics, FakeReadiness, FakeSandboxes
 
 
 def test_healthz_asks_nobody(client: FlaskClient, sandboxes: FakeSandboxes) -> None:
@@ -53,3 +53,14 @@ def test_readyz_says_what_is_wrong(client: FlaskClient, readiness: FakeReadiness
     }
     assert {*response.json["posture"]} == {"lsm"}
     assert int(response.headers["Retry-After"]) > 0
+
+
+def test_metrics_are_given_as_prometheus_asks_for_them(
+    client: FlaskClient, metrics: FakeMetrics
+) -> None:
+    """It reads the format off the content type; another one would be refused by newer versions."""
+    response = client.get("/metrics")
+
+    assert response.status_code == 200
+    assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert response.data == metrics.said

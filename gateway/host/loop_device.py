@@ -1,0 +1,131 @@
+"""Loop devices over files that have no name, and mounts: loop(4), mount(2).
+
+Nothing of it outlives its holder. The file was never in a directory, the device is released with
+its last user (`LO_FLAGS_AUTOCLEAR`, set in the same call that binds the file), and then the file's
+blocks are free. Whoever is killed at any point leaves nothing but what is mounted.
+
+These calls block for milliseconds: a gevent worker makes them in a thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_GET_FREE = 0x4C82
+_CONFIGURE = 0x4C0A
+"""Linux 5.8. Before, binding and AUTOCLEAR were two calls, and a kill in between left a device."""
+
+_AUTOCLEAR = 4
+_TRIES = 20
+
+_FITRIM = 0xC0185879
+
+_MS_NOSUID, _MS_NODEV, _MS_NOATIME = 2, 4, 1024
+_MNT_DETACH = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def loop_device(directory: Path, size: int) -> Iterator[str]:
+    """The path of a device with `size` zero bytes, whose blocks are taken from the file system of
+    `directory` when they are written. It lives as long as this, or as it is mounted.
+
+    Raises OSError.
+    """
+    file = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    try:
+        os.truncate(file, size)
+        device = _bind(file)
+        try:
+            yield os.readlink(f"/proc/self/fd/{device}")
+        finally:
+            os.close(device)
+    finally:
+        os.close(file)
+
+
+def _bind(file: int) -> int:
+    """A descriptor of the device."""
+    control = os.open("/dev/loop-control", os.O_RDWR)
+    try:
+        for _ in range(_TRIES):
+            number = fcntl.ioctl(control, _GET_FREE)
+            device = os.open(f"/dev/loop{number}", os.O_RDWR)
+            try:
+                fcntl.ioctl(device, _CONFIGURE, _configuration(file))
+                return device
+            except OSError as error:
+                os.close(device)
+                if error.errno != errno.EBUSY:  # somebody else was faster
+                    raise
+    finally:
+        os.close(control)
+    raise OSError(errno.EBUSY, "no loop device stays free long enough")
+
+
+def _configuration(file: int) -> bytes:
+    """`struct loop_config` of linux/loop.h."""
+    info = struct.pack("<5Q4I", 0, 0, 0, 0, 0, 0, 0, 0, _AUTOCLEAR).ljust(232, b"\0")
+    return struct.pack("<2I", file, 0) + info + bytes(64)
+
+
+def mount_ext4(device: str, target: str) -> None:
+    """Raises OSError."""
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOATIME
+    # Nobody needs the unused inode tables written out. Not `discard`: without a journal each freed
+    # block waits for the host, and deleting 20,000 files took 44 s in the place of 4; see `trim`.
+    options = b"noinit_itable"
+    if _libc.mount(device.encode(), target.encode(), b"ext4", flags, options) != 0:
+        raise _last_error(target)
+
+
+def unmount(target: str) -> None:
+    """At once, also when it is in use; what was not mounted is a success. Raises OSError."""
+    if _libc.umount2(target.encode(), _MNT_DETACH) != 0:
+        error = _last_error(target)
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise error
+
+
+def trim(mount: str) -> None:
+    """Give the host back what has been deleted on a mounted file system (FITRIM, fstrim(8)). Costs
+    0.2 s for 8 GiB, and next to nothing where little has changed. What is not mounted (any more) is
+    left alone: that would be the host's own disk. Raises OSError."""
+    directory = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if os.stat("..", dir_fd=directory).st_dev == os.fstat(directory).st_dev:
+            return
+        fcntl.ioctl(directory, _FITRIM, struct.pack("<3Q", 0, 2**64 - 1, 0))
+    finally:
+        os.close(directory)
+
+
+def mounted_from(directory: Path) -> list[str]:
+    """Where devices over files of `directory` are mounted."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        source = fields[fields.index("-") + 2]
+        if source.startswith("/dev/loop") and _backing_file(source).startswith(f"{directory}/"):
+            found.append(fields[4])
+    return found
+
+
+def _backing_file(device: str) -> str:
+    try:
+        return Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text()
+    except OSError:
+        return ""  # it has just been released
+
+
+def _last_error(path: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path)

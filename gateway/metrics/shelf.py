@@ -1,0 +1,152 @@
+"""Where the numbers lie: files that each worker writes for itself and any worker reads.
+
+They are prometheus_client's multiprocess files, mapped into memory, so that counting makes no
+system call and what was counted survives a `kill -9`. The library would take their place from an
+environment variable, once per process, and name them by pid; here
+
+- they lie in a directory per run of the gateway, named by its master process: a new run begins
+  at zero, whatever starts it, and removes what earlier ones left;
+- they belong to numbered places. A worker takes one by a lock that the kernel drops with the
+  process (flock(2)), and goes on counting where the last one that had it was killed. So there are
+  never more files than there were workers at a time, and none needs to be merged or cleaned up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+from prometheus_client.mmap_dict import MmapedDict
+
+from gateway import clock
+from gateway.errors import StoreUnavailable
+
+COUNTER, HISTOGRAM, LIVE_SUM = "counter", "histogram", "gauge_livesum"
+"""Beginnings of file names, by which prometheus_client knows how to add numbers up."""
+
+FILE_BYTES = 64 * 1024
+"""Reserved on the disk for each file: writing a mapped page for which there is no room would kill
+the worker (SIGBUS, mmap(2)). The numbers of one worker take a quarter of it."""
+
+
+class Kept:
+    """The numbers of one kind that this worker keeps, by key. For the hub's thread only."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists() or path.stat().st_size < FILE_BYTES:
+            with path.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+        self._numbers: MmapedDict | None = MmapedDict(str(path))
+
+    def read(self, key: str) -> float:
+        """0 for a new key, and after `close`."""
+        if self._numbers is None:
+            return 0.0
+        value: float = self._numbers.read_value(key)[0]
+        return value
+
+    def write(self, key: str, value: float) -> None:
+        """After `close` nothing is kept any more."""
+        if self._numbers is not None:
+            self._numbers.write_value(key, value, 0.0)
+
+    def close(self) -> None:
+        """May be repeated."""
+        if self._numbers is not None:
+            self._numbers.close()
+            self._numbers = None
+
+
+class Shelf:
+    """The files of this run of the gateway, below `directory`; one place on it is this worker's.
+
+    Raises StoreUnavailable. Owns a lock and three open files.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._run = directory / _name_of_this_run()
+        try:
+            self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Else a worker could be about to take a place in what another one removes.
+            with _locked(directory / "lock"):
+                _remove_ended_runs(directory, keep=self._run)
+                self._run.mkdir(exist_ok=True, mode=0o700)
+                self.place, self._lock = _free_place(self._run)
+            self.kept = {
+                kind: Kept(self._run / f"{kind}_{self.place}.db")
+                for kind in (COUNTER, HISTOGRAM, LIVE_SUM)
+            }
+        except OSError as error:
+            raise StoreUnavailable(f"metrics: {error}") from error
+
+    def files(self) -> list[str]:
+        """What is to be added up: the numbers of all workers there have been in this run, but of
+        what is now only those of workers that are alive."""
+        found = []
+        for path in sorted(self._run.glob("*.db")):
+            kind, _, place = path.stem.rpartition("_")
+            if path.stat().st_size and (kind != LIVE_SUM or _is_taken(self._run, place)):
+                found.append(str(path))
+        return found
+
+    def close(self) -> None:
+        """Leave the place to another worker. May be repeated."""
+        for kept in self.kept.values():
+            kept.close()
+        self._lock.close()
+
+
+def _name_of_this_run() -> str:
+    """Names the master, which its workers have in common and which outlives them."""
+    master = os.getppid() or os.getpid()
+    try:
+        stat = Path(f"/proc/{master}/stat").read_text()
+        started = stat.rpartition(")")[2].split()[19]  # proc(5): starttime
+    except OSError:
+        started = "0"
+    return f"{clock.boot_id()[:8]}-{master}-{started}"
+
+
+def _remove_ended_runs(directory: Path, keep: Path) -> None:
+    for run in directory.iterdir():
+        if run.is_dir() and run != keep:
+            places = [lock.stem for lock in run.glob("*.lock")]
+            if not any(_is_taken(run, place) for place in places):
+                shutil.rmtree(run, ignore_errors=True)
+
+
+def _free_place(run: Path) -> tuple[int, IO[bytes]]:
+    for number in count():
+        lock = (run / f"{number}.lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return number, lock
+    raise AssertionError("there are numbers without end")
+
+
+def _is_taken(run: Path, place: str) -> bool:
+    try:
+        with (run / f"{place}.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Held for milliseconds, at a worker's start."""
+    with path.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,90 @@
+"""End this gateway, if it runs, and remove all its sandboxes: what `./start.sh --stop-all` does.
+
+Which gateway is meant, the settings say (SANDBOX_DATA_DIR, SANDBOX_INSTANCE), as at its start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from gateway import clock
+from gateway.engine.docker_engine import DockerEngine
+from gateway.errors import GatewayError
+from gateway.sandboxes.labels import INSTANCE
+from gateway.settings import Settings, load_settings
+from gateway.store.database import Database
+from gateway.store.master import running_master
+from gateway.store.pool import PoolStore
+from gateway.store.sandboxes import SandboxStore
+
+STOP_S = 20.0
+AT_A_TIME = 8
+
+
+def main() -> int:
+    """The process's exit status: 0 when nothing is left."""
+    try:
+        settings = load_settings()
+        end_gateway(settings)
+        count = remove_sandboxes(settings)
+        note_the_end(settings)
+    except GatewayError as error:
+        print(f"stop-all: {error}", file=sys.stderr)
+        return 1
+    print(f"stop-all: {count} sandboxes were removed")
+    return 0
+
+
+def end_gateway(settings: Settings) -> None:
+    """Tell it to stop and wait until it has. Raises GatewayError when it does not."""
+    pid = running_master(settings.data_dir)
+    if pid is None:
+        return
+    print(f"stop-all: ending the gateway (process {pid})")
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    while running_master(settings.data_dir) is not None:
+        if time.monotonic() > deadline:
+            raise GatewayError(f"process {pid} did not end within {STOP_S:g} s")
+        time.sleep(0.1)
+
+
+def remove_sandboxes(settings: Settings) -> int:
+    """Remove every container with this gateway's label; how many there were. Raises the engine's
+    errors."""
+    engine = DockerEngine(settings.engine_timeout)
+    try:
+        found = engine.containers({INSTANCE: settings.instance_id})
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            list(pool.map(engine.remove, [one.container_id for one in found]))
+        return len(found)
+    finally:
+        engine.close()
+
+
+def note_the_end(settings: Settings) -> None:
+    """So that whoever asks for one of them later is told why it is no more."""
+    if not (settings.data_dir / "gateway.db").exists():
+        return
+    database = Database(settings.data_dir / "gateway.db")
+    try:
+        store, pool = SandboxStore(database), PoolStore(database)
+        for row in store.live():
+            store.mark_ended(
+                row.sandbox_id,
+                "deleted",
+                ended_at=clock.wall_s(),
+                detail="all sandboxes of the gateway were removed",
+            )
+        for row in pool.all():
+            pool.drop(row.sandbox_id)
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
