@@ -8,10 +8,14 @@ DEBIAN = {
     "Version": "20.10.24+dfsg1",
     "Components": [
         {"Name": "Engine", "Version": "20.10.24+dfsg1", "Details": {"GitCommit": "5d6db84"}},
-        {"Name": "containerd", "Version": "1.6.20~ds1", "Details": {"GitCommit": "1.6.20~ds1-1+deb12u3"}},
+        {
+            "Name": "containerd",
+            "Version": "1.6.20~ds1",
+            "Details": {"GitCommit": "1.6.20~ds1-1+deb12u3"},
+        },
         {"Name": "runc", "Version": "1.1.5+ds1", "Details": {"GitCommit": "1.1.5+ds1-1+deb12u1"}},
     ],
-}  # fmt: skip
+}
 DOCKER = {
     "Version": "29.5.1",
     "Components": [

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.engine.facts import EngineFacts
 from gateway.engine.interface import EngineHost
-from gateway.errors import EngineUnavailable, IsolationUnavailable, PostureRefused
+from gateway.errors import EngineUnavailable, IsolationUnavailable, SettingsError
 from gateway.models import PostureCheck
 from gateway.sandboxes import isolation
 from gateway.sandboxes.flaws import FLAWS, flaws_in, is_of_a_distribution, parsed
@@ -147,10 +147,10 @@ def test_only_what_is_required_refuses() -> None:
     Posture(Engine(BARE), frozenset(), {}).demand()
     Posture(Engine(SAFE), frozenset({"lsm", "disk"}), {"disk": _good}).demand()
 
-    with pytest.raises(PostureRefused, match=r"lsm \(No AppArmor") as refused:
+    with pytest.raises(SettingsError, match=r"lsm \(No AppArmor") as refused:
         Posture(Engine(BARE), frozenset({"lsm"}), {}).demand()
     assert "\n" not in str(refused.value)
-    with pytest.raises(PostureRefused, match="network"):
+    with pytest.raises(SettingsError, match="network"):
         Posture(Engine(SAFE), frozenset({"network"}), {}).demand()
 
 
