@@ -2,7 +2,6 @@
 
 GatewayError
 ├── SettingsError                 the operator's configuration
-│   └── PostureRefused            the host lacks what SANDBOX_REQUIRE demands
 ├── ClientFault                   the request cannot be served as it is
 │   ├── BadRequest                not understood at all
 │   ├── ForeignHost               the Host header names another site
@@ -90,11 +89,6 @@ class GatewayError(Exception):
 class SettingsError(GatewayError):
     code = "bad_settings"
     title = N_("Wrong configuration")
-
-
-class PostureRefused(SettingsError):
-    code = "posture_refused"
-    title = N_("The host is not as safe as it must be")
 
 
 class ClientFault(GatewayError):

@@ -9,7 +9,7 @@ import gevent
 
 from gateway.engine.facts import EngineFacts
 from gateway.engine.interface import Engine
-from gateway.errors import GatewayError, PostureRefused
+from gateway.errors import GatewayError, SettingsError
 from gateway.models import PostureCheck
 from gateway.sandboxes.flaws import flaws_in, is_of_a_distribution, parsed
 
@@ -65,10 +65,10 @@ class Posture:
         }
 
     def demand(self) -> None:
-        """Raises PostureRefused, in one line, unless all that is required is shown."""
+        """Raises SettingsError, in one line, unless all that is required is shown."""
         unmet = self.unmet(self.checks()) if self._required else {}
         if unmet:
-            raise PostureRefused(
+            raise SettingsError(
                 "SANDBOX_REQUIRE is not met: "
                 + "; ".join(f"{name} ({detail})" for name, detail in unmet.items())
             )
