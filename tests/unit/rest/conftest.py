@@ -9,12 +9,19 @@ import pytest
 from flask import Flask
 
 from gateway import messages, rest
+from gateway.identity.access import Access
+from gateway.identity.key_source import KeySource
+from gateway.identity.keys import line_of
+from gateway.identity.rates import RateLimits
+from gateway.identity.tokens import TokenSigner
 from gateway.metrics import Metrics
 from gateway.rest import tokens
 from gateway.rest.waiting import Waiting
 from gateway.ws import endpoint
 from gateway.ws.connections import Connections
+from tests.support.keys import INLINE, NOBODYS
 from tests.unit.rest.fake_commands import FakeCommands, FakeOccupancy
+from tests.unit.rest.fake_tenancy import FakeTenancy
 from tests.unit.rest.fakes import (
     CheckedClient,
     FakeMetrics,
@@ -98,6 +105,33 @@ def app(
     app.test_client_class = CheckedClient
     yield app
     counted.close()
+
+
+@pytest.fixture
+def tenancy(sandboxes: FakeSandboxes) -> FakeTenancy:
+    """`a1` and `a2` are alice's, `b1` is bob's, `n1` nobody's."""
+    tenancy = FakeTenancy()
+    tenancy.owners = sandboxes.owners
+    for sandbox_id, owner in (("a1", "alice"), ("a2", "alice"), ("b1", "bob"), ("n1", "")):
+        sandboxes.kept[sandbox_id] = FakeSandbox(sandbox_id)
+        tenancy.owners[sandbox_id] = owner
+    return tenancy
+
+
+@pytest.fixture
+def access(tenancy: FakeTenancy, tmp_path: Path) -> Iterator[Access]:
+    keys = tmp_path / "keys"
+    keys.write_text(f"limited {line_of('limited', NOBODYS).split()[1]} rate=1/s")
+    access = Access(
+        KeySource(INLINE, keys),
+        TokenSigner(b"s" * 32),
+        tenancy,
+        tenancy,
+        RateLimits(tmp_path / "rates"),
+        60,
+    )
+    yield access
+    access.close()
 
 
 @pytest.fixture

@@ -19,9 +19,6 @@ from gateway.identity.access import Access
 from gateway.settings import Settings
 from tests.support.keys import ALICE, BOB, NOBODYS, bearer
 from tests.unit.rest.fakes import FakeSandboxes
-from tests.unit.rest.test_guard import access, tenancy
-
-__all__ = ["access", "tenancy"]
 
 Entries = Callable[[], list[dict[str, Any]]]
 

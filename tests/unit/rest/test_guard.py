@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,67 +15,13 @@ from gateway import guard
 from gateway.apidoc import not_part_of_the_api
 from gateway.app import create_app, runtime_of
 from gateway.identity.access import Access
-from gateway.identity.key_source import KeySource
-from gateway.identity.keys import line_of
-from gateway.identity.rates import RateLimits
-from gateway.identity.tokens import TokenSigner
 from gateway.settings import Settings
 from tests.support.keys import ALICE, BOB, INLINE, NOBODYS, bearer
-from tests.unit.rest.fakes import CheckedClient, FakeSandbox, FakeSandboxes
+from tests.unit.rest.fake_tenancy import FakeTenancy
+from tests.unit.rest.fakes import CheckedClient, FakeSandboxes
 
 OPEN = {"/healthz", "/openapi.json", "/docs", "/docs/assets/<name>"}
 """Said again, so that opening a route takes a change here as well."""
-
-
-class FakeTenancy:
-    """Owners and generations in dicts."""
-
-    def __init__(self) -> None:
-        self.owners: dict[str, str] = {}
-        self.generations: dict[str, str] = {}
-
-    def owner_of(self, sandbox_id: str) -> str | None:
-        return self.owners.get(sandbox_id)
-
-    def generation_of(self, sandbox_id: str) -> str | None:
-        return self.generations.get(sandbox_id)
-
-    def generations_of(self, sandbox_ids: Any) -> dict[str, str]:
-        return {one: self.generations[one] for one in sandbox_ids if one in self.generations}
-
-    def begin_generation(self, sandbox_id: str, generation: str) -> str | None:
-        return self.generations.setdefault(sandbox_id, generation)
-
-    def renew_generation(self, sandbox_id: str, generation: str) -> bool:
-        self.generations[sandbox_id] = generation
-        return True
-
-
-@pytest.fixture
-def tenancy(sandboxes: FakeSandboxes) -> FakeTenancy:
-    """`a1` and `a2` are alice's, `b1` is bob's, `n1` nobody's."""
-    tenancy = FakeTenancy()
-    tenancy.owners = sandboxes.owners
-    for sandbox_id, owner in (("a1", "alice"), ("a2", "alice"), ("b1", "bob"), ("n1", "")):
-        sandboxes.kept[sandbox_id] = FakeSandbox(sandbox_id)
-        tenancy.owners[sandbox_id] = owner
-    return tenancy
-
-
-@pytest.fixture
-def access(tenancy: FakeTenancy, tmp_path: Path) -> Iterator[Access]:
-    keys = tmp_path / "keys"
-    keys.write_text(f"limited {line_of('limited', NOBODYS).split()[1]} rate=1/s")
-    access = Access(
-        KeySource(INLINE, keys),
-        TokenSigner(b"s" * 32),
-        tenancy,
-        tenancy,
-        RateLimits(tmp_path / "rates"),
-        60,
-    )
-    yield access
-    access.close()
 
 
 @pytest.fixture

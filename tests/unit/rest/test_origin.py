@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway import origin
+from gateway.models import SandboxCreate
 from gateway.settings import Settings
 from tests.unit.rest.fakes import FakeSandboxes
 
@@ -118,7 +119,7 @@ def test_a_foreign_page_changes_nothing(
 ) -> None:
     """A form, or `fetch` with `no-cors`, comes without a preflight, and may have an empty body."""
     client = _client(app)
-    sandboxes.create()
+    sandboxes.create(SandboxCreate())
 
     for path in ("/sandboxes", f"/sandboxes/{1:032x}", "/sandboxes/x/token", "/nowhere"):
         answer = client.open(

@@ -1,0 +1,29 @@
+"""Who owns what, in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FakeTenancy:
+    """Owners and generations in dicts."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+        self.generations: dict[str, str] = {}
+
+    def owner_of(self, sandbox_id: str) -> str | None:
+        return self.owners.get(sandbox_id)
+
+    def generation_of(self, sandbox_id: str) -> str | None:
+        return self.generations.get(sandbox_id)
+
+    def generations_of(self, sandbox_ids: Any) -> dict[str, str]:
+        return {one: self.generations[one] for one in sandbox_ids if one in self.generations}
+
+    def begin_generation(self, sandbox_id: str, generation: str) -> str | None:
+        return self.generations.setdefault(sandbox_id, generation)
+
+    def renew_generation(self, sandbox_id: str, generation: str) -> bool:
+        self.generations[sandbox_id] = generation
+        return True
