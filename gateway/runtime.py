@@ -13,6 +13,7 @@ from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.service import Commands
+from gateway.enforcement import Enforcement
 from gateway.engine import hardening
 from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
@@ -91,7 +92,6 @@ class Runtime:
         self.engine: Engine = counted(
             DockerEngine(settings.engine_timeout), self.metrics.engine_failed
         )
-        self.posture = posture_of(self.engine, settings)
         self._directly = settings.link == "auto"
         self._links = Links(self._dial)
         self._history = CommandHistory(HistoryStore(self._database), self._links)
@@ -130,7 +130,13 @@ class Runtime:
         self._events = EventStore(self._database)
         admission = AdmissionStore(self._database)
         options = self._options = Options(_bounds(settings), self.engine.host)
-        containers = Containers(self.engine, settings.instance_id, settings.network)
+        self._enforcement = Enforcement(
+            self.engine, settings, self._store.live, self._end_for_its_disk
+        )
+        self.posture = posture_of(self.engine, settings, self._enforcement)
+        containers = Containers(
+            self.engine, self._enforcement, settings.instance_id, settings.network
+        )
         self._removal = Removal(
             self._store,
             self.engine,
@@ -210,6 +216,7 @@ class Runtime:
                     FORGET_S,
                     partial(reconciliation.forget_after, settings.certificate_days),
                 ),
+                *self._enforcement.jobs(),
             ],
             duties=[
                 Watch(self.engine, reconciliation, settings.instance_id).follow,
@@ -241,6 +248,11 @@ class Runtime:
             "retain_s": settings.retain_s,
         }
         return Known(None if row is None else row.pid, limits)
+
+    def _end_for_its_disk(self, sandbox_id: str, why: str) -> None:
+        row = self._store.get(sandbox_id)
+        if row is not None and self._store.claim_removal(sandbox_id, "disk", why):
+            self._removal.carry_out(row)
 
     def _warm(self, container_id: str) -> None:
         """Start the agent in a container, if its image can run one."""
@@ -275,6 +287,7 @@ class Runtime:
         May be repeated.
         """
         self._housekeeping.close()
+        self._enforcement.close()
         self.creation.close()
         self.waiting.close()
         self.connections.close()
@@ -293,9 +306,14 @@ class Runtime:
         self.metrics.close()
 
 
-def posture_of(engine: Engine, settings: Settings) -> Posture:
-    """What is known of the host's safety, for a worker and for the look before the start."""
-    return Posture(engine, settings.required, further={})
+def posture_of(
+    engine: Engine, settings: Settings, enforcement: Enforcement | None = None
+) -> Posture:
+    """What is known of the host's safety, for a worker and, without what a worker enforces, for
+    the look before the start."""
+    if enforcement is None:
+        enforcement = Enforcement(engine, settings, list, lambda _sandbox_id, _why: None)
+    return Posture(engine, settings.required, further=enforcement.checks())
 
 
 def _bounds(settings: Settings) -> Bounds:
@@ -308,6 +326,7 @@ def _bounds(settings: Settings) -> Bounds:
             cpus=settings.cpus,
             pids=settings.pids,
             file_size_mb=settings.file_size_mb,
+            disk_mb=settings.disk_mb,
         ),
         max_cpus=settings.max_cpus,
         max_memory_mb=settings.max_memory_mb,

@@ -279,7 +279,8 @@ class DockerEngine:
 
 
 def _label_filter(labels: dict[str, str]) -> list[str]:
-    return [f"{key}={value}" for key, value in labels.items()]
+    """An empty value stands for any."""
+    return [f"{key}={value}" if value else key for key, value in labels.items()]
 
 
 def _first_address(networks: dict[str, Any]) -> str | None:

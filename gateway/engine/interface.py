@@ -198,7 +198,7 @@ class Engine(Protocol):
         """Raises ContainerGone when there is no such container."""
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
-        """All containers, running or not, that carry these labels."""
+        """All containers, running or not, that carry these labels; "" stands for any value."""
 
     def events(self, labels: dict[str, str], since: float | None) -> Iterator[ContainerEvent]:
         """What happens to containers that carry these labels, from `since` on (seconds since the

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Protocol
 
-from gateway.engine.interface import ContainerInfo, ContainerSpec, Engine, Limits
+from gateway.engine.interface import (
+    ContainerInfo,
+    ContainerSpec,
+    Engine,
+    Isolation,
+    Preparation,
+)
 from gateway.errors import EngineRefused, ImageMissing
 from gateway.sandboxes.labels import labels_of
 from gateway.sandboxes.options import Recipe
@@ -24,33 +31,55 @@ def pool_name_of(sandbox_id: str) -> str:
     return f"{POOL_PREFIX}{sandbox_id}"
 
 
+class HostGuard(Protocol):
+    """What is enforced on the engine's host around a container's start."""
+
+    def check_room(self) -> None:
+        """Raises DiskFull when the host has no room for another sandbox."""
+
+    def guard_network(self) -> None:
+        """Keep whoever is on the network off what is not theirs. Raises HostToolFailed."""
+
+    def preparation(self, disk_mb: int | None, isolation: Isolation) -> Preparation | None:
+        """What limits what a container may write."""
+
+    def variables(self) -> Mapping[str, str]:
+        """Environment by which programs in sandboxes find their way out."""
+
+
 class Containers:
     """Starts containers on the gateway's network, which is made when it is missing."""
 
-    def __init__(self, engine: Engine, instance_id: str, network: str) -> None:
+    def __init__(
+        self, engine: Engine, host_guard: HostGuard, instance_id: str, network: str
+    ) -> None:
         self._engine = engine
+        self._host_guard = host_guard
         self._instance_id = instance_id
         self._network = network
         self._network_ready = False
 
     def make(self, row: SandboxRow, recipe: Recipe, name: str) -> ContainerInfo:
-        """On failure nothing of it is left behind. Raises ImageMissing and the engine's errors."""
+        """On failure nothing of it is left behind. Raises ImageMissing, DiskFull, HostToolFailed
+        and the engine's errors."""
+        self._host_guard.check_room()
         network = "none" if recipe.network == "none" else self._network
+        variables = {} if network == "none" else self._host_guard.variables()
         spec = ContainerSpec(
             name=name,
             image=recipe.image,
             network=network,
             limits=recipe.limits,
             isolation=recipe.isolation,
-            env=recipe.env,
+            env={**variables, **recipe.env},
             labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row)),
         )
         if network == "none":
-            return self._engine.start_container(spec)
+            return self._start(spec)
         was_ready = self._network_ready
         self._ensure_network()
         try:
-            return self._engine.start_container(spec)
+            return self._start(spec)
         except ImageMissing:
             raise
         except EngineRefused:
@@ -59,11 +88,16 @@ class Containers:
             # The network may have been removed since it was last looked for.
             self._network_ready = False
             self._ensure_network()
-            return self._engine.start_container(spec)
+            return self._start(spec)
+
+    def _start(self, spec: ContainerSpec) -> ContainerInfo:
+        preparation = self._host_guard.preparation(spec.limits.disk_mb, spec.isolation)
+        return self._engine.start_container(spec, preparation)
 
     def _ensure_network(self) -> None:
         if not self._network_ready:
             self._engine.ensure_network(self._network)
+            self._host_guard.guard_network()
             self._network_ready = True
 
 
@@ -72,8 +106,3 @@ def _noted(row: SandboxRow) -> str:
     names = ("owner", "labels", "timeout_s", "idle_timeout_s", "idle_action", "disk_mb")
     noted: Mapping[str, object] = {name: getattr(row, name) for name in names}
     return json.dumps(noted, separators=(",", ":"))
-
-
-def limits_of(row: SandboxRow, file_size_mb: int) -> Limits:
-    """The limits that a row says."""
-    return Limits(row.memory_mb, row.cpus, row.pids, file_size_mb, row.disk_mb)

@@ -51,8 +51,6 @@ class Bounds:
     max_timeout_s: float
     idle_timeout_s: float
     max_idle_timeout_s: float
-    can_limit_disk: Callable[[Isolation], bool] = lambda level: level == "strict"
-    """Whether `disk_mb` can be held at an isolation level."""
 
 
 class Options:
@@ -94,7 +92,7 @@ class Options:
         host = self.host() if isolation == "gvisor" else _ANY_HOST
         demand(isolation, host)
         has_network = bounds.has_network and isolation_has_network(isolation, host)
-        self._check_limits(request, isolation, refusals)
+        self._check_limits(request, refusals)
         self._check_times(request.timeout, request.idle_timeout, refusals)
         network = request.network
         if network is None:
@@ -121,9 +119,7 @@ class Options:
         self._check_times(change.timeout, idle_timeout, refusals)
         refusals.raise_any()
 
-    def _check_limits(
-        self, request: SandboxCreate, isolation: Isolation, refusals: _Refusals
-    ) -> None:
+    def _check_limits(self, request: SandboxCreate, refusals: _Refusals) -> None:
         bounds = self._bounds
         if request.cpus is not None:
             refusals.beyond("cpus", request.cpus, bounds.max_cpus, float(self.host().cpus))
@@ -134,8 +130,6 @@ class Options:
             refusals.beyond("pids", request.pids, bounds.max_pids)
         if request.disk_mb is not None:
             refusals.beyond("disk_mb", request.disk_mb, bounds.max_disk_mb)
-            if not bounds.can_limit_disk(isolation):
-                refusals.add("disk_mb", "not_available", "this host cannot limit the disk")
 
     def _check_times(
         self, timeout_s: float | None, idle_timeout_s: float | None, refusals: _Refusals

@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway import clock
 from gateway.engine.docker_engine import DockerEngine
 from gateway.errors import GatewayError
+from gateway.host import packet_filter
+from gateway.host.packet_filter import hindrance_of
 from gateway.sandboxes.labels import INSTANCE
-from gateway.settings import Settings, load_settings
+from gateway.settings import OWN_NETWORK, Settings, load_settings
 from gateway.store.database import Database
 from gateway.store.master import running_master
 from gateway.store.pool import PoolStore
@@ -61,9 +63,19 @@ def remove_sandboxes(settings: Settings) -> int:
         found = engine.containers({INSTANCE: settings.instance_id})
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             list(pool.map(engine.remove, [one.container_id for one in found]))
+        _open_network(engine, settings)
         return len(found)
     finally:
         engine.close()
+
+
+def _open_network(engine: DockerEngine, settings: Settings) -> None:
+    """Take the packet filter's rules away, unless another gateway's sandboxes are behind them."""
+    hindered = hindrance_of(settings, local=engine.is_local()) is not None
+    if hindered or engine.containers({INSTANCE: ""}):
+        return
+    bridge = engine.bridge(settings.network)
+    packet_filter.remove(bridge.interface if bridge else OWN_NETWORK)
 
 
 def note_the_end(settings: Settings) -> None:

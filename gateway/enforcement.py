@@ -1,0 +1,131 @@
+"""What is enforced on the engine's host around the sandboxes: their network, their disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from gateway.engine.interface import Bridge, Engine, Isolation, Preparation
+from gateway.host import packet_filter
+from gateway.host.disk_watch import DiskWatch, Target
+from gateway.host.egress_proxy import EgressProxy
+from gateway.host.layer_disks import LayerDisks
+from gateway.host.packet_filter import PacketFilter
+from gateway.models import PostureCheck
+from gateway.sandboxes.labels import INSTANCE
+from gateway.settings import Settings
+from gateway.store.rows import SandboxRow
+
+PACKET_FILTER_S = 5.0
+PROXY_S = 5.0
+DISK_S = 1.0
+STRAY_DISKS_S = 60.0
+
+Job = tuple[str, float, Callable[[], None]]
+
+
+class Enforcement:
+    """Implements `gateway.sandboxes.containers.HostGuard`. Owns the egress proxy.
+
+    `live` are the sandboxes there are; `end` ends one whose disk is too full, and is told why.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        live: Callable[[], list[SandboxRow]],
+        end: Callable[[str, str], None],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        local = engine.is_local()
+        self._packet_filter = PacketFilter(
+            self._bridge,
+            partial(packet_filter.policy_of, settings, self._bridge),
+            packet_filter.hindrance_of(settings, local=local),
+        )
+        self._disks = LayerDisks(
+            lambda: engine.host().data_root if local else "", settings.disk_dir
+        )
+        self._disk_watch = DiskWatch(
+            self._disks,
+            floor_mb=settings.disk_floor_mb,
+            targets=lambda: [
+                Target(row.sandbox_id, row.container_id, row.disk_mb)
+                for row in live()
+                if row.container_id is not None and row.state in ("ready", "paused")
+            ],
+            layer_of=lambda container_id: engine.inspect(container_id).layer,
+            written=lambda: engine.written({INSTANCE: settings.instance_id}),
+            end=end,
+        )
+        self._proxy = EgressProxy(settings.egress_domain_names)
+
+    def _bridge(self) -> Bridge | None:
+        return self._engine.bridge(self._settings.network)
+
+    # --- around a create -----------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Raises DiskFull when the host has no room for another sandbox, and the engine's
+        errors."""
+        self._disk_watch.check_room()
+
+    def guard_network(self) -> None:
+        """Set the packet filter's rules, before the first sandbox is on the network."""
+        self._packet_filter.apply()
+
+    def preparation(self, disk_mb: int | None, isolation: Isolation) -> Preparation | None:
+        """What gives a container its disk. At level `strict` all that can be written to is in
+        memory, and has its size already."""
+        return None if isolation == "strict" else self._disks.preparation(disk_mb)
+
+    def variables(self) -> Mapping[str, str]:
+        """By which programs in sandboxes find the egress proxy, where there is one."""
+        if not self._settings.egress_domains or not self._packet_filter.active:
+            return {}
+        bridge = self._bridge()
+        if bridge is None or bridge.gateway is None:
+            return {}
+        return packet_filter.proxy_variables(bridge.gateway, self._settings.egress_proxy_port)
+
+    # --- all the time --------------------------------------------------------------------------
+
+    def jobs(self) -> list[Job]:
+        """What the housekeeper does: name, seconds between runs, work."""
+        return [
+            ("packet filter", PACKET_FILTER_S, self._packet_filter.apply),
+            ("egress proxy", PROXY_S, self._keep_proxy),
+            ("disk", DISK_S, self._disk_watch.look),
+            ("stray disks", STRAY_DISKS_S, self._sweep_disks),
+        ]
+
+    def _keep_proxy(self) -> None:
+        if self._settings.egress_domains and self._packet_filter.active:
+            bridge = self._bridge()
+            if bridge is not None and bridge.gateway is not None:
+                self._proxy.start(bridge.gateway, self._settings.egress_proxy_port)
+
+    def _sweep_disks(self) -> None:
+        self._disks.sweep(self._layers)
+
+    def _layers(self) -> set[str]:
+        found = self._engine.containers({INSTANCE: self._settings.instance_id})
+        return {self._engine.inspect(one.container_id).layer or "" for one in found}
+
+    def checks(self) -> dict[str, Callable[[], PostureCheck]]:
+        """For the posture report, by name."""
+        return {
+            "network": lambda: _posture(*self._packet_filter.check()),
+            "disk": lambda: _posture(*self._disks.check()),
+            "disk_space": lambda: _posture(*self._disk_watch.check()),
+        }
+
+    def close(self) -> None:
+        """Let go of the proxy; rules and disks stay. May be repeated."""
+        self._proxy.close()
+
+
+def _posture(ok: bool, detail: str) -> PostureCheck:
+    return PostureCheck(ok=ok, level="ok" if ok else "warning", detail=detail)
