@@ -33,8 +33,9 @@ STOP_S = 15.0
 class GatewayProcess:
     """One gateway: may be started, killed and started again over the same data directory.
 
-    `settings` are environment variables without their prefix: `idle_timeout="1"`. `close` kills it
-    and removes the containers with this gateway's own label, no others.
+    `settings` are environment variables without their prefix: `idle_timeout="1"`. There is no pool
+    unless they say so. `close` kills it and removes the containers with this gateway's own label,
+    no others.
     """
 
     def __init__(self, directory: Path, **settings: str) -> None:
@@ -44,7 +45,7 @@ class GatewayProcess:
         self.port = _free_port()
         self.data_dir = directory / "data"
         self.log_path = directory / "gateway.log"
-        self._settings = {"workers": "2", **settings}
+        self._settings = {"workers": "2", "pool_size": "0", **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     # --- life ------------------------------------------------------------------------------------
@@ -181,9 +182,12 @@ class GatewayProcess:
     def delete(self, path: str, **options: object) -> requests.Response:
         return self.request("DELETE", path, **options)
 
-    def create(self) -> str:
+    def patch(self, path: str, **options: object) -> requests.Response:
+        return self.request("PATCH", path, **options)
+
+    def create(self, **wanted: object) -> str:
         """A new sandbox's id."""
-        answer = self.post("/sandboxes")
+        answer = self.post("/sandboxes", json=wanted) if wanted else self.post("/sandboxes")
         assert answer.status_code == 201, answer.text
         return answer.json()["sandbox_id"]
 
