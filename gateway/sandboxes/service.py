@@ -264,6 +264,11 @@ class Sandboxes:
         """Those of the sandboxes that are paused, with the boot time since when."""
         return self._store.paused_among(sandbox_ids)
 
+    def leave_running(self, lease: Lease) -> None:
+        """The client has gone, and the lease is kept for what it left running: a paused sandbox is
+        idle all the same."""
+        self._leases.leave_running(lease.lease_id, lease.sandbox_id, now=clock.boot_s())
+
     def release(self, lease: Lease) -> None:
         """Stop using a sandbox; with the last lease it becomes idle. May be repeated."""
         self._leases.release_lease(lease.lease_id, lease.sandbox_id, now=clock.boot_s())

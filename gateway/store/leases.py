@@ -40,6 +40,17 @@ class LeaseStore:
 
         self._database.write(work)
 
+    def leave_running(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
+        """From now on the lease is for commands, no more for a client."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                update(leases).where(leases.c.lease_id == lease_id).values(purpose="command")
+            )
+            _set_idle(connection, [sandbox_id], now)
+
+        self._database.write(work)
+
     def workers_with_traces(self) -> set[str]:
         """Workers that hold leases, were in the middle of something, or wait for room."""
         query = union(
