@@ -54,12 +54,14 @@ class Freezing:
 
     def _carry_out(self, row: SandboxRow, by: str) -> None:
         assert row.container_id is not None
+        # What a client asks for from now on is newer than the pause, and thaws it.
+        since = clock.boot_s()
         try:
             self._engine.pause(row.container_id)
         except BaseException:
             self._store.give_up_pause(row.sandbox_id)
             raise
-        if self._store.mark_paused(row.sandbox_id, now=clock.boot_s(), by=by):
+        if self._store.mark_paused(row.sandbox_id, "pausing", since=since, by=by):
             log.info("sandbox %s is paused (%s)", row.sandbox_id, by)
 
     def thaw(self, sandbox_id: str) -> SandboxRow | None:
@@ -82,23 +84,28 @@ class Freezing:
             else:
                 gevent.sleep(LOOK_S)
 
-    def settle(self, row: SandboxRow, state: str | None) -> None:
-        """Bring the store in line with what the engine says of the container.
+    def settle(self, row: SandboxRow, state: str, *, since: float | None = None) -> None:
+        """Bring the store in line with what the engine says of the container: another hand may
+        have frozen it (at boot time `since`, if that is known) or thawed it.
 
-        `state` None: ask. For what another hand froze or thawed, and for pauses whose worker was
-        killed.
+        One in the middle of `pausing` is its worker's matter.
         """
-        if row.container_id is None:
-            return
-        if state is None:
-            try:
-                state = self._engine.inspect(row.container_id).state
-            except (ContainerGone, EngineFault) as error:
-                log.info("cannot look at %s yet: %s", row.sandbox_id, error)
-                return
-        if state == "paused" and row.state in ("ready", "pausing"):
-            self._store.mark_paused(row.sandbox_id, now=clock.boot_s(), by="engine")
+        if state == "paused" and row.state == "ready":
+            since = clock.boot_s() if since is None else since
+            self._store.mark_paused(row.sandbox_id, "ready", since=since, by="engine")
         elif state == "running" and row.state == "paused":
             self._store.mark_resumed(row.sandbox_id, now=clock.boot_s())
-        elif state == "running" and row.state == "pausing":
+
+    def settle_orphan(self, row: SandboxRow) -> None:
+        """The worker that was pausing it was killed: the engine knows how far it came."""
+        if row.container_id is None:
+            return
+        try:
+            state = self._engine.inspect(row.container_id).state
+        except (ContainerGone, EngineFault) as error:
+            log.info("cannot look at %s yet: %s", row.sandbox_id, error)
+            return
+        if state == "paused":
+            self._store.mark_paused(row.sandbox_id, "pausing", since=clock.boot_s(), by="engine")
+        elif state == "running":
             self._store.give_up_pause(row.sandbox_id)

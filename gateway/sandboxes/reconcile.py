@@ -30,6 +30,9 @@ SETTLE_S = 0.5
 """After a container's end it is looked at: `docker rm -f` kills it first and removes it a moment
 later, and an engine that stops kills all of them before it goes."""
 
+OLDEST_NEWS_S = 5.0
+"""An event that seems older came over a jump of the clock, or from an engine with another one."""
+
 _ALIVE = ("running", "paused", "restarting")
 
 
@@ -84,8 +87,8 @@ class Reconciliation:
                 if row.worker_id in dead and row.state == "starting":
                     self._undo_create(row)
                 elif row.worker_id in dead and row.state == "pausing":
-                    self._freezing.settle(row, None)
-            self._pool.settle(dead, running=None)
+                    self._freezing.settle_orphan(row)
+            self._pool.take_over_from(dead)
         self._workers.sweep()
 
     def _undo_create(self, row: SandboxRow) -> None:
@@ -115,7 +118,10 @@ class Reconciliation:
             if event.action == "die":
                 gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
             else:
-                self._look_at(row)
+                # Whoever asked for something since then waits for an answer.
+                age_s = min(max(0.0, clock.wall_s() - event.at), OLDEST_NEWS_S)
+                since = clock.boot_s() - age_s
+                self._look_at(row, since)
 
     def _look_again(self, sandbox_id: str) -> None:
         try:
@@ -133,7 +139,7 @@ class Reconciliation:
         if row is not None and row.state in ("ready", "paused"):
             self._events.note(row.sandbox_id, "oom")
 
-    def _look_at(self, row: SandboxRow) -> None:
+    def _look_at(self, row: SandboxRow, since: float | None = None) -> None:
         assert row.container_id is not None
         try:
             container = self._engine.inspect(row.container_id)
@@ -143,7 +149,7 @@ class Reconciliation:
         if container.state not in _ALIVE:
             self._end(row, self._why(container, engine_was_away=False))
         else:
-            self._freezing.settle(row, container.state)
+            self._freezing.settle(row, container.state, since=since)
 
     def _why(self, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
         oom_at = self._oom_at.get(container.container_id)
@@ -166,6 +172,7 @@ class Reconciliation:
         """
         started = time.monotonic()
         rows = {row.sandbox_id: row for row in self._store.live()}
+        standing = self._pool.standing()
         containers = self._engine.containers({INSTANCE: self._instance_id})
         seen = set()
         for container in containers:
@@ -180,8 +187,8 @@ class Reconciliation:
         for sandbox_id, row in rows.items():
             if sandbox_id not in seen and row.state in ("ready", "pausing", "paused", "removing"):
                 self._end(row, GONE)
-        alive = {one.container_id for one in containers if one.state in _ALIVE}
-        self._pool.settle(set(), running=alive)
+        running = {one.container_id for one in containers if one.state == "running"}
+        self._pool.drop_all_but(running, standing)
         for container_id in self._oom_at.keys() - {one.container_id for one in containers}:
             del self._oom_at[container_id]
         log.debug("compared %d containers in %.3f s", len(seen), time.monotonic() - started)
@@ -240,12 +247,12 @@ class Reconciliation:
             lease_count=0,
             owner=str(notes.get("owner", "")),
             born=now - max(0.0, clock.wall_s() - origin.created_at),
-            image=recipe.image,
-            isolation=recipe.isolation,
+            image=str(notes.get("image") or recipe.image),
+            isolation=str(notes.get("isolation") or recipe.isolation),
             network="bridge" if container.ip_address else "none",
-            cpus=recipe.limits.cpus,
-            memory_mb=recipe.limits.memory_mb,
-            pids=recipe.limits.pids,
+            cpus=float(notes.get("cpus") or recipe.limits.cpus),
+            memory_mb=int(notes.get("memory_mb") or recipe.limits.memory_mb),
+            pids=int(notes.get("pids") or recipe.limits.pids),
             disk_mb=notes.get("disk_mb"),
             labels=notes.get("labels", {}),
             timeout_s=timeout_s,

@@ -237,7 +237,7 @@ class Sandboxes:
                 if container.state == "paused" and purpose == "client":
                     # By another hand, just now.
                     self._freezing.settle(row, "paused")
-                    self._running(row)
+                    self.wake(sandbox_id)
         except BaseException:
             self._leases.release_lease(lease_id, sandbox_id, now=clock.boot_s())
             raise

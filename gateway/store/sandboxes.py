@@ -138,16 +138,17 @@ class SandboxStore:
             )
         )
 
-    def mark_paused(self, sandbox_id: str, *, now: float, by: str) -> bool:
-        """To `paused`, from `pausing` or, when another hand froze the container, `ready`."""
+    def mark_paused(self, sandbox_id: str, state: str, *, since: float, by: str) -> bool:
+        """To `paused`, from the state `pausing` or, when another hand froze the container,
+        `ready`."""
         return self._step(
             sandbox_id,
-            ("pausing", "ready"),
+            (state,),
             "paused",
             facts={"by": by},
             state="paused",
             worker_id=None,
-            idle_since=now,
+            idle_since=since,
         )
 
     def give_up_pause(self, sandbox_id: str) -> bool:
