@@ -136,7 +136,7 @@ class Reconciliation:
     def _note_oom(self, event: ContainerEvent) -> None:
         self._oom_at[event.container_id] = clock.boot_s()
         row = self._store.of_container(event.container_id)
-        if row is not None and row.state in ("ready", "paused"):
+        if row is not None and row.state in ("ready", "pausing", "paused"):
             self._events.note(row.sandbox_id, "oom")
 
     def _look_at(self, row: SandboxRow, since: float | None = None) -> None:
@@ -147,17 +147,24 @@ class Reconciliation:
             self._end(row, GONE)
             return
         if container.state not in _ALIVE:
-            self._end(row, self._why(container, engine_was_away=False))
+            self._end(row, self._why(row, container, engine_was_away=False))
         else:
             self._freezing.settle(row, container.state, since=since)
 
-    def _why(self, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
-        oom_at = self._oom_at.get(container.container_id)
+    def _why(self, row: SandboxRow, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
         return ending_of(
             container,
-            oom_seen_s_ago=None if oom_at is None else clock.boot_s() - oom_at,
+            oom_seen_s_ago=self._oom_seen_s_ago(row),
             engine_was_away=engine_was_away,
         )
+
+    def _oom_seen_s_ago(self, row: SandboxRow) -> float | None:
+        oom_at = self._oom_at.get(row.container_id or "")
+        if oom_at is not None:
+            return clock.boot_s() - oom_at
+        # Another process may have heard of it, before this one kept house.
+        noted_at = self._events.last_at(row.sandbox_id, "oom")
+        return None if noted_at is None else abs(clock.wall_s() - noted_at)
 
     def _end(self, row: SandboxRow, end: Ending) -> None:
         self._oom_at.pop(row.container_id or "", None)
@@ -208,7 +215,7 @@ class Reconciliation:
             return  # whoever is creating it, or takes over from there, sees to it
         elif container.state not in _ALIVE:
             found = self._engine.inspect(container.container_id)
-            self._end(row, self._why(found, engine_was_away=engine_was_away))
+            self._end(row, self._why(row, found, engine_was_away=engine_was_away))
         else:
             self._freezing.settle(row, container.state)
             if container.name.startswith(POOL_PREFIX):
