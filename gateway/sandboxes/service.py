@@ -25,7 +25,6 @@ from gateway.store.leases import LeaseStore
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
-
 VERDICT_S = 2.0
 LOOK_S = 0.05
 """How long, and how often, one who found a stopped container waits for its certificate."""

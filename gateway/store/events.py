@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -64,7 +64,7 @@ class EventStore:
         query = select(func.max(events.c.at)).where(
             events.c.sandbox_id == sandbox_id, events.c.event == event
         )
-        return self._database.read(lambda c: c.execute(query).scalar_one())
+        return self._database.read(lambda c: cast("float | None", c.execute(query).scalar_one()))
 
     def last_number(self) -> int:
         """Of the latest event; 0 when there was none yet."""

@@ -16,7 +16,6 @@ from tests.support.lifecycle import certificate_of, events_of, kinds_of, shown
 from tests.support.problems import problem_of
 from tests.support.rest_commands import in_background
 
-
 SLACK_S = 8.0
 """So late may an end come on a machine with too much to do; never may it come early."""
 
