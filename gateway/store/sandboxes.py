@@ -74,6 +74,17 @@ class SandboxStore:
         )
         return self._database.read(lambda c: {found[0]: found[1] for found in c.execute(query)})
 
+    def has_clients_since(self, sandbox_id: str, since: float) -> bool:
+        """Whether a client who is still there has come after a boot time."""
+        query = select(
+            exists().where(
+                leases.c.sandbox_id == sandbox_id,
+                leases.c.purpose == "client",
+                leases.c.taken_at > since,
+            )
+        )
+        return self._database.read(lambda c: bool(c.execute(query).scalar_one()))
+
     # --- its beginning -------------------------------------------------------------------------
 
     def mark_ready(
