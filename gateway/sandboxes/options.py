@@ -92,6 +92,8 @@ class Options:
             network = "bridge" if bounds.has_network and isolation != "strict" else "none"
         elif network == "bridge" and not bounds.has_network:
             refusals.add("network", "not_available", "this gateway gives sandboxes no network")
+        elif network == "bridge" and isolation == "strict":
+            refusals.add("network", "not_available", "`strict` has no network")
         refusals.raise_any()
         return Recipe(
             image=image,
