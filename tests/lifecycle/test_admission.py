@@ -67,9 +67,7 @@ def test_a_wait_in_vain_is_a_503(own_gateway: MakeGateway) -> None:
     assert 1.9 < time.monotonic() - started < 4
     assert set(gateway.engine.containers()) == gateway.listed() == {only}
     gateway.delete(f"/sandboxes/{only}")
-    started = time.monotonic()
-    gateway.create()
-    assert time.monotonic() - started < 2  # no ticket was left behind
+    gateway.create()  # a ticket that was left behind would hold it up until it is in vain, too
 
 
 def test_the_queue_is_bounded(own_gateway: MakeGateway, pool: ThreadPoolExecutor) -> None:
