@@ -44,8 +44,9 @@ def _no_connection_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """One gateway with two workers and default settings for all tests that leave it whole."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("shared-gateway"))
+    """One gateway with two workers and default settings (a warm pool of two among them) for all
+    tests that leave it whole."""
+    gateway = GatewayProcess(tmp_path_factory.mktemp("shared-gateway"), pool_size="2")
     try:
         yield gateway.start_ready()
     finally:

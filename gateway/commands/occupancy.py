@@ -34,6 +34,8 @@ class Leases(Protocol):
 
     def lease(self, sandbox_id: str, purpose: str) -> Any: ...
 
+    def leave_running(self, lease: Any) -> None: ...
+
     def release(self, lease: Any) -> None: ...
 
 
@@ -86,6 +88,10 @@ class Occupancy:
 
     def _release_when_quiet(self, lease: Any) -> None:
         """Killed, it leaves the lease: who takes over from this process will look what runs."""
+        try:
+            self._leases.leave_running(lease)
+        except GatewayError as error:
+            log.warning("a lease still counts as a client's: %s", error)
         try:
             with self._links.using(lease.container_id):
                 self._wait_until_quiet(lease.container_id)

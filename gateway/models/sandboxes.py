@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from gateway.models.base import Answer, Request, left_out_when_none, without_defaults
 from gateway.models.tokens import EXAMPLE
@@ -42,10 +42,11 @@ Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(ge=1, le=366 * 86400)]
 
 
-def _without_reserved(labels: dict[str, str] | None) -> None:
-    for name in labels or {}:
+def _without_reserved(labels: dict[str, str]) -> dict[str, str]:
+    for name in labels:
         if name.startswith(RESERVED_LABELS):
             raise ValueError(f"labels that begin with {RESERVED_LABELS} are the gateway's own")
+    return labels
 
 
 class SandboxCreate(Request):
@@ -104,19 +105,27 @@ class SandboxCreate(Request):
         examples=["standard"],
     )
 
-    @model_validator(mode="after")
-    def _keep_off_what_is_reserved(self) -> SandboxCreate:
-        _without_reserved(self.labels)
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_not_reserved(cls, labels: dict[str, str]) -> dict[str, str]:
+        return _without_reserved(labels)
+
+    @field_validator("env")
+    @classmethod
+    def _env_is_not_reserved_and_fits(cls, env: dict[str, str]) -> dict[str, str]:
         for name in RESERVED_VARIABLES:
-            if name in self.env:
+            if name in env:
                 raise ValueError(f"the variable {name} is the gateway's own")
-        if sum(len(name) + len(value) for name, value in self.env.items()) > (
-            MOST_VARIABLE_CHARACTERS
-        ):
-            raise ValueError(f"env has more than {MOST_VARIABLE_CHARACTERS} characters")
-        if self.isolation == "strict" and self.network == "bridge":
+        if sum(len(name) + len(value) for name, value in env.items()) > MOST_VARIABLE_CHARACTERS:
+            raise ValueError(f"more than {MOST_VARIABLE_CHARACTERS} characters")
+        return env
+
+    @field_validator("isolation")
+    @classmethod
+    def _strict_has_no_network(cls, level: str | None, info: ValidationInfo) -> str | None:
+        if level == "strict" and info.data.get("network") == "bridge":
             raise ValueError("`strict` has no network")
-        return self
+        return level
 
 
 class SandboxChange(Request):
@@ -140,10 +149,10 @@ class SandboxChange(Request):
         {}, description="In the place of the present ones.", examples=[{"team": "red"}]
     )
 
-    @model_validator(mode="after")
-    def _keep_off_what_is_reserved(self) -> SandboxChange:
-        _without_reserved(self.labels)
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_not_reserved(cls, labels: dict[str, str]) -> dict[str, str]:
+        return _without_reserved(labels)
 
 
 class SandboxCreated(Answer):

@@ -18,6 +18,22 @@ from gateway.sandboxes.labels import labels_of
 from gateway.sandboxes.options import Recipe
 from gateway.store.rows import SandboxRow
 
+NOTED = (
+    "owner",
+    "labels",
+    "image",
+    "isolation",
+    "network",
+    "cpus",
+    "memory_mb",
+    "pids",
+    "disk_mb",
+    "timeout_s",
+    "idle_timeout_s",
+    "idle_action",
+)
+"""Fields of a row that its container's label says too."""
+
 POOL_PREFIX = "sandbox-pool-"
 
 
@@ -103,6 +119,5 @@ class Containers:
 
 def _noted(row: SandboxRow) -> str:
     """What a container's label says of the row, should the store be lost."""
-    names = ("owner", "labels", "timeout_s", "idle_timeout_s", "idle_action", "disk_mb")
-    noted: Mapping[str, object] = {name: getattr(row, name) for name in names}
+    noted: Mapping[str, object] = {name: getattr(row, name) for name in NOTED}
     return json.dumps(noted, separators=(",", ":"))

@@ -19,8 +19,10 @@ from gateway.errors import (
     CapacityExhausted,
     ContainerGone,
     EngineFault,
+    EngineRefused,
     GatewayError,
     IdempotencyKeySpent,
+    SandboxFault,
     SandboxNotFound,
     TooManySandboxes,
 )
@@ -197,7 +199,7 @@ class Creation:
     # --- warm ----------------------------------------------------------------------------------
 
     def _take(self, row: SandboxRow, recipe: Recipe) -> SandboxView | None:
-        """None when the pooled container is not there any more."""
+        """None when the pooled container is not there any more, or cannot be used."""
         assert row.container_id is not None
         self._pool.taken()
         try:
@@ -211,9 +213,10 @@ class Creation:
                     pid=row.pid,
                 )
             self._probe(row.container_id)
-        except ContainerGone:
-            log.info("pooled sandbox %s had gone", row.sandbox_id)
-            self._give_up(row, ContainerGone())
+        except (ContainerGone, EngineRefused, SandboxFault) as error:
+            # Killed, removed, frozen: somebody else's doing is not the client's trouble.
+            log.info("pooled sandbox %s cannot be used: %s", row.sandbox_id, error)
+            self._give_up(row, error)
             return None
         except BaseException as error:
             self._give_up(row, error)

@@ -9,7 +9,7 @@ import gevent
 
 from gateway import clock
 from gateway.engine.interface import Engine
-from gateway.errors import ContainerGone, EngineFault, SandboxBusy
+from gateway.errors import ContainerGone, EngineFault, EngineRefused, SandboxBusy
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 SETTLE_S = 10.0
 LOOK_S = 0.02
 """How long, and how often, one waits for another who is in the middle of pausing the sandbox."""
+
+
+TRIES = 3
+
+_STANDING = ("running", "paused")
 
 
 class Freezing:
@@ -54,13 +59,26 @@ class Freezing:
 
     def _carry_out(self, row: SandboxRow, by: str) -> None:
         assert row.container_id is not None
+        # What a client asks for from now on is newer than the pause, and thaws it.
+        since = clock.boot_s()
         try:
-            self._engine.pause(row.container_id)
+            self._freeze(row.container_id)
         except BaseException:
             self._store.give_up_pause(row.sandbox_id)
             raise
-        if self._store.mark_paused(row.sandbox_id, now=clock.boot_s(), by=by):
+        if self._store.mark_paused(row.sandbox_id, "pausing", since=since, by=by):
             log.info("sandbox %s is paused (%s)", row.sandbox_id, by)
+
+    def _freeze(self, container_id: str) -> None:
+        """runc gives up ("unable to freeze") where many processes are being started."""
+        for _ in range(TRIES - 1):
+            try:
+                self._engine.pause(container_id)
+                return
+            except EngineRefused as error:
+                log.info("container %.12s is not frozen yet: %s", container_id, error)
+                gevent.sleep(LOOK_S)
+        self._engine.pause(container_id)
 
     def thaw(self, sandbox_id: str) -> SandboxRow | None:
         """Make a sandbox that may be paused run; its row then, None if there is none any more.
@@ -73,32 +91,51 @@ class Freezing:
             row = self._store.get(sandbox_id)
             if row is None or row.state not in ("pausing", "paused"):
                 return row
-            if row.state == "paused":
-                assert row.container_id is not None
-                self._engine.unpause(row.container_id)
+            if row.state == "paused" and self._unpause(
+                row, is_last_try=deadline <= time.monotonic()
+            ):
                 self._store.mark_resumed(sandbox_id, now=clock.boot_s())
             elif time.monotonic() > deadline:
                 raise SandboxBusy()
             else:
                 gevent.sleep(LOOK_S)
 
-    def settle(self, row: SandboxRow, state: str | None) -> None:
-        """Bring the store in line with what the engine says of the container.
+    def _unpause(self, row: SandboxRow, *, is_last_try: bool) -> bool:
+        """False when another's pausing or thawing comes between, and it must be tried again."""
+        assert row.container_id is not None
+        try:
+            self._engine.unpause(row.container_id)
+        except (ContainerGone, EngineRefused):
+            if is_last_try or self._engine.inspect(row.container_id).state not in _STANDING:
+                raise
+            return False
+        return True
 
-        `state` None: ask. For what another hand froze or thawed, and for pauses whose worker was
-        killed.
+    def settle(self, row: SandboxRow, state: str, *, since: float | None = None) -> None:
+        """Bring the store in line with what the engine says of the container: another hand may
+        have frozen it (at boot time `since`, if that is known) or thawed it.
+
+        Whoever came after it was frozen wants to use it, so it is thawed again. One in the middle
+        of `pausing` is its worker's matter.
         """
-        if row.container_id is None:
-            return
-        if state is None:
-            try:
-                state = self._engine.inspect(row.container_id).state
-            except (ContainerGone, EngineFault) as error:
-                log.info("cannot look at %s yet: %s", row.sandbox_id, error)
-                return
-        if state == "paused" and row.state in ("ready", "pausing"):
-            self._store.mark_paused(row.sandbox_id, now=clock.boot_s(), by="engine")
+        if state == "paused" and row.state == "ready":
+            since = clock.boot_s() if since is None else since
+            noted = self._store.mark_paused(row.sandbox_id, "ready", since=since, by="engine")
+            if noted and self._store.has_clients_since(row.sandbox_id, since):
+                self.thaw(row.sandbox_id)
         elif state == "running" and row.state == "paused":
             self._store.mark_resumed(row.sandbox_id, now=clock.boot_s())
-        elif state == "running" and row.state == "pausing":
+
+    def settle_orphan(self, row: SandboxRow) -> None:
+        """The worker that was pausing it was killed: the engine knows how far it came."""
+        if row.container_id is None:
+            return
+        try:
+            state = self._engine.inspect(row.container_id).state
+        except (ContainerGone, EngineFault) as error:
+            log.info("cannot look at %s yet: %s", row.sandbox_id, error)
+            return
+        if state == "paused":
+            self._store.mark_paused(row.sandbox_id, "pausing", since=clock.boot_s(), by="engine")
+        elif state == "running":
             self._store.give_up_pause(row.sandbox_id)

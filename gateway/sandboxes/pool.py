@@ -14,7 +14,7 @@ from gevent.event import Event
 
 from gateway import clock
 from gateway.engine.interface import Engine, Limits
-from gateway.errors import BadFields, ContainerGone, EngineFault, GatewayError, ImageMissing
+from gateway.errors import BadFields, EngineFault, GatewayError, ImageMissing
 from gateway.models import SandboxCreate
 from gateway.sandboxes.containers import Containers, pool_name_of
 from gateway.sandboxes.options import Options, Recipe
@@ -187,6 +187,14 @@ class Pool:
             image=recipe.image,
             isolation=recipe.isolation,
             network=recipe.network,
+            cpus=recipe.limits.cpus,
+            memory_mb=recipe.limits.memory_mb,
+            pids=recipe.limits.pids,
+            disk_mb=recipe.limits.disk_mb,
+            # For the label: should the store be lost, it is adopted with what it says.
+            timeout_s=recipe.timeout_s,
+            idle_timeout_s=recipe.idle_timeout_s,
+            idle_action=recipe.idle_action,
             pool_key=key,
         )
         started = time.monotonic()
@@ -222,18 +230,22 @@ class Pool:
 
     # --- after accidents -----------------------------------------------------------------------
 
-    def settle(self, dead_workers: set[str], running: set[str] | None) -> None:
-        """Forget what workers that were killed were making, and, where `running` names the
-        containers that run, those that do not."""
+    def take_over_from(self, dead_workers: set[str]) -> None:
+        """Forget what workers that were killed were making."""
         for row in self._store.all():
-            if row.state == "pooling":
-                if row.worker_id in dead_workers:
-                    self._forget(row)
-            elif running is not None and row.container_id not in running:
-                self._discard_quietly(row)
+            if row.state == "pooling" and row.worker_id in dead_workers:
+                self._forget(row)
 
-    def _discard_quietly(self, row: SandboxRow) -> None:
-        try:
-            self._discard(row)
-        except (ContainerGone, EngineFault) as error:
-            log.warning("cannot remove a pooled container yet: %s", error)
+    def standing(self) -> list[SandboxRow]:
+        """Those that stand ready."""
+        return [row for row in self._store.all() if row.state == "pooled"]
+
+    def drop_all_but(self, running: set[str], standing: list[SandboxRow]) -> None:
+        """Drop those of `standing` whose containers do not run. Whoever asks the engine which do
+        must have asked for `standing` before: others may be there since."""
+        for row in standing:
+            if row.container_id not in running:
+                try:
+                    self._discard(row)
+                except EngineFault as error:
+                    log.warning("cannot remove a pooled container yet: %s", error)

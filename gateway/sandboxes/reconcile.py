@@ -30,6 +30,9 @@ SETTLE_S = 0.5
 """After a container's end it is looked at: `docker rm -f` kills it first and removes it a moment
 later, and an engine that stops kills all of them before it goes."""
 
+OLDEST_NEWS_S = 5.0
+"""An event that seems older came over a jump of the clock, or from an engine with another one."""
+
 _ALIVE = ("running", "paused", "restarting")
 
 
@@ -84,8 +87,8 @@ class Reconciliation:
                 if row.worker_id in dead and row.state == "starting":
                     self._undo_create(row)
                 elif row.worker_id in dead and row.state == "pausing":
-                    self._freezing.settle(row, None)
-            self._pool.settle(dead, running=None)
+                    self._freezing.settle_orphan(row)
+            self._pool.take_over_from(dead)
         self._workers.sweep()
 
     def _undo_create(self, row: SandboxRow) -> None:
@@ -114,9 +117,11 @@ class Reconciliation:
                 return  # the gateway's own doing
             if event.action == "die":
                 gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
-            elif row.state != "pausing" or event.action == "destroy":
-                # One that is being paused is noted by whoever does it, with why.
-                self._look_at(row)
+            else:
+                # Whoever asked for something since then waits for an answer.
+                age_s = min(max(0.0, clock.wall_s() - event.at), OLDEST_NEWS_S)
+                since = clock.boot_s() - age_s
+                self._look_at(row, since)
 
     def _look_again(self, sandbox_id: str) -> None:
         try:
@@ -131,10 +136,10 @@ class Reconciliation:
     def _note_oom(self, event: ContainerEvent) -> None:
         self._oom_at[event.container_id] = clock.boot_s()
         row = self._store.of_container(event.container_id)
-        if row is not None and row.state in ("ready", "paused"):
+        if row is not None and row.state in ("ready", "pausing", "paused"):
             self._events.note(row.sandbox_id, "oom")
 
-    def _look_at(self, row: SandboxRow) -> None:
+    def _look_at(self, row: SandboxRow, since: float | None = None) -> None:
         assert row.container_id is not None
         try:
             container = self._engine.inspect(row.container_id)
@@ -142,17 +147,24 @@ class Reconciliation:
             self._end(row, GONE)
             return
         if container.state not in _ALIVE:
-            self._end(row, self._why(container, engine_was_away=False))
+            self._end(row, self._why(row, container, engine_was_away=False))
         else:
-            self._freezing.settle(row, container.state)
+            self._freezing.settle(row, container.state, since=since)
 
-    def _why(self, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
-        oom_at = self._oom_at.get(container.container_id)
+    def _why(self, row: SandboxRow, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
         return ending_of(
             container,
-            oom_seen_s_ago=None if oom_at is None else clock.boot_s() - oom_at,
+            oom_seen_s_ago=self._oom_seen_s_ago(row),
             engine_was_away=engine_was_away,
         )
+
+    def _oom_seen_s_ago(self, row: SandboxRow) -> float | None:
+        oom_at = self._oom_at.get(row.container_id or "")
+        if oom_at is not None:
+            return clock.boot_s() - oom_at
+        # Another process may have heard of it, before this one kept house.
+        noted_at = self._events.last_at(row.sandbox_id, "oom")
+        return None if noted_at is None else abs(clock.wall_s() - noted_at)
 
     def _end(self, row: SandboxRow, end: Ending) -> None:
         self._oom_at.pop(row.container_id or "", None)
@@ -167,6 +179,7 @@ class Reconciliation:
         """
         started = time.monotonic()
         rows = {row.sandbox_id: row for row in self._store.live()}
+        standing = self._pool.standing()
         containers = self._engine.containers({INSTANCE: self._instance_id})
         seen = set()
         for container in containers:
@@ -185,8 +198,8 @@ class Reconciliation:
                 self._removal.finish(row)  # whoever was at it was killed before it could say so
             elif row.state in ("ready", "pausing", "paused"):
                 self._end(row, GONE)
-        alive = {one.container_id for one in containers if one.state in _ALIVE}
-        self._pool.settle(set(), running=alive)
+        running = {one.container_id for one in containers if one.state == "running"}
+        self._pool.drop_all_but(running, standing)
         for container_id in self._oom_at.keys() - {one.container_id for one in containers}:
             del self._oom_at[container_id]
         log.debug("compared %d containers in %.3f s", len(seen), time.monotonic() - started)
@@ -206,7 +219,7 @@ class Reconciliation:
             return  # whoever is creating it, or takes over from there, sees to it
         elif container.state not in _ALIVE:
             found = self._engine.inspect(container.container_id)
-            self._end(row, self._why(found, engine_was_away=engine_was_away))
+            self._end(row, self._why(row, found, engine_was_away=engine_was_away))
         else:
             self._freezing.settle(row, container.state)
             if container.name.startswith(POOL_PREFIX):
@@ -245,12 +258,12 @@ class Reconciliation:
             lease_count=0,
             owner=str(notes.get("owner", "")),
             born=now - max(0.0, clock.wall_s() - origin.created_at),
-            image=recipe.image,
-            isolation=recipe.isolation,
+            image=str(notes.get("image") or recipe.image),
+            isolation=str(notes.get("isolation") or recipe.isolation),
             network="bridge" if container.ip_address else "none",
-            cpus=recipe.limits.cpus,
-            memory_mb=recipe.limits.memory_mb,
-            pids=recipe.limits.pids,
+            cpus=float(notes.get("cpus") or recipe.limits.cpus),
+            memory_mb=int(notes.get("memory_mb") or recipe.limits.memory_mb),
+            pids=int(notes.get("pids") or recipe.limits.pids),
             disk_mb=notes.get("disk_mb"),
             labels=notes.get("labels", {}),
             timeout_s=timeout_s,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import gevent
 
 from gateway import clock
 from gateway.engine.interface import ContainerInfo, ContainerUsage, Engine
@@ -21,6 +24,10 @@ from gateway.sandboxes.views import SandboxView, not_found, status_of, view_of
 from gateway.store.leases import LeaseStore
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
+
+VERDICT_S = 2.0
+LOOK_S = 0.05
+"""How long, and how often, one who found a stopped container waits for its certificate."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +244,7 @@ class Sandboxes:
                 if container.state == "paused" and purpose == "client":
                     # By another hand, just now.
                     self._freezing.settle(row, "paused")
-                    self._running(row)
+                    self.wake(sandbox_id)
         except BaseException:
             self._leases.release_lease(lease_id, sandbox_id, now=clock.boot_s())
             raise
@@ -263,6 +270,11 @@ class Sandboxes:
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         """Those of the sandboxes that are paused, with the boot time since when."""
         return self._store.paused_among(sandbox_ids)
+
+    def leave_running(self, lease: Lease) -> None:
+        """The client has gone, and the lease is kept for what it left running: a paused sandbox is
+        idle all the same."""
+        self._leases.leave_running(lease.lease_id, lease.sandbox_id, now=clock.boot_s())
 
     def release(self, lease: Lease) -> None:
         """Stop using a sandbox; with the last lease it becomes idle. May be repeated."""
@@ -295,7 +307,23 @@ class Sandboxes:
             self._removal.note_gone(row, GONE.reason, GONE.detail)
             raise self._not_found(row.sandbox_id) from None
         if container.state not in ("running", "paused"):
-            end = ending_of(container, oom_seen_s_ago=None, engine_was_away=False)
-            self._removal.note_gone(row, end.reason, end.detail, end.exit_code)
+            self._end_stopped(row)
             raise self._not_found(row.sandbox_id)
         return container
+
+    def _end_stopped(self, row: SandboxRow) -> None:
+        """Whoever follows the engine's events knows best why it stopped, and sees to it; if nobody
+        does in time, this does."""
+        assert row.container_id is not None
+        deadline = time.monotonic() + VERDICT_S
+        while time.monotonic() < deadline:
+            now = self._store.get(row.sandbox_id)
+            if now is None or now.state == "ended":
+                return
+            gevent.sleep(LOOK_S)
+        try:
+            container = self._engine.inspect(row.container_id)
+            end = ending_of(container, oom_seen_s_ago=None, engine_was_away=False)
+        except ContainerGone:
+            end = GONE
+        self._removal.note_gone(row, end.reason, end.detail, end.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -58,6 +58,13 @@ class EventStore:
         return self._database.read(
             lambda c: [EventRow(**found._mapping) for found in c.execute(query)]
         )
+
+    def last_at(self, sandbox_id: str, event: str) -> float | None:
+        """When an event of this kind last happened to a sandbox, in seconds since the epoch."""
+        query = select(func.max(events.c.at)).where(
+            events.c.sandbox_id == sandbox_id, events.c.event == event
+        )
+        return self._database.read(lambda c: cast("float | None", c.execute(query).scalar_one()))
 
     def last_number(self) -> int:
         """Of the latest event; 0 when there was none yet."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, exists, insert, literal, or_, select, union, update
 
+from gateway import clock
 from gateway.store.database import Database
 from gateway.store.rows import USABLE
 from gateway.store.tables import leases, sandboxes, tickets
@@ -24,9 +25,12 @@ class LeaseStore:
     ) -> bool:
         """Note that somebody uses the sandbox. False unless it can be used, paused or not."""
         usable = select(
-            *(literal(value) for value in (lease_id, sandbox_id, worker_id, purpose))
+            *(
+                literal(value)
+                for value in (lease_id, sandbox_id, worker_id, purpose, clock.boot_s())
+            )
         ).where(exists().where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state.in_(USABLE)))
-        columns = ["lease_id", "sandbox_id", "worker_id", "purpose"]
+        columns = ["lease_id", "sandbox_id", "worker_id", "purpose", "taken_at"]
         statement = insert(leases).from_select(columns, usable)
         return self._database.write(lambda c: c.execute(statement).rowcount > 0)
 
@@ -37,6 +41,17 @@ class LeaseStore:
             dropped = connection.execute(delete(leases).where(leases.c.lease_id == lease_id))
             if dropped.rowcount:
                 _set_idle(connection, [sandbox_id], now)
+
+        self._database.write(work)
+
+    def leave_running(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
+        """From now on the lease is for commands, no more for a client."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                update(leases).where(leases.c.lease_id == lease_id).values(purpose="command")
+            )
+            _set_idle(connection, [sandbox_id], now)
 
         self._database.write(work)
 

@@ -74,6 +74,17 @@ class SandboxStore:
         )
         return self._database.read(lambda c: {found[0]: found[1] for found in c.execute(query)})
 
+    def has_clients_since(self, sandbox_id: str, since: float) -> bool:
+        """Whether a client who is still there has come after a boot time."""
+        query = select(
+            exists().where(
+                leases.c.sandbox_id == sandbox_id,
+                leases.c.purpose == "client",
+                leases.c.taken_at > since,
+            )
+        )
+        return self._database.read(lambda c: bool(c.execute(query).scalar_one()))
+
     # --- its beginning -------------------------------------------------------------------------
 
     def mark_ready(
@@ -145,16 +156,17 @@ class SandboxStore:
             )
         )
 
-    def mark_paused(self, sandbox_id: str, *, now: float, by: str) -> bool:
-        """To `paused`, from `pausing` or, when another hand froze the container, `ready`."""
+    def mark_paused(self, sandbox_id: str, state: str, *, since: float, by: str) -> bool:
+        """To `paused`, from the state `pausing` or, when another hand froze the container,
+        `ready`."""
         return self._step(
             sandbox_id,
-            ("pausing", "ready"),
+            (state,),
             "paused",
             facts={"by": by},
             state="paused",
             worker_id=None,
-            idle_since=now,
+            idle_since=since,
         )
 
     def give_up_pause(self, sandbox_id: str) -> bool:

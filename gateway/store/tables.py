@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -63,6 +63,7 @@ leases = Table(
     ),
     Column("worker_id", String, nullable=False),
     Column("purpose", String, nullable=False),  # client, command
+    Column("taken_at", Float, nullable=False),  # boot time
 )
 
 once = Table(

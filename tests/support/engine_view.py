@@ -12,6 +12,9 @@ from docker.errors import APIError, NotFound
 INSTANCE_LABEL = "io.sandbox-gateway.instance"
 SANDBOX_LABEL = "io.sandbox-gateway.sandbox-id"
 
+POOL_PREFIX = "sandbox-pool-"
+"""Of the names of containers that stand ready; one that is taken is renamed a moment later."""
+
 AGENT_MARK = "python3 -S -E -c"
 
 
@@ -23,15 +26,32 @@ class EngineView:
         self.api = docker.APIClient(base_url=address, version="auto", timeout=60)
 
     def containers(self) -> dict[str, str]:
-        """Container ids by sandbox id, whatever their state."""
-        found = self.api.containers(
-            all=True, filters={"label": f"{INSTANCE_LABEL}={self._instance}"}
+        """Container ids by sandbox id, whatever their state; without those of the pool."""
+        return self._found(pooled=False)
+
+    def pooled(self) -> dict[str, str]:
+        """Those of the pool: container ids by the id that each sandbox will have."""
+        return self._found(pooled=True)
+
+    def _found(self, *, pooled: bool) -> dict[str, str]:
+        return {
+            entry["Labels"][SANDBOX_LABEL]: entry["Id"]
+            for entry in self._entries()
+            if _is_pooled(entry) == pooled
+        }
+
+    def _entries(self, **labels: str) -> list[dict[str, Any]]:
+        wanted = {INSTANCE_LABEL: self._instance, **labels}
+        return self.api.containers(
+            all=True, filters={"label": [f"{name}={value}" for name, value in wanted.items()]}
         )
-        return {entry["Labels"][SANDBOX_LABEL]: entry["Id"] for entry in found}
 
     def container_of(self, sandbox_id: str) -> str:
-        """The id of a sandbox's container."""
-        return self.containers()[sandbox_id]
+        """The id of a sandbox's container, whether or not it still has the pool's name."""
+        found = self._entries(**{SANDBOX_LABEL: sandbox_id})
+        if not found:
+            raise KeyError(sandbox_id)
+        return found[0]["Id"]
 
     def inspect(self, sandbox_id: str) -> dict[str, Any]:
         """What `docker inspect` says."""
@@ -42,10 +62,10 @@ class EngineView:
         self.api.remove_container(self.container_of(sandbox_id), force=True, v=True)
 
     def remove_all(self) -> None:
-        """All containers of this gateway."""
-        for container_id in self.containers().values():
+        """All containers of this gateway, those of the pool too."""
+        for entry in self._entries():
             try:
-                self.api.remove_container(container_id, force=True, v=True)
+                self.api.remove_container(entry["Id"], force=True, v=True)
             except NotFound:
                 pass
             except APIError as error:
@@ -90,6 +110,10 @@ class EngineView:
 
     def close(self) -> None:
         self.api.close()
+
+
+def _is_pooled(entry: dict[str, Any]) -> bool:
+    return any(name.startswith("/" + POOL_PREFIX) for name in entry["Names"] or [])
 
 
 def _pid_namespace(pid: int) -> int:

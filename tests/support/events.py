@@ -1,4 +1,4 @@
-"""Server-sent events as a browser reads them, and what they tell of a command's output."""
+"""Server-sent events as a browser reads them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class EventStream:
                 fields[name] = value
             elif fields:
                 event = Event(fields["event"], fields.get("id"), json.loads(fields["data"]))
-                assert event.message["type"] == event.kind
+                # Commands tell a `type`, sandboxes an `event`.
+                assert event.message.get("type", event.message.get("event")) == event.kind
                 self.last_id = event.id or self.last_id
                 fields = {}
                 yield event

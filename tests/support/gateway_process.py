@@ -33,9 +33,9 @@ STOP_S = 15.0
 class GatewayProcess:
     """One gateway: may be started, killed and started again over the same data directory.
 
-    `settings` are environment variables without their prefix: `idle_timeout="1"`; `engine` is the
-    address of another engine than the machine's own. `close` kills it
-    and removes the containers with this gateway's own label, no others.
+    `settings` are environment variables without their prefix: `idle_timeout="1"`; there is no pool
+    unless they say so. `engine` is the address of another engine than the machine's own. `close`
+    kills it and removes the containers with this gateway's own label, no others.
     """
 
     def __init__(self, directory: Path, *, engine: str | None = None, **settings: str) -> None:
@@ -48,7 +48,7 @@ class GatewayProcess:
         self.log_path = directory / "gateway.log"
         self.headers: dict[str, str] = {}
         """Sent with each request, unless it has its own: a key, for example."""
-        self._settings = {"workers": "2", **settings}
+        self._settings = {"workers": "2", "pool_size": "0", **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     # --- life ------------------------------------------------------------------------------------
@@ -202,9 +202,12 @@ class GatewayProcess:
     def delete(self, path: str, **options: object) -> requests.Response:
         return self.request("DELETE", path, **options)
 
-    def create(self) -> str:
+    def patch(self, path: str, **options: object) -> requests.Response:
+        return self.request("PATCH", path, **options)
+
+    def create(self, **wanted: object) -> str:
         """A new sandbox's id."""
-        answer = self.post("/sandboxes")
+        answer = self.post("/sandboxes", json=wanted) if wanted else self.post("/sandboxes")
         assert answer.status_code == 201, answer.text
         return answer.json()["sandbox_id"]
 

@@ -48,6 +48,9 @@ class FakeLeases:
     def lease(self, sandbox_id: str, purpose: str) -> FakeLease:
         return FakeLease(100, sandbox_id)
 
+    def leave_running(self, lease: FakeLease) -> None:
+        pass
+
     def release(self, lease: FakeLease) -> None:
         if self.failures:
             self.failures -= 1
