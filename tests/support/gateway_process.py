@@ -34,16 +34,18 @@ class GatewayProcess:
     """One gateway: may be started, killed and started again over the same data directory.
 
     `settings` are environment variables without their prefix: `idle_timeout="1"`. `close` kills it
-    and removes the containers with this gateway's own label, no others.
+    and removes the containers with this gateway's own label, no others. It works with the engine at
+    `engine_url`, or the machine's own.
     """
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, *, engine_url: str | None = None, **settings: str) -> None:
         self.directory = directory
         self.instance = f"test-{os.getpid()}-{secrets.token_hex(4)}"
-        self.engine = EngineView(self.instance)
+        self.engine = EngineView(self.instance, engine_url)
         self.port = _free_port()
         self.data_dir = directory / "data"
         self.log_path = directory / "gateway.log"
+        self._engine_url = engine_url
         self._settings = {"workers": "2", **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -85,6 +87,8 @@ class GatewayProcess:
             "instance": self.instance,
             **self._settings,
         }
+        if self._engine_url is not None:
+            kept["DOCKER_HOST"] = self._engine_url
         return kept | {f"SANDBOX_{name.upper()}": value for name, value in own.items()}
 
     def _answers(self) -> bool:
