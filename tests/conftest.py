@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.support import clients, raw_websocket
 from tests.support.gateway_process import GatewayProcess
+from tests.support.own_engine import OwnEngine
 
 # A machine that runs containers at the same time is no place to measure milliseconds.
 settings.register_profile("tests", deadline=None)
@@ -71,10 +72,10 @@ def own_gateway(
     """Makes gateways, not started yet, that this test may configure, kill and restart."""
     made: list[GatewayProcess] = []
 
-    def make(**settings: str) -> GatewayProcess:
+    def make(*, engine_url: str | None = None, **settings: str) -> GatewayProcess:
         directory = tmp_path / f"gateway-{len(made)}"
         directory.mkdir()
-        made.append(GatewayProcess(directory, **settings))
+        made.append(GatewayProcess(directory, engine_url=engine_url, **settings))
         return made[-1]
 
     yield make
@@ -82,6 +83,18 @@ def own_gateway(
         gateway.close()
         if request.node.stash.get(_FAILED, False):
             print(f"--- gateway's log ---\n{gateway.log()[-8000:]}")
+
+
+@pytest.fixture(scope="session")
+def engine_of_its_own() -> Iterator[OwnEngine]:
+    """An engine that tests may stop, kill and let hang. They leave it as they please: who uses it
+    begins with `start`."""
+    engine = OwnEngine()
+    try:
+        engine.open()
+        yield engine
+    finally:
+        engine.close()
 
 
 @pytest.fixture

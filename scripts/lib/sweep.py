@@ -1,6 +1,7 @@
-"""Remove the containers that aborted test runs left behind, and nothing else.
+"""Remove the containers and engines that aborted test runs left behind, and nothing else.
 
 A test gateway's instance is `test-<pid>-<random>`: a run whose process still lives keeps its own.
+So it is with the folders of test engines.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import docker
 from docker.errors import APIError, DockerException
+
+import engine_remains
 
 LABEL = "io.sandbox-gateway.instance"
 _TEST_INSTANCE = re.compile(r"test-([0-9]+)-.+")
@@ -25,6 +28,9 @@ def abandoned(instance: str) -> bool:
 def main() -> int:
     removed = 0
     try:
+        for folder in engine_remains.abandoned():
+            engine_remains.remove(folder)
+            print(f"removed the engine of an aborted test run: {folder}")
         api = docker.from_env(timeout=60).api
         for container in api.containers(all=True, filters={"label": LABEL}):
             if not abandoned(container["Labels"].get(LABEL, "")):
@@ -36,7 +42,7 @@ def main() -> int:
                 # Gone, or another run's sweep is at it.
                 if error.status_code not in (404, 409):
                     raise
-    except DockerException as error:
+    except (DockerException, OSError) as error:
         print(f"leftovers of earlier test runs could not be removed: {error}", file=sys.stderr)
         return 1
     if removed:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clients import Connection, connect
 from tests.support.gateway_process import GatewayProcess
-from tests.support.own_engine import OwnEngine, engine_with_gvisor
+from tests.support.gvisor_engine import GvisorEngine, engine_with_gvisor
 
 LEVELS = ("standard", "strict", "gvisor")
 
@@ -44,7 +44,7 @@ def create(gateway: GatewayProcess, level: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def own_engine() -> Iterator[OwnEngine]:
+def own_engine() -> Iterator[GvisorEngine]:
     """With the runtime runsc."""
     # Not in pytest's own directory: the path of a socket has at most 107 bytes.
     with (
@@ -70,13 +70,13 @@ def runc_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayPr
 
 @pytest.fixture(scope="session")
 def gvisor_gateway(
-    own_engine: OwnEngine, tmp_path_factory: pytest.TempPathFactory
+    own_engine: GvisorEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     """On the engine with gVisor. That one sets no packet filter, so no bridge is made there."""
     offline = "--network=none" in own_engine.configuration.read_text()
     gateway = GatewayProcess(
         tmp_path_factory.mktemp("gvisor"),
-        engine=own_engine.address,
+        engine_url=own_engine.address,
         **SMALL,
         **({} if offline else {"network": "none"}),
     )

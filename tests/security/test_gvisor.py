@@ -9,12 +9,12 @@ import docker
 
 from tests.security.conftest import Place
 from tests.support.gateway_process import ROOT
-from tests.support.own_engine import KEPT, OwnEngine
+from tests.support.gvisor_engine import KEPT, GvisorEngine
 
 SCRIPT = ROOT / "scripts/setup_gvisor.sh"
 
 
-def test_the_script_adds_the_runtime_and_keeps_the_rest(own_engine: OwnEngine) -> None:
+def test_the_script_adds_the_runtime_and_keeps_the_rest(own_engine: GvisorEngine) -> None:
     """An operator's configuration is not the script's to lose; the engine went on running."""
     found = json.loads(own_engine.configuration.read_text())
     runtime = found["runtimes"].pop("runsc")
@@ -27,7 +27,7 @@ def test_the_script_adds_the_runtime_and_keeps_the_rest(own_engine: OwnEngine) -
     client.close()
 
 
-def test_the_script_may_be_repeated(own_engine: OwnEngine) -> None:
+def test_the_script_may_be_repeated(own_engine: GvisorEngine) -> None:
     """It says so and writes nothing."""
     before = own_engine.configuration.stat()
     said = subprocess.run(
@@ -47,7 +47,7 @@ def test_the_script_may_be_repeated(own_engine: OwnEngine) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_broken_configuration_is_left_alone(own_engine: OwnEngine) -> None:
+def test_a_broken_configuration_is_left_alone(own_engine: GvisorEngine) -> None:
     """Rather no runtime than an engine that does not start any more."""
     broken = own_engine.configuration.with_name("broken.json")
     broken.write_text("{ nothing")
@@ -72,7 +72,7 @@ def test_commands_run_on_another_kernel(places) -> None:
     assert place.inspect()["HostConfig"]["Runtime"] == "runsc"
 
 
-def test_no_network_is_promised_where_there_is_none(places, own_engine: OwnEngine) -> None:
+def test_no_network_is_promised_where_there_is_none(places, own_engine: GvisorEngine) -> None:
     """With --network=none the runtime gives none, whatever the engine says; so clients are told."""
     place: Place = places("gvisor")
     if "--network=none" not in own_engine.configuration.read_text():

@@ -7,18 +7,19 @@ import socket
 import threading
 from pathlib import Path
 
-ENGINE = "/var/run/docker.sock"
+ENGINE = Path("/var/run/docker.sock")
 
 
 class EngineProxy:
-    """Forwards bytes between a UNIX socket of its own and the engine's.
+    """Forwards bytes between a UNIX socket of its own, at `path`, and the engine's.
 
     `open` makes the socket appear, `close` lets it vanish with all connections. Give `url` to a
     gateway as DOCKER_HOST. May be used as a context manager.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: Path = ENGINE) -> None:
         self.url = f"unix://{path}"
+        self._engine = str(engine)
         self._path = path
         self._listener: socket.socket | None = None
         self._connections: set[socket.socket] = set()
@@ -79,7 +80,7 @@ class EngineProxy:
             except OSError:
                 return
             engine = socket.socket(socket.AF_UNIX)
-            engine.connect(ENGINE)
+            engine.connect(self._engine)
             with self._lock:
                 self._connections |= {client, engine}
             threads = [

@@ -19,11 +19,14 @@ AGENT_MARK = "python3 -S -E -c"
 
 
 class EngineView:
-    """Looks at the containers of one gateway. Never touches those of others."""
+    """Looks at the containers of one gateway. Never touches those of others.
 
-    def __init__(self, instance: str, address: str | None = None) -> None:
+    The engine is the machine's own, or that at `url`.
+    """
+
+    def __init__(self, instance: str, url: str | None = None) -> None:
         self._instance = instance
-        self.api = docker.APIClient(base_url=address, version="auto", timeout=60)
+        self.api = docker.APIClient(url, version="auto", timeout=60)
 
     def containers(self) -> dict[str, str]:
         """Container ids by sandbox id, whatever their state; without those of the pool."""

@@ -34,15 +34,15 @@ class GatewayProcess:
     """One gateway: may be started, killed and started again over the same data directory.
 
     `settings` are environment variables without their prefix: `idle_timeout="1"`; there is no pool
-    unless they say so. `engine` is the address of another engine than the machine's own. `close`
-    kills it and removes the containers with this gateway's own label, no others.
+    unless they say so. `close` kills it and removes the containers with this gateway's own
+    label, no others. It works with the engine at `engine_url`, or the machine's own.
     """
 
-    def __init__(self, directory: Path, *, engine: str | None = None, **settings: str) -> None:
+    def __init__(self, directory: Path, *, engine_url: str | None = None, **settings: str) -> None:
         self.directory = directory
         self.instance = f"test-{os.getpid()}-{secrets.token_hex(4)}"
-        self.engine = EngineView(self.instance, engine)
-        self._engine_address = engine
+        self.engine = EngineView(self.instance, engine_url)
+        self._engine_url = engine_url
         self.port = _free_port()
         self.data_dir = directory / "data"
         self.log_path = directory / "gateway.log"
@@ -89,8 +89,8 @@ class GatewayProcess:
             "instance": self.instance,
             **self._settings,
         }
-        if self._engine_address:
-            kept["DOCKER_HOST"] = self._engine_address
+        if self._engine_url is not None:
+            kept["DOCKER_HOST"] = self._engine_url
         return kept | {f"SANDBOX_{name.upper()}": value for name, value in own.items()}
 
     def _answers(self) -> bool:
@@ -222,5 +222,12 @@ class GatewayProcess:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """Outside the range from which outgoing connections take theirs (ip(7), ip_local_port_range):
+    between a gateway's death and its restart, a client on the machine would be given it."""
+    while True:
+        port = 10000 + secrets.randbelow(22000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port

@@ -11,6 +11,7 @@ import docker
 import psutil
 from docker.errors import NotFound
 
+from scripts.lib import engine_remains
 from tests.support.clients import connect
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
@@ -89,6 +90,7 @@ class _Host:
 
     def __init__(self, api: docker.APIClient) -> None:
         self._api = api
+        self._root = api.info()["DockerRootDir"]
         self._before = self._strays()
         self._always: set[str] | None = None
 
@@ -101,7 +103,7 @@ class _Host:
 
     def _strays(self) -> set[str]:
         # What is on the host is read first: a container that is new since then does no harm.
-        found = _shims() | _mounts() | _interfaces()
+        found = _shims() | _mounts(self._root) | _interfaces()
         for entry in self._api.containers(all=True):
             try:
                 container = self._api.inspect_container(entry["Id"])
@@ -109,7 +111,7 @@ class _Host:
                 continue
             found -= {
                 f"shim {container['Id']}",
-                f"mount {container['GraphDriver']['Data'].get('MergedDir')}",
+                f"mount {(container['GraphDriver']['Data'] or {}).get('MergedDir')}",
             }
             found -= _interface_of(container["State"]["Pid"])
         return found
@@ -119,14 +121,17 @@ def _shims() -> set[str]:
     found = set()
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if command and "containerd-shim" in command[0] and "-id" in command:
+        if not command or "containerd-shim" not in command[0] or "-id" not in command:
+            continue
+        if engine_remains.PREFIX not in str(command):  # not of a test engine
             found.add(f"shim {command[command.index('-id') + 1]}")
     return found
 
 
-def _mounts() -> set[str]:
+def _mounts(root: str) -> set[str]:
     mounts = Path("/proc/self/mountinfo").read_text()
-    return {f"mount {path}" for path in re.findall(r" (/\S+/overlay2/\w+/merged) ", mounts)}
+    pattern = rf" ({re.escape(root)}/overlay2/\w+/merged) "
+    return {f"mount {path}" for path in re.findall(pattern, mounts)}
 
 
 def _interfaces() -> set[str]:
