@@ -13,11 +13,12 @@ from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
 from gateway.commands.plain import PlainRunner
 from gateway.commands.service import Commands
+from gateway.configured import bounds_of, capacity_of
 from gateway.enforcement import Enforcement
 from gateway.engine import hardening
 from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
-from gateway.engine.interface import Engine, Limits
+from gateway.engine.interface import Engine
 from gateway.errors import ContainerGone
 from gateway.identity import secret
 from gateway.identity.access import Access
@@ -30,20 +31,21 @@ from gateway.link.links import Links
 from gateway.metrics import Exposition, Metrics
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
-from gateway.sandboxes.admission import Capacity, Gate
+from gateway.sandboxes.admission import Gate
 from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.creation import Creation
 from gateway.sandboxes.expiry import Expiry
 from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.housekeeping import Housekeeping
 from gateway.sandboxes.lifecycle import Lifecycle
-from gateway.sandboxes.options import Bounds, Options
+from gateway.sandboxes.options import Options
 from gateway.sandboxes.pool import Plan, Pool
 from gateway.sandboxes.posture import Posture
 from gateway.sandboxes.readiness import Readiness
-from gateway.sandboxes.reconcile import Reconciliation, Watch
+from gateway.sandboxes.reconcile import Reconciliation
 from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.service import Sandboxes
+from gateway.sandboxes.watch import Watch
 from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
 from gateway.store.census import StoreCensus
@@ -129,7 +131,7 @@ class Runtime:
         leases = self._leases = LeaseStore(self._database)
         self._events = EventStore(self._database)
         admission = AdmissionStore(self._database)
-        options = self._options = Options(_bounds(settings), self.engine.host)
+        options = self._options = Options(bounds_of(settings), self.engine.host)
         self._enforcement = Enforcement(
             self.engine, settings, self._store.live, self._end_for_its_disk
         )
@@ -168,7 +170,7 @@ class Runtime:
             lambda: len(self._store.live()),
             worker_id,
         )
-        gate = Gate(admission, _capacity(settings), options.host, self.engine.is_local, worker_id)
+        gate = Gate(admission, capacity_of(settings), options.host, self.engine.is_local, worker_id)
         self.creation = Creation(
             self._store,
             self.engine,
@@ -314,37 +316,3 @@ def posture_of(
     if enforcement is None:
         enforcement = Enforcement(engine, settings, list, lambda _sandbox_id, _why: None)
     return Posture(engine, settings.required, further=enforcement.checks())
-
-
-def _bounds(settings: Settings) -> Bounds:
-    return Bounds(
-        images=settings.allowed_images,
-        isolation=settings.isolation,
-        has_network=settings.network != "none",
-        limits=Limits(
-            memory_mb=settings.memory_mb,
-            cpus=settings.cpus,
-            pids=settings.pids,
-            file_size_mb=settings.file_size_mb,
-            disk_mb=settings.disk_mb,
-        ),
-        max_cpus=settings.max_cpus,
-        max_memory_mb=settings.max_memory_mb,
-        max_pids=settings.max_pids,
-        max_disk_mb=settings.max_disk_mb,
-        timeout_s=settings.timeout or None,
-        max_timeout_s=settings.max_timeout,
-        idle_timeout_s=settings.idle_timeout,
-        max_idle_timeout_s=settings.max_idle_timeout,
-    )
-
-
-def _capacity(settings: Settings) -> Capacity:
-    return Capacity(
-        sandboxes=settings.max,
-        per_owner=settings.max_per_key,
-        memory_overcommit=settings.memory_overcommit,
-        memory_reserve_mb=settings.memory_reserve_mb,
-        queue_size=settings.queue_size,
-        queue_wait_s=settings.queue_wait,
-    )

@@ -11,6 +11,7 @@ import gevent
 from gateway import clock
 from gateway.engine.interface import ContainerEvent, ContainerInfo, Engine
 from gateway.errors import ContainerGone, EngineFault, GatewayError
+from gateway.sandboxes.adoption import adopted
 from gateway.sandboxes.containers import POOL_PREFIX, name_of
 from gateway.sandboxes.endings import GONE, Ending, ending_of
 from gateway.sandboxes.expiry import Occupancy
@@ -237,79 +238,12 @@ class Reconciliation:
         ):
             self._engine.remove(container.container_id)
             return
-        if self._store.adopt(self._adopted(origin, container)):
+        if self._store.adopt(adopted(origin, container, self._options.default())):
             log.info("adopted sandbox %s", origin.sandbox_id)
             self._occupancy.watch(origin.sandbox_id)
-
-    def _adopted(self, origin: Origin, container: ContainerInfo) -> SandboxRow:
-        """A row for a container whose own was lost; what its label does not say is the default."""
-        recipe, now, notes = self._options.default(), clock.boot_s(), origin.notes
-        timeout_s = notes.get("timeout_s", recipe.timeout_s)
-        return SandboxRow(
-            sandbox_id=origin.sandbox_id,
-            state="paused" if container.state == "paused" else "ready",
-            container_id=container.container_id,
-            worker_id=None,
-            created_at=origin.created_at,
-            ip_address=container.ip_address,
-            idle_since=now,
-            boot_id=clock.boot_id(),
-            end_reason=None,
-            lease_count=0,
-            owner=str(notes.get("owner", "")),
-            born=now - max(0.0, clock.wall_s() - origin.created_at),
-            image=str(notes.get("image") or recipe.image),
-            isolation=str(notes.get("isolation") or recipe.isolation),
-            network="bridge" if container.ip_address else "none",
-            cpus=float(notes.get("cpus") or recipe.limits.cpus),
-            memory_mb=int(notes.get("memory_mb") or recipe.limits.memory_mb),
-            pids=int(notes.get("pids") or recipe.limits.pids),
-            disk_mb=notes.get("disk_mb"),
-            labels=notes.get("labels", {}),
-            timeout_s=timeout_s,
-            expires=None
-            if timeout_s is None
-            else now - max(0.0, clock.wall_s() - origin.created_at) + timeout_s,
-            idle_timeout_s=float(notes.get("idle_timeout_s", recipe.idle_timeout_s)),
-            idle_action=str(notes.get("idle_action", "delete")),
-        )
 
     def forget_after(self, days: float) -> None:
         """Drop certificates and events that are older."""
         before = clock.wall_s() - days * 86400
         self._store.forget_ended(before=before)
         self._events.forget(before=before)
-
-
-class Watch:
-    """Follows the engine's events without end.
-
-    Events are a hint to look, no more: some are missed while the engine is away, so a full
-    comparison follows each reconnect, and others come from time to time anyway.
-    """
-
-    RECONNECT_S = 1.0
-
-    def __init__(self, engine: Engine, reconciliation: Reconciliation, instance_id: str) -> None:
-        self._engine = engine
-        self._reconciliation = reconciliation
-        self._instance_id = instance_id
-
-    def follow(self) -> None:
-        """Never returns."""
-        since: float | None = None
-        was_away = False
-        while True:
-            try:
-                self._reconciliation.compare(engine_was_away=was_away)
-                was_away = False
-                for event in self._engine.events({INSTANCE: self._instance_id}, since):
-                    since = event.at
-                    self._reconciliation.notice(event)
-                was_away = True  # the stream has ended
-            except EngineFault as error:
-                log.warning("cannot follow the engine's events: %s", error)
-                was_away = True
-            except GatewayError as error:
-                log.warning("cannot act upon the engine's events: %s", error)
-            time.sleep(self.RECONNECT_S)
