@@ -13,6 +13,7 @@ from gateway.host.layer_disks import LayerDisks
 from gateway.host.packet_filter import PacketFilter
 from gateway.models import PostureCheck
 from gateway.sandboxes.labels import INSTANCE
+from gateway.sandboxes.posture import asked
 from gateway.settings import Settings
 from gateway.store.rows import SandboxRow
 
@@ -117,15 +118,11 @@ class Enforcement:
     def checks(self) -> dict[str, Callable[[], PostureCheck]]:
         """For the posture report, by name."""
         return {
-            "network": lambda: _posture(*self._packet_filter.check()),
-            "disk": lambda: _posture(*self._disks.check()),
-            "disk_space": lambda: _posture(*self._disk_watch.check()),
+            "network": asked(self._packet_filter.check),
+            "disk": asked(self._disks.check),
+            "disk_space": asked(self._disk_watch.check),
         }
 
     def close(self) -> None:
         """Let go of the proxy; rules and disks stay. May be repeated."""
         self._proxy.close()
-
-
-def _posture(ok: bool, detail: str) -> PostureCheck:
-    return PostureCheck(ok=ok, level="ok" if ok else "warning", detail=detail)

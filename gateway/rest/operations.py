@@ -36,6 +36,11 @@ Schemas = Mapping[Any, dict[str, Any]]
 
 EVENT_STREAM = "text/event-stream"
 
+_SERVER_SENT_EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+}
+
 _ANYWHERE = (BadRequest, ForeignHost, ForeignOrigin)
 _WITH_KEYS = (Unauthorized, TokenNotEnough, RateLimited)
 
@@ -110,9 +115,10 @@ def _reply(reply: apidoc.Reply, schemas: Schemas) -> Response:
         schema = {"type": "string"} if reply.body is None else schemas[reply.body]
         content[reply.media_type] = MediaType(schema=_schema(schema))
     if reply.events:
-        # OpenAPI 3.1 knows no event streams: the type of each `data` is in an extension.
+        # OpenAPI 3.1 knows no event streams: the schema is that of one event, and the type of its
+        # `data` is in an extension.
         content[EVENT_STREAM] = MediaType(
-            schema=_schema({"type": "string"}),
+            schema=_schema(_SERVER_SENT_EVENT),
             **{"x-event-messages": [schemas[message] for message in reply.events]},
         )
     if content:

@@ -93,6 +93,9 @@ class Options:
         demand(isolation, host)
         has_network = bounds.has_network and isolation_has_network(isolation, host)
         self._check_limits(request, refusals)
+        if isolation == "strict" and request.disk_mb is not None:
+            # All that can be written to is in memory there, and may take half of it.
+            refusals.beyond("disk_mb", request.disk_mb, limits.memory_mb // 2)
         self._check_times(request.timeout, request.idle_timeout, refusals)
         network = request.network
         if network is None:

@@ -80,6 +80,16 @@ class Posture:
             log.log(level, "posture: %s: %s", name, check.detail)
 
 
+def asked(check: Callable[[], tuple[bool, str]]) -> Asked:
+    """A check that says whether something holds, and why, in the form that Posture takes."""
+
+    def ask() -> PostureCheck:
+        holds, detail = check()
+        return PostureCheck(ok=holds, level="ok" if holds else "warning", detail=detail)
+
+    return ask
+
+
 def _look(ask: Asked) -> PostureCheck:
     try:
         with gevent.Timeout(LIMIT_S, TimeoutError(f"no answer within {LIMIT_S:g} s")):

@@ -12,7 +12,7 @@ from gateway.errors import EngineUnavailable, IsolationUnavailable, SettingsErro
 from gateway.models import PostureCheck
 from gateway.sandboxes import isolation
 from gateway.sandboxes.flaws import FLAWS, flaws_in, is_of_a_distribution, parsed
-from gateway.sandboxes.posture import Posture, of_engine
+from gateway.sandboxes.posture import Posture, asked, of_engine
 from gateway.settings import POSTURE
 
 SAFE = EngineFacts(
@@ -140,6 +140,15 @@ def test_a_further_check_that_fails_is_unknown() -> None:
 
     assert found["disk"].detail == "unknown: gone"
     assert found["runc"].ok
+
+
+def test_what_is_found_out_elsewhere_is_taken_over() -> None:
+    """The disk's and the packet filter's own words."""
+    further = {"disk": asked(lambda: (True, "it is")), "network": asked(lambda: (False, "no root"))}
+    found = Posture(Engine(SAFE), frozenset(), further).checks()
+
+    assert found["disk"] == _good()
+    assert found["network"] == PostureCheck(ok=False, level="warning", detail="no root")
 
 
 def test_only_what_is_required_refuses() -> None:
