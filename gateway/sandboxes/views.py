@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from gateway import clock
 from gateway.errors import SandboxNotFound
@@ -71,15 +71,16 @@ def view_of(row: SandboxRow, status: SandboxStatus | None = None) -> SandboxView
 def not_found(
     sandbox_id: str, row: SandboxRow | None, commands_of: Callable[[str], list[dict[str, Any]]]
 ) -> SandboxNotFound:
-    """The error for a sandbox that cannot be used; with its certificate when it has ended.
+    """The error for a sandbox that cannot be used; with its certificate when it has ended, or is
+    about to.
 
     `commands_of` gives its last commands.
     """
     error = SandboxNotFound(sandbox_id)
-    if row is not None and row.state == "ended":
+    if row is not None and row.state in ("removing", "ended"):
         error.members["ended"] = {
-            "reason": cast(str, row.end_reason),
-            "at": row.ended_at,
+            "reason": row.end_reason or "deleted",
+            "at": row.ended_at or clock.wall_s(),
             "detail": row.end_detail or _USUAL.get(row.end_reason or "", ""),
             "exit_code": row.exit_code,
             "last_commands": commands_of(sandbox_id),

@@ -26,7 +26,6 @@ from gateway.models import (
     AttachMessage,
     CommandList,
     CommandRequest,
-    ListMessage,
     PingMessage,
     Pong,
     ResizeMessage,
@@ -168,7 +167,6 @@ class Connection:
     ) -> None:
         """Do `work`; tell the client, under the request's id, when it fails."""
         try:
-            self._wake()
             work(*arguments)
         except OSError:
             self._peer.wake()  # the client is gone: so will the connection be
@@ -179,6 +177,7 @@ class Connection:
             self._outbox.send_error(GatewayError(type(error).__name__), request_id)
 
     def _run_command(self, request_id: str, request: CommandRequest) -> None:
+        self._wake()
         spec = self._commands.spec(request, request_id)
         self._specs.add(spec)
         try:
@@ -199,6 +198,10 @@ class Connection:
     # --- messages besides commands -------------------------------------------------------------
 
     def _run_errand(self, message: Message) -> None:
+        if isinstance(message, PingMessage):
+            self._outbox.send_message(Pong(type="pong", request_id=message.request_id))
+            return
+        self._wake()
         if isinstance(message, AttachMessage):
             self._attach(message)
         elif isinstance(message, SignalMessage):
@@ -213,11 +216,9 @@ class Connection:
                     self._place, message.request_id, message.cols, message.rows
                 ),
             )
-        elif isinstance(message, ListMessage):
+        else:
             listed = self._commands.list(self._place)
             self._outbox.send_message(CommandList(type="commands", commands=listed))
-        else:
-            self._outbox.send_message(Pong(type="pong", request_id=message.request_id))
 
     def _attach(self, message: AttachMessage) -> None:
         offsets = (message.stdout, message.stderr)
@@ -236,12 +237,11 @@ class Connection:
         self._input.put(message.request_id, data, message.eof)
 
     def _write_stdin(self, request_id: str, data: bytes, eof: bool) -> None:
-        self._reporting(
-            request_id,
-            self._once_started,
-            request_id,
-            lambda: self._commands.write_stdin(self._place, request_id, data, eof),
-        )
+        def write() -> None:
+            self._wake()
+            self._commands.write_stdin(self._place, request_id, data, eof)
+
+        self._reporting(request_id, self._once_started, request_id, write)
 
     def _once_started(self, request_id: str, work: Callable[[], None]) -> None:
         """Do `work` on a command. One of this connection may still be on its way to the agent."""

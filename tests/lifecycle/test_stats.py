@@ -40,7 +40,7 @@ def test_use_is_told_as_it_is(gateway: GatewayProcess, sandbox: str) -> None:
     """CPU that burns, memory that is held, processes that sleep, bytes on disk: each is seen, and
     is gone when it is gone."""
     before = _stats(gateway, sandbox)
-    assert before["cpu"]["cores"] < 0.3
+    assert before["cpu"]["cores"] < 0.1
     work = (
         "for i in 1 2 3 4 5; do sleep 8 & done; head -c 30000000 /dev/zero > ~/file; "
         "exec python3 -c 'import time\nheld = bytearray(80 << 20); end = time.monotonic() + 8\n"
@@ -51,8 +51,8 @@ def test_use_is_told_as_it_is(gateway: GatewayProcess, sandbox: str) -> None:
 
     during = _stats(gateway, sandbox)
 
-    assert 0.3 < during["cpu"]["cores"] <= 1.3
-    assert during["cpu"]["total_s"] > before["cpu"]["total_s"] + 0.3
+    assert before["cpu"]["cores"] < during["cpu"]["cores"] <= 1.3
+    assert during["cpu"]["total_s"] > before["cpu"]["total_s"] + 0.1
     assert during["pids"]["used"] >= before["pids"]["used"] + 5
     assert during["disk_bytes"]["used"] >= before["disk_bytes"]["used"] + 29_000_000
     eventually(lambda: _stats(gateway, sandbox)["memory_bytes"]["used"] < 60 * MIB, within_s=20)
