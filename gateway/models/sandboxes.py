@@ -71,7 +71,8 @@ class SandboxCreate(Request):
         None,
         ge=16,
         le=104857600,
-        description="What it may write, in MiB. Refused where the host cannot hold it to that.",
+        description="What it may write, in MiB: held by the kernel where it can be, else a "
+        "sandbox that wrote more ends.",
         examples=[2048],
     )
     env: Annotated[
