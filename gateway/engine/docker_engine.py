@@ -29,7 +29,13 @@ from gateway.engine.interface import (
     Preparation,
 )
 from gateway.engine.translation import of_container, translated
-from gateway.errors import EngineFault, EngineRefused, ImageMissing
+from gateway.errors import (
+    EngineFault,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    ImageMissing,
+)
 from gateway.settings import MIB, OWN_NETWORK
 
 log = logging.getLogger(__name__)
@@ -150,6 +156,10 @@ class DockerEngine:
             if preparation is not None:
                 preparation.after_start(started)
             return started
+        except (EngineTimeout, EngineUnavailable):
+            # It would not answer this either, and a client waits: whoever compares engine and
+            # store finds what may be left.
+            raise
         except BaseException:
             self._undo_start(container_id or spec.name)
             raise

@@ -189,7 +189,8 @@ class Engine(Protocol):
     def start_container(
         self, spec: ContainerSpec, preparation: Preparation | None = None
     ) -> ContainerInfo:
-        """Create and start a hardened container; on failure nothing of it is left behind.
+        """Create and start a hardened container; on failure nothing of it is left behind, unless
+        the engine does not answer at all.
 
         Raises ImageMissing.
         """

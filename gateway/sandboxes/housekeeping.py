@@ -101,9 +101,10 @@ class Housekeeping:
             self._greenlet = None
         gevent.killall(self._on_duty)
         self._on_duty = []
-        if self._scheduler is not None:
-            self._scheduler.shutdown(wait=False)
-            self._scheduler = None
+        # A second call may come while this one waits for greenlets to end.
+        scheduler, self._scheduler = self._scheduler, None
+        if scheduler is not None:
+            scheduler.shutdown(wait=False)
         self._leadership.close()
 
 

@@ -72,8 +72,6 @@ class Pool:
         self._worker_id = worker_id
         self._nudged = Event()
         self._images: dict[str, tuple[str, float]] = {}
-        self.on_miss: Callable[[], None] = lambda: None
-        self.on_hit: Callable[[], None] = lambda: None
 
     # --- who may take --------------------------------------------------------------------------
 
