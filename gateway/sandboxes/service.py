@@ -96,7 +96,7 @@ class Sandboxes:
         rows = [row for row in self._store.live() if row.state != "removing"]
         found = self._engine.containers({INSTANCE: self._instance_id})
         containers = {container.container_id: container for container in found}
-        begin = self._place_of(after)
+        begin = self._place_of(after, owner)
         views: list[SandboxView] = []
         for row in rows:
             if (row.created_at, row.sandbox_id) <= begin or owner not in (None, row.owner):
@@ -121,11 +121,11 @@ class Sandboxes:
             return None  # reconciliation will find out why
         return view_of(row, self._seen(row, container))
 
-    def _place_of(self, sandbox_id: str | None) -> tuple[float, str]:
+    def _place_of(self, sandbox_id: str | None, owner: str | None) -> tuple[float, str]:
         if sandbox_id is None:
             return -1.0, ""
         row = self._store.get(sandbox_id)
-        if row is None:
+        if row is None or owner not in (None, row.owner):
             raise BadFields(
                 "there was no such sandbox",
                 errors=[{"loc": ["after"], "msg": "no such sandbox", "type": "unknown"}],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.app import create_app, runtime_of
+from gateway.identity.keys import line_of
 from gateway.settings import Settings
 from tests.support.clients import LIBRARIES, Refused, connect
 from tests.support.eventually import always
@@ -154,3 +156,41 @@ def test_refusals_leave_nothing_behind(keyed: GatewayProcess, alices: str) -> No
     assert keyed.status_of(alices) == "idle"
     grown = (keyed.data_dir / "audit.jsonl").stat().st_size - size
     assert grown < 600 * 200
+
+
+def test_lists_and_events_tell_of_the_own_sandboxes_only(keyed: GatewayProcess) -> None:
+    """Nor do a place in the list and an idempotency key reach into another tenant's."""
+    key = {"Idempotency-Key": "the same"}
+    hers = keyed.post("/sandboxes", headers=key).json()["sandbox_id"]
+    his = keyed.post("/sandboxes", headers=bearer(BOB) | key).json()["sandbox_id"]
+    assert his != hers
+
+    for who, own, others in ((ALICE, hers, his), (BOB, his, hers)):
+        events = {event["sandbox_id"] for event in keyed.get("/events", headers=bearer(who)).json()}
+        listed = {one["sandbox_id"] for one in keyed.get("/sandboxes", headers=bearer(who)).json()}
+        for seen in (events, listed):
+            assert own in seen
+            assert others not in seen
+        place = keyed.get(f"/sandboxes?after={others}", headers=bearer(who))
+        unknown = keyed.get(f"/sandboxes?after={UNKNOWN_ID}", headers=bearer(who))
+        assert (place.status_code, place.text) == (422, unknown.text)
+    assert keyed.delete(f"/sandboxes/{his}", headers=bearer(BOB)).status_code == 200
+    ended = keyed.get(f"/sandboxes/{his}", headers=bearer(BOB)).json()
+    assert ended["ended"]["reason"] == "deleted"
+    assert "ended" not in keyed.get(f"/sandboxes/{his}").json()
+
+
+def test_what_a_key_may_have_is_limited(own_gateway: Any, tmp_path: Path) -> None:
+    """All sandboxes of its name count, in every worker; another key is not touched."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"{line_of('alice', ALICE)} max_sandboxes=1\n{line_of('bob', BOB)}\n")
+    gateway = own_gateway(api_keys_file=str(keys))
+    gateway.headers = bearer(ALICE)
+    gateway.start_ready()
+    sandbox_id = gateway.create()
+
+    problem = problem_of(gateway.post("/sandboxes"), 429)
+    assert problem["code"] == "too_many_sandboxes"
+    assert gateway.post("/sandboxes", headers=bearer(BOB)).status_code == 201
+    gateway.delete(f"/sandboxes/{sandbox_id}")
+    assert gateway.post("/sandboxes").status_code == 201
