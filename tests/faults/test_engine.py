@@ -136,11 +136,13 @@ def test_an_engine_that_hangs_is_answered_for_in_bounded_time(
 
     proxy.answer()
 
-    def only_that_sandbox() -> bool:
-        return gateway.listed() == set(gateway.engine.containers()) == {sandbox_id}
+    # The engine may or may not carry out what was asked of it while it hung, the deletion too.
+    def agrees() -> bool:
+        return gateway.listed() == set(gateway.engine.containers()) <= {sandbox_id}
 
-    eventually(only_that_sandbox, within_s=30)
-    assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code == 200
+    eventually(agrees, within_s=30)
+    assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code in (200, 404)
+    eventually(lambda: not gateway.engine.containers())
 
 
 def test_a_delete_that_the_engine_refuses_can_be_retried(

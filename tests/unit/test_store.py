@@ -324,3 +324,46 @@ def test_many_processes_may_open_it_at_once(path: Path) -> None:
     won = _contend(path, ["connect-a", "connect-b", "connect-c", "connect-d"], 1)
 
     assert set(map(frozenset, won.values())) == {frozenset()}
+
+
+def test_a_pause_is_noted_from_the_state_that_was_seen(store: _Stores) -> None:
+    """What the engine tells of a pause that this gateway is in the middle of does not end it, and
+    what another hand froze is not taken for a pause of ours."""
+    _make_ready(store, "s")
+    assert not store.mark_paused("s", "pausing", since=11.0, by="client")
+    assert store.claim_pause("s", worker_id="w")
+    assert not store.mark_paused("s", "ready", since=12.0, by="engine")
+    assert store.mark_paused("s", "pausing", since=12.0, by="client")
+    assert store.paused_among({"s"}) == {"s": 12.0}
+    assert store.mark_resumed("s", now=13.0)
+    assert store.mark_paused("s", "ready", since=14.0, by="engine")
+
+
+def test_who_came_after_a_pause_is_known(store: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client, not a command that is watched, and only as long as it is there."""
+    _make_ready(store, "s")
+    for lease_id, at, purpose in (("old", 50.0, "client"), ("watch", 70.0, "command")):
+        monkeypatch.setattr("gateway.clock.boot_s", lambda at=at: at)
+        assert store.acquire_lease(lease_id, "s", worker_id="w", purpose=purpose)
+    assert not store.has_clients_since("s", 60.0)
+    monkeypatch.setattr("gateway.clock.boot_s", lambda: 61.0)
+    assert store.acquire_lease("new", "s", worker_id="w", purpose="client")
+    assert store.has_clients_since("s", 60.0)
+    store.release_lease("new", "s", now=80.0)
+    assert not store.has_clients_since("s", 60.0)
+
+
+def test_what_a_client_left_running_does_not_use_a_paused_sandbox(store: _Stores) -> None:
+    """Its lease stays and counts for a running sandbox; for a paused one idle time begins when
+    the client goes."""
+    _make_ready(store, "s")
+    store.acquire_lease("l", "s", worker_id="w", purpose="client")
+    store.claim_pause("s", worker_id="w")
+    store.mark_paused("s", "pausing", since=20.0, by="client")
+    assert not store.claim_idle_removal("s", idle_since=20.0)
+
+    store.leave_running("l", "s", now=90.0)
+
+    row = store.get("s")
+    assert (row.lease_count, row.client_count, row.idle_since) == (1, 0, 90.0)
+    assert store.claim_idle_removal("s", idle_since=90.0)
