@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -185,7 +187,8 @@ def _take_over(gateway: GatewayProcess, sandbox: str, client: Connection) -> Non
     """Kill the agent from within and let `impostor.py` bind its socket before anybody else."""
     client.run(
         "setsid sh -c \"pkill -9 -f 'sandbox-agen[t]'; python3 impostor.py\" >/dev/null 2>&1 & "
-        "sleep 5"
+        "sleep 5",
+        within_s=60,
     )
     eventually(
         lambda: any(
@@ -194,24 +197,48 @@ def _take_over(gateway: GatewayProcess, sandbox: str, client: Connection) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        "import os; os.write(1, os.urandom(5000))",
-        "import os; os.write(1, b'\\0' * 100000)",
-        "import os; os.write(1, b'\\0\\0\\0\\2\\3\\0\\0\\0\\1{}' * 1000)",
-        "import os; os.write(1, b'\\xff' * 9)",
-        "import time; time.sleep(600)",
-        "pass",
-    ],
-    ids=["random", "zeros", "frames", "huge", "silent", "nothing"],
-)
-def test_an_impostor_in_the_agents_place_gets_nowhere(
-    gateway: GatewayProcess, sandbox: str, garbage: str
-) -> None:
+GARBAGE = {
+    "random": "import os; os.write(1, os.urandom(5000))",
+    "zeros": "import os; os.write(1, b'\\0' * 100000)",
+    "frames": "import os; os.write(1, b'\\0\\0\\0\\2\\3\\0\\0\\0\\1{}' * 1000)",
+    "huge": "import os; os.write(1, b'\\xff' * 9)",
+    "silent": "import time; time.sleep(600)",
+    "nothing": "pass",
+}
+
+
+def test_an_impostor_in_the_agents_place_gets_nowhere(gateway: GatewayProcess) -> None:
     """The user owns everything in the sandbox, the agent's socket included. Whatever sits there,
     the gateway answers in bounded time with a typed error, and serves everybody else."""
-    impostor = f"""
+
+    def answer_despite(garbage: str) -> dict:
+        sandbox_id = gateway.create()
+        with connect(gateway, sandbox_id) as client:
+            client.run(f"cat > impostor.py <<'EOF'\n{_impostor_that_sends(garbage)}\nEOF\n")
+            _take_over(gateway, sandbox_id, client)
+            client.ask("echo owned", request_id="after")
+            answer = client.receive(within_s=40)
+        assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code == 200
+        return answer
+
+    # All at once, for each takes as long as the gateway waits for an agent.
+    other = gateway.create()
+    with connect(gateway, other) as neighbour, ThreadPoolExecutor(len(GARBAGE)) as pool:
+        answers = {name: pool.submit(answer_despite, garbage) for name, garbage in GARBAGE.items()}
+        while not all(answer.done() for answer in answers.values()):
+            assert neighbour.run("echo well", within_s=5)["output"] == "well\n"
+            time.sleep(0.2)
+
+    for name, future in answers.items():
+        answer = future.result()
+        assert answer["request_id"] == "after", name
+        assert answer.get("type") == "error" or answer["output"] == "owned\n", (name, answer)
+    assert gateway.delete(f"/sandboxes/{other}").status_code == 200
+    assert gateway.get("/readyz").status_code == 200
+
+
+def _impostor_that_sends(garbage: str) -> str:
+    return f"""
 import socket, array, os
 listener = socket.socket(socket.AF_UNIX)
 listener.bind("\\0sandbox-agent-1")
@@ -229,36 +256,41 @@ while True:
     for fd in fds: os.close(fd)
     carrier.close()
 """
-    other = gateway.create()
-    with connect(gateway, sandbox) as client, connect(gateway, other) as neighbour:
-        client.run(f"cat > impostor.py <<'EOF'\n{impostor}\nEOF\n")
-        _take_over(gateway, sandbox, client)
-        client.ask("echo owned", request_id="after")
-        for number in range(5):
-            assert neighbour.run(f"echo {number}", within_s=5)["output"] == f"{number}\n"
-        answer = client.receive(within_s=40)
-
-    assert answer["request_id"] == "after"
-    assert answer.get("type") == "error" or answer["output"] == "owned\n", answer
-    assert gateway.delete(f"/sandboxes/{other}").status_code == 200
-    assert gateway.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"event": "refused", "code": "x", "detail": "\ud800"},
-        {"event": "exit", "returncode": 0, "stdout": 2**70, "stderr": 0, "windows": [[], []]},
-        {"event": "exit", "returncode": 0, "stdout": 0, "stderr": 0, "windows": [[], []]}
-        | {"failure": "\ud800"},
-    ],
-    ids=["surrogate in a refusal", "size beyond 64 bits", "surrogate in a failure"],
-)
+EVENTS = {
+    "surrogate in a refusal": {"event": "refused", "code": "x", "detail": "\ud800"},
+    "size beyond 64 bits": {"event": "exit", "returncode": 0}
+    | {"stdout": 2**70, "stderr": 0, "windows": [[], []]},
+    "surrogate in a failure": {"event": "exit", "returncode": 0, "failure": "\ud800"}
+    | {"stdout": 0, "stderr": 0, "windows": [[], []]},
+}
+
+
 def test_an_impostor_that_speaks_the_protocol_cannot_silence_an_answer(
-    gateway: GatewayProcess, sandbox: str, event: dict
+    gateway: GatewayProcess,
 ) -> None:
     """What JSON lets pass and orjson does not write: each command is answered all the same."""
-    impostor = f"""
+
+    def answers_despite(event: dict) -> list[dict]:
+        sandbox_id = gateway.create()
+        with connect(gateway, sandbox_id) as client:
+            client.run(f"cat > impostor.py <<'EOF'\n{_impostor_that_says(event)}\nEOF\n")
+            _take_over(gateway, sandbox_id, client)
+            for number in range(3):
+                client.ask("echo owned", request_id=str(number))
+            answers = [client.receive(within_s=10) for _ in range(3)]
+        assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code == 200
+        return answers
+
+    with ThreadPoolExecutor(len(EVENTS)) as pool:
+        for name, answers in zip(EVENTS, pool.map(answers_despite, EVENTS.values()), strict=True):
+            assert {answer["request_id"] for answer in answers} == {"0", "1", "2"}, name
+            assert not any("Traceback" in str(answer) for answer in answers), name
+
+
+def _impostor_that_says(event: dict) -> str:
+    return f"""
 import array, json, os, socket, struct
 def frame(kind, channel, message):
     payload = json.dumps(message).encode()
@@ -288,12 +320,3 @@ while True:
             if kind == 2: os.write(target, frame(3, channel, json.loads({json.dumps(event)!r})))
     os.close(source); os.close(target); carrier.close()
 """
-    with connect(gateway, sandbox) as client:
-        client.run(f"cat > impostor.py <<'EOF'\n{impostor}\nEOF\n")
-        _take_over(gateway, sandbox, client)
-        for number in range(3):
-            client.ask("echo owned", request_id=str(number))
-        answers = [client.receive(within_s=10) for _ in range(3)]
-
-    assert {answer["request_id"] for answer in answers} == {"0", "1", "2"}
-    assert not any("Traceback" in str(answer) for answer in answers)

@@ -202,5 +202,12 @@ class GatewayProcess:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """Outside the range from which outgoing connections take theirs (ip(7), ip_local_port_range):
+    between a gateway's death and its restart, a client on the machine would be given it."""
+    while True:
+        port = 10000 + secrets.randbelow(22000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port

@@ -111,7 +111,7 @@ class _Host:
                 continue
             found -= {
                 f"shim {container['Id']}",
-                f"mount {container['GraphDriver']['Data'].get('MergedDir')}",
+                f"mount {(container['GraphDriver']['Data'] or {}).get('MergedDir')}",
             }
             found -= _interface_of(container["State"]["Pid"])
         return found
