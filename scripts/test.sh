@@ -12,8 +12,14 @@ first that fails: ruff, mypy, lint-imports, pytest.
   --no-install   do not install Debian packages; say what is missing instead
 
 What follows goes to pytest: scripts/test.sh tests/unit -k frames
+
+Several processes take the test files in turn, for most tests wait; -n 0 at the end: one does all,
+as a debugger needs it.
 TEXT
 }
+
+# Most tests wait, and some measure time: three processes on two cores.
+PROCESSES=3
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCRIPT_NAME="test"
@@ -73,4 +79,5 @@ stage "lint-imports" "$VENV/bin/lint-imports" --no-logo
 say "pytest"
 # pytest has the last word: its closing line and its exit status are this script's.
 if [[ -n $fast ]]; then set -- -m "not engine" "$@"; fi
-exec "$VENV/bin/python" -m pytest "$@"
+exec "$VENV/bin/python" -m pytest \
+  --numprocesses "$PROCESSES" --dist loadfile --no-loadscope-reorder "$@"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,10 +21,17 @@ _FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the engine, by folder, so that no module can forget to."""
+    """Mark what needs the engine, by folder, so that no module can forget to. Of several processes
+    none shall be left alone with something long at the end: that begins first."""
     for item in items:
         if {"e2e", "faults", "lifecycle", "security", "soak"} & set(item.path.parts):
             item.add_marker(pytest.mark.engine)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (_is_quick(item), "faults" not in item.path.parts))
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    return item.get_closest_marker("engine") is None
 
 
 @pytest.hookimpl(wrapper=True)
