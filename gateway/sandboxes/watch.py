@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from gateway import clock
 from gateway.engine.interface import Engine
 from gateway.errors import EngineFault, GatewayError
 from gateway.sandboxes.labels import INSTANCE
@@ -29,7 +30,8 @@ class Watch:
 
     def follow(self) -> None:
         """Never returns."""
-        since: float | None = None
+        # From before the first comparison, so that nothing falls between it and the first event.
+        since = clock.wall_s()
         was_away = False
         while True:
             try:

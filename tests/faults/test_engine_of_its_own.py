@@ -1,7 +1,7 @@
 """A real engine is stopped, killed and hangs: typed answers in bounded time, nothing lost, nothing
 half-made, and all works again soon after its return, without a restart of the gateway.
 
-`SOAK_ROUNDS=20 scripts/test.sh tests/faults/test_engine_of_its_own.py` does each 20 times.
+`scripts/soak tests/faults/test_engine_of_its_own.py` does each 20 times.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.own_engine import OwnEngine
 from tests.support.problems import check_problem, problem_of
+from tests.support.rounds import rounds
 from tests.support.traffic import Traffic
 
-ROUNDS = int(os.environ.get("SOAK_ROUNDS", "1"))
+ROUNDS = rounds(usually=1, soaking=20)
 
 ANSWERED_WHILE_STOPPED_S = 5.0
 ANSWERED_WHILE_HUNG_S = 30.0
