@@ -45,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app,
         creation=runtime.creation,
         sandboxes=runtime.sandboxes,
+        changes=runtime.changes,
         lifecycle=runtime.lifecycle,
         commands=runtime.commands,
         occupancy=runtime.occupancy,

@@ -32,12 +32,14 @@ from gateway.metrics import Exposition, Metrics
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
 from gateway.sandboxes.admission import Gate
+from gateway.sandboxes.changes import Changes
 from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.creation import Creation
 from gateway.sandboxes.expiry import Expiry
 from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.housekeeping import Housekeeping
 from gateway.sandboxes.lifecycle import Lifecycle
+from gateway.sandboxes.lookup import Lookup
 from gateway.sandboxes.options import Options
 from gateway.sandboxes.pool import Plan, Pool
 from gateway.sandboxes.posture import Posture
@@ -147,18 +149,18 @@ class Runtime:
             self.metrics.ended,
         )
         self._freezing = Freezing(self._store, self.engine, worker_id)
+        lookup = Lookup(self._store, self.engine, self._removal, self._freezing, self._history.of)
         self.sandboxes = Sandboxes(
             self._store,
             leases,
             self.engine,
-            self._removal,
+            lookup,
             self._freezing,
-            options,
             settings.instance_id,
             worker_id,
             self._links.alive,
-            self._history.of,
         )
+        self.changes = Changes(self._store, lookup, self._removal, self._freezing, options)
         self._pool = Pool(
             PoolStore(self._database),
             admission,

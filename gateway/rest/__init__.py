@@ -19,6 +19,7 @@ from gateway.rest import (
     service,
 )
 from gateway.rest.backend import (
+    ChangeService,
     CommandService,
     CreationService,
     LifecycleService,
@@ -39,6 +40,7 @@ def register(
     *,
     creation: CreationService,
     sandboxes: SandboxService,
+    changes: ChangeService,
     lifecycle: LifecycleService,
     commands: CommandService,
     occupancy: Occupancy,
@@ -63,7 +65,7 @@ def register(
     request_ids.install(app)
     usage = Usage(sandboxes, commands, occupancy)
     streams = EventStreams(usage, waiting)
-    app.register_blueprint(sandbox_routes(creation, sandboxes))
+    app.register_blueprint(sandbox_routes(creation, sandboxes, changes))
     app.register_blueprint(sandbox_stats.blueprint(sandboxes))
     app.register_blueprint(lifecycle_events.blueprint(lifecycle, waiting))
     app.register_blueprint(command_routes(commands, usage, waiting, streams))

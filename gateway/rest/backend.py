@@ -114,7 +114,7 @@ class CreationService(Protocol):
 
 
 class SandboxService(Leases, Protocol):
-    """Shows, changes and removes sandboxes. Any method may raise a HostFault."""
+    """Shows sandboxes. Any method may raise a HostFault."""
 
     def get(self, sandbox_id: str) -> SandboxView:
         """Raises SandboxNotFound."""
@@ -131,6 +131,13 @@ class SandboxService(Leases, Protocol):
         """Those that fit, oldest first, and whether there are more than `limit`. `owner` None:
         everybody's."""
 
+    def usage(self, sandbox_id: str) -> tuple[Usage, SandboxView]:
+        """What it uses and may use. Raises SandboxNotFound, SandboxBusy."""
+
+
+class ChangeService(Protocol):
+    """Changes and removes sandboxes. Any method may raise a HostFault."""
+
     def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
         """Raises SandboxNotFound, BadFields."""
 
@@ -139,9 +146,6 @@ class SandboxService(Leases, Protocol):
 
     def resume(self, sandbox_id: str) -> SandboxView:
         """Raises SandboxNotFound, SandboxBusy."""
-
-    def usage(self, sandbox_id: str) -> tuple[Usage, SandboxView]:
-        """What it uses and may use. Raises SandboxNotFound, SandboxBusy."""
 
     def delete(self, sandbox_id: str) -> None:
         """Gone when this returns. Raises SandboxNotFound."""

@@ -41,7 +41,7 @@ from gateway.models import (
     SandboxQuery,
 )
 from gateway.rest import answers
-from gateway.rest.backend import CreationService, SandboxService, SandboxView
+from gateway.rest.backend import ChangeService, CreationService, SandboxService, SandboxView
 from gateway.rest.bodies import read_json
 from gateway.rest.queries import read_query
 from gateway.sandboxes.owner import Owner
@@ -59,7 +59,9 @@ _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 """An `Idempotency-Key`: visible ASCII, as header fields can carry it."""
 
 
-def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint:
+def blueprint(
+    creation: CreationService, sandboxes: SandboxService, changes: ChangeService
+) -> Blueprint:
     """The routes under `/sandboxes`, over the services behind them."""
     routes = Blueprint("sandboxes", __name__, url_prefix="/sandboxes")
     routes.url_value_preprocessor(refuse_impossible_id)
@@ -155,7 +157,7 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         errors=(*_BODY_FAULTS, SandboxNotFound, *_BACKEND_FAULTS),
     )
     def change(sandbox_id: str) -> Response:
-        return answers.one(_shown(sandboxes.change(sandbox_id, read_json(SandboxChange))))
+        return answers.one(_shown(changes.change(sandbox_id, read_json(SandboxChange))))
 
     @routes.post("/<sandbox_id>/pause")
     @documented(
@@ -167,7 +169,7 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
     )
     def pause(sandbox_id: str) -> Response:
-        return answers.one(_shown(sandboxes.pause(sandbox_id)))
+        return answers.one(_shown(changes.pause(sandbox_id)))
 
     @routes.post("/<sandbox_id>/resume")
     @documented(
@@ -178,7 +180,7 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
     )
     def resume(sandbox_id: str) -> Response:
-        return answers.one(_shown(sandboxes.resume(sandbox_id)))
+        return answers.one(_shown(changes.resume(sandbox_id)))
 
     @routes.delete("/<sandbox_id>")
     @documented(
@@ -189,7 +191,7 @@ def blueprint(creation: CreationService, sandboxes: SandboxService) -> Blueprint
         errors=(SandboxNotFound, *_BACKEND_FAULTS),
     )
     def delete(sandbox_id: str) -> Response:
-        sandboxes.delete(sandbox_id)
+        changes.delete(sandbox_id)
         return answers.one(Deleted(message=translate(_DELETED, sandbox_id=sandbox_id)))
 
     return routes

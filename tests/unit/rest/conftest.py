@@ -89,6 +89,7 @@ def app(
         app,
         creation=sandboxes,
         sandboxes=sandboxes,
+        changes=sandboxes,
         lifecycle=sandboxes,
         commands=commands,
         occupancy=occupancy,

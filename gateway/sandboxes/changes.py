@@ -1,0 +1,96 @@
+"""Change, pause, resume and delete a sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import clock
+from gateway.errors import BadFields, ContainerGone, SandboxBusy
+from gateway.models import SandboxChange
+from gateway.models.sandboxes import given
+from gateway.sandboxes.freezing import Freezing
+from gateway.sandboxes.lookup import Lookup
+from gateway.sandboxes.options import Options
+from gateway.sandboxes.removal import Removal
+from gateway.sandboxes.views import SandboxView
+from gateway.store.sandboxes import SandboxStore
+
+
+class Changes:
+    """What clients may do to a sandbox as a whole."""
+
+    def __init__(
+        self,
+        store: SandboxStore,
+        lookup: Lookup,
+        removal: Removal,
+        freezing: Freezing,
+        options: Options,
+    ) -> None:
+        self._store = store
+        self._lookup = lookup
+        self._removal = removal
+        self._freezing = freezing
+        self._options = options
+
+    def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
+        """Deadlines and labels. Raises SandboxNotFound, BadFields."""
+        self._options.check_change(change)
+        row = self._lookup.live(sandbox_id)
+        values: dict[str, Any] = {}
+        fields = given(change)
+        if "labels" in fields:
+            values["labels"] = dict(fields["labels"])
+        if "idle_timeout" in fields:
+            values["idle_timeout_s"] = fields["idle_timeout"]
+        if "timeout" in fields:
+            timeout_s = fields["timeout"]
+            if timeout_s is None:
+                timeout_s = self._options.default().timeout_s
+            values["timeout_s"] = timeout_s
+            values["expires"] = None if timeout_s is None else row.born + timeout_s
+            if timeout_s is not None and values["expires"] <= clock.boot_s():
+                raise BadFields(
+                    "its lifetime would be over already",
+                    errors=[
+                        {
+                            "loc": ["timeout"],
+                            "msg": "counted from its creation, it would be over already",
+                            "type": "in_the_past",
+                        }
+                    ],
+                )
+        if values and not self._store.change(sandbox_id, now=clock.boot_s(), **values):
+            raise self._lookup.not_found(sandbox_id)
+        return self._lookup.view(sandbox_id)
+
+    def pause(self, sandbox_id: str) -> SandboxView:
+        """Freeze it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
+        row = self._lookup.live(sandbox_id)
+        if row.state == "starting":
+            raise SandboxBusy("it is being created")
+        try:
+            self._freezing.pause(row)
+        except ContainerGone:
+            self._lookup.inspect(row)
+            raise
+        return self._lookup.view(sandbox_id)
+
+    def resume(self, sandbox_id: str) -> SandboxView:
+        """Thaw it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
+        self._lookup.running(self._lookup.live(sandbox_id))
+        return self._lookup.view(sandbox_id)
+
+    def delete(self, sandbox_id: str) -> None:
+        """Kill and remove a sandbox. Of several that try at once, one succeeds.
+
+        Raises SandboxNotFound, and the engine's errors: then the sandbox is still there.
+        """
+        row = self._lookup.live(sandbox_id)
+        if row.state == "starting":
+            # Whoever is creating it will find out and remove the container.
+            self._store.mark_ended(sandbox_id, "deleted", ended_at=clock.wall_s())
+        elif self._store.claim_removal(sandbox_id, "deleted"):
+            self._removal.carry_out(row)
+        else:
+            raise self._lookup.not_found(sandbox_id)
