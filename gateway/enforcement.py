@@ -112,7 +112,8 @@ class Enforcement:
         self._disks.sweep(self._layers)
 
     def _layers(self) -> set[str]:
-        found = self._engine.containers({INSTANCE: self._settings.instance_id})
+        """Of every gateway's containers: several may have their disks in the same directory."""
+        found = self._engine.containers({INSTANCE: ""})
         return {self._engine.inspect(one.container_id).layer or "" for one in found}
 
     def checks(self) -> dict[str, Callable[[], PostureCheck]]:

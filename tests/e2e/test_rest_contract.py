@@ -274,8 +274,8 @@ def test_a_containers_name_or_id_is_no_sandbox_id(gateway: GatewayProcess, sandb
     [
         ("PUT", "/sandboxes", {"GET", "HEAD", "POST", "OPTIONS"}),
         ("DELETE", "/sandboxes", {"GET", "HEAD", "POST", "OPTIONS"}),
-        ("POST", f"/sandboxes/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE", "OPTIONS"}),
-        ("PUT", f"/sandboxes/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE", "OPTIONS"}),
+        ("POST", f"/sandboxes/{UNKNOWN_ID}", {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}),
+        ("PUT", f"/sandboxes/{UNKNOWN_ID}", {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}),
         ("TRACE", "/sandboxes", {"GET", "HEAD", "POST", "OPTIONS"}),
         ("POST", "/healthz", {"GET", "HEAD", "OPTIONS"}),
     ],

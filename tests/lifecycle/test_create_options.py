@@ -181,7 +181,6 @@ def test_a_second_image_may_be_asked_for(
         ("cpus", 0),
         ("pids", 129),
         ("disk_mb", 1025),
-        ("disk_mb", 100),  # no project quota on this host
         ("timeout", 901),
         ("timeout", 0),
         ("idle_timeout", 601),

@@ -22,7 +22,7 @@ def _stats(gateway: GatewayProcess, sandbox_id: str) -> dict[str, Any]:
 
 
 def test_limits_are_those_of_the_sandbox(gateway: GatewayProcess) -> None:
-    """Of this one, not the defaults; what is not limited is null."""
+    """Of this one, not the defaults."""
     sandbox_id = gateway.create(memory_mb=100, cpus=0.5, pids=50)
 
     said = _stats(gateway, sandbox_id)
@@ -30,7 +30,7 @@ def test_limits_are_those_of_the_sandbox(gateway: GatewayProcess) -> None:
     assert said["memory_bytes"]["limit"] == 100 * MIB
     assert said["cpu"]["limit"] == 0.5
     assert said["pids"]["limit"] == 50
-    assert said["disk_bytes"]["limit"] is None
+    assert said["disk_bytes"]["limit"] == 8192 * MIB
     assert 0 < said["memory_bytes"]["used"] < 100 * MIB
     assert said["pids"]["used"] >= 2
     gateway.delete(f"/sandboxes/{sandbox_id}")

@@ -5,10 +5,12 @@ The hosts are the test's own: addresses in a network namespace, "public" ones am
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,6 +98,9 @@ class Playground:
         self.filter = PacketFilter(lambda: self._engine.bridge(self.name), lambda: self.policy)
         self.sandboxes: list[Sandbox] = []
         self._others: OtherHosts | None = None
+        # The other hosts' addresses are the machine's: one playground at a time, over all runs.
+        self._turn = (Path(tempfile.gettempdir()) / "sandbox-gateway-playground.lock").open("w")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
             self._others = OtherHosts([*PUBLIC, *PRIVATE, *METADATA, NAME_SERVER])
             self._api.create_network(self.name, **hardening.own_network(self.interface))
@@ -119,6 +124,7 @@ class Playground:
             self._api.remove_network(self.name)
         if self._others is not None:
             self._others.close()
+        self._turn.close()
         self._engine.close()
         self._api.close()
 

@@ -76,7 +76,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def _pooled(store: Store, sandbox_id: str, key: str = "k", **changed: Any) -> None:
     store.pool.add_pooling(row_of(sandbox_id=sandbox_id, state="pooling", pool_key=key, **changed))
-    assert store.pool.mark_pooled(sandbox_id, container_id=f"c-{sandbox_id}", ip_address=None)
+    assert store.pool.mark_pooled(
+        sandbox_id, container_id=f"c-{sandbox_id}", ip_address=None, pid=None
+    )
 
 
 # --- fairness ------------------------------------------------------------------------------------

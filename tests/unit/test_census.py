@@ -45,7 +45,7 @@ def test_sandboxes_are_counted_once_each(database: Database) -> None:
     states = {"a": "ready", "b": "ready", "c": "ready", "d": "starting", "e": "ended"}
     states |= {"f": "pooled", "g": "pooling", "h": "paused"}
     _add(database, sandboxes, *(_sandbox(key, state) for key, state in states.items()))
-    lease = {"sandbox_id": "a", "worker_id": "w", "purpose": "client"}
+    lease = {"sandbox_id": "a", "worker_id": "w", "purpose": "client", "taken_at": 1.0}
     _add(database, leases, *({"lease_id": f"l{n}", **lease} for n in range(3)))
 
     counted = StoreCensus(database).sandboxes_by_state()

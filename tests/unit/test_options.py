@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.engine.interface import EngineHost, Limits
-from gateway.errors import BadFields
+from gateway.errors import BadFields, IsolationUnavailable
 from gateway.models import SandboxChange, SandboxCreate
 from gateway.sandboxes.options import Bounds, Options, Recipe
 
@@ -62,11 +62,10 @@ def test_wishes_within_bounds_are_taken_as_they_are() -> None:
         ("memory_mb", 2001),
         ("cpus", 2.01),
         ("pids", 201),
-        ("disk_mb", 100),
+        ("disk_mb", 1001),
         ("timeout", 1001),
         ("idle_timeout", 601),
         ("image", "third"),
-        ("isolation", "gvisor"),
     ],
 )
 def test_one_beyond_is_refused(field: str, value: object) -> None:
@@ -98,10 +97,17 @@ def test_a_gateway_without_a_network_gives_none() -> None:
     assert _refused(without, network="bridge") == {"network"}
 
 
-def test_disk_is_limited_only_where_it_can_be_held() -> None:
-    """Never silently dropped."""
-    assert _recipe(isolation="strict", disk_mb=100).limits.disk_mb == 100
-    assert _refused(isolation="strict", disk_mb=1001) == {"disk_mb"}
+def test_a_level_that_the_host_lacks_is_refused() -> None:
+    """And no weaker one taken in its place."""
+    with pytest.raises(IsolationUnavailable):
+        _recipe(isolation="gvisor")
+
+
+def test_the_disk_of_a_strict_one_is_memory() -> None:
+    """It may take half of that, and more is refused and not cut in silence."""
+    assert _recipe(disk_mb=1000).limits.disk_mb == 1000
+    assert _recipe(isolation="strict", disk_mb=256).limits.disk_mb == 256
+    assert _refused(isolation="strict", disk_mb=257) == {"disk_mb"}
 
 
 def test_changes_have_the_same_bounds() -> None:
