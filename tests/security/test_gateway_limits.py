@@ -72,7 +72,7 @@ def test_nothing_is_created_below_the_floor(images: Path, own_gateway: Make) -> 
 
 def test_the_gateway_itself_is_not_reached(own_gateway: Make) -> None:
     """Also when it listens on all addresses."""
-    gateway = own_gateway(host="0.0.0.0").start_ready()
+    gateway = own_gateway(host="0.0.0.0", insecure="1").start_ready()
     sandbox_id = gateway.create()
     probe = 'python3 -c \'import socket; socket.create_connection(("%s", %d), 3); print("open")\''
     network = gateway.engine.api.inspect_network("sandbox-gateway")
