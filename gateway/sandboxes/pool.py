@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+import gevent
 from gevent.event import Event
 
 from gateway import clock
@@ -23,6 +24,9 @@ from gateway.store.pool import PoolStore
 from gateway.store.rows import SandboxRow
 
 log = logging.getLogger(__name__)
+
+REFILL_AFTER_S = 0.5
+"""So long after a take: making a container would slow the first command of who has just taken."""
 
 LOOK_S = 0.5
 """How soon the pool is filled up after another worker has taken from it."""
@@ -126,7 +130,8 @@ class Pool:
             except GatewayError as error:
                 log.warning("cannot fill the pool: %s", error)
                 pause_s = AFTER_FAILURE_S
-            self._nudged.wait(pause_s)
+            if self._nudged.wait(pause_s):
+                gevent.sleep(REFILL_AFTER_S)
             self._nudged.clear()
 
     def tend(self) -> None:
