@@ -15,7 +15,7 @@ from tests.support.rounds import rounds
 
 MakeGateway = Callable[..., GatewayProcess]
 
-EXAMPLES = rounds(usually=4, soaking=100)
+EXAMPLES = rounds(usually=2, soaking=100)
 
 CHECKS = (
     "not_a_server_error",

@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.rounds import rounds
 
-KILLS = rounds(usually=6, soaking=100)
+KILLS = rounds(usually=4, soaking=100)
 CLIENTS = 3
 
 RECOVERY_S = 5.0

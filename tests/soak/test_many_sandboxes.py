@@ -67,7 +67,7 @@ def _delete(gateway: GatewayProcess, sandbox_id: str) -> None:
     assert answer.status_code == 200, json.dumps(answer.json())
 
 
-RACES = rounds(usually=100, soaking=1000)
+RACES = rounds(usually=48, soaking=1000)
 RACERS = 8
 
 
