@@ -14,7 +14,9 @@ first that fails: ruff, mypy, lint-imports, pytest.
 What follows goes to pytest: scripts/test.sh tests/unit -k frames
 
 Several processes take the test files in turn, for most tests wait; -n 0 at the end: one does all,
-as a debugger needs it.
+as a debugger needs it. What fails beside others is tried once more, alone: on a machine that is busy
+with the tests themselves a bound in seconds can be missed. What fails twice has failed, and both
+failures are shown.
 TEXT
 }
 
@@ -79,5 +81,12 @@ stage "lint-imports" "$VENV/bin/lint-imports" --no-logo
 say "pytest"
 # pytest has the last word: its closing line and its exit status are this script's.
 if [[ -n $fast ]]; then set -- -m "not engine" "$@"; fi
-exec "$VENV/bin/python" -m pytest \
-  --numprocesses "$PROCESSES" --dist loadfile --no-loadscope-reorder "$@"
+status=0
+"$VENV/bin/python" -m pytest \
+  --numprocesses "$PROCESSES" --dist loadfile --no-loadscope-reorder "$@" || status=$?
+# 1: tests have failed. All else (2 to 5) is no matter of chance.
+if ((status == 1)) && [[ " $* " != *" -n 0 "* ]]; then
+  say "pytest: what has failed, once more and alone"
+  exec "$VENV/bin/python" -m pytest --last-failed --last-failed-no-failures none "$@" -n 0
+fi
+exit "$status"

@@ -35,6 +35,9 @@ _LAYER = re.compile(r"[0-9a-f]{64}")
 
 _PROBE_MB = 16
 
+_THREAD_LIMIT_S = 15.0
+"""How long the kernel may take to mount, unmount or trim before a client is told so."""
+
 # No journal: it would take 64 MiB of real blocks, and nothing here outlives a crash anyway.
 _FEATURES = "^has_journal,^resize_inode"
 
@@ -229,7 +232,9 @@ def _in_thread(work: Callable[[], Result]) -> Result:
         except OSError as error:
             return error
 
-    result: Result | OSError = gevent.get_hub().threadpool.apply(attempt)
+    silence = OSError(errno.ETIMEDOUT, f"no answer within {_THREAD_LIMIT_S:g} s")
+    with gevent.Timeout(_THREAD_LIMIT_S, silence):
+        result: Result | OSError = gevent.get_hub().threadpool.apply(attempt)
     if isinstance(result, OSError):
         raise result
     return result

@@ -60,7 +60,7 @@ def test_nobody_connects_after_the_kill_and_it_is_still_cleaned_up_in_time(own_g
 
 def test_a_quiet_gateway_that_was_killed_still_knows_what_is_idle(own_gateway) -> None:
     """Killed with clients connected and nothing running: their leases die with them."""
-    gateway: GatewayProcess = own_gateway(idle_timeout="5").start_ready()
+    gateway: GatewayProcess = own_gateway(idle_timeout="15").start_ready()
     kept, left = gateway.create(), gateway.create()
     client = connect(gateway, kept)
     client.run("echo hello > file")
@@ -71,9 +71,9 @@ def test_a_quiet_gateway_that_was_killed_still_knows_what_is_idle(own_gateway) -
     assert gateway.listed() == {kept, left}
     with connect(gateway, kept) as again:
         assert again.output_of("cat file") == "hello\n"
-        eventually(lambda: gateway.status_of(left) == "404", within_s=10)
+        eventually(lambda: gateway.status_of(left) == "404", within_s=25)
         assert gateway.status_of(kept) == "connected"
-    eventually(lambda: gateway.status_of(kept) == "404", within_s=10)
+    eventually(lambda: gateway.status_of(kept) == "404", within_s=25)
 
 
 def test_fifty_running_commands_survive_a_killed_gateway(own_gateway) -> None:

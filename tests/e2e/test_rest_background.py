@@ -109,7 +109,7 @@ def test_a_gateway_that_stops_answers_who_waits(own_gateway: Any) -> None:
     gateway = own_gateway().start_ready()
     sandbox_id = gateway.create()
     with ThreadPoolExecutor(2) as pool:
-        waiting = pool.submit(run, gateway, sandbox_id, "sleep 6; echo survived", request_id="w")
+        waiting = pool.submit(run, gateway, sandbox_id, "sleep 20; echo survived", request_id="w")
         address = f"/sandboxes/{sandbox_id}/commands/w"
         eventually(lambda: gateway.get(address).status_code == 200)
         polling = pool.submit(gateway.get, address + "/output?wait=60")
@@ -124,7 +124,7 @@ def test_a_gateway_that_stops_answers_who_waits(own_gateway: Any) -> None:
     gateway.start_ready()
     assert gateway.get(address).json()["status"] == "running"
     eventually(lambda: gateway.status_of(sandbox_id) == "connected", within_s=4)
-    shown = eventually(lambda: finished(gateway, address), within_s=15)
+    shown = eventually(lambda: finished(gateway, address), within_s=30)
     assert shown["result"]["output"] == "survived\n"
     eventually(lambda: gateway.status_of(sandbox_id) == "idle")
 
