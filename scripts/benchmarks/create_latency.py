@@ -36,6 +36,9 @@ TARGETS = (
 
 BURST = 50
 REFILL_S = 20.0
+SETTLE_S = 1.5
+"""After the pool is full: agents start, a taken container is renamed, a deleted one is cleared
+away."""
 
 _COLD = {"env": {"MADE": "cold"}}
 """An environment cannot be given to a container that runs already."""
@@ -117,7 +120,7 @@ class _Gateway:
                 filters={"label": f"{INSTANCE}={self._instance}", "name": POOL_PREFIX}
             )
             if len(found) >= wanted:
-                time.sleep(0.3)  # its agent starts
+                time.sleep(SETTLE_S)
                 return
             time.sleep(0.05)
         raise BenchmarkFailed("the pool does not fill up")
