@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from gateway import clock
 from gateway.store.database import Database
@@ -26,11 +26,12 @@ class EventRow:
 
 def record(connection: Connection, sandbox_id: str, event: str, **facts: Any) -> None:
     """Note that something happened to a sandbox, within the transaction of `connection`."""
-    owner = select(sandboxes.c.owner).where(sandboxes.c.sandbox_id == sandbox_id)
     values = {"sandbox_id": sandbox_id, "at": clock.wall_s(), "event": event, "facts": facts}
-    connection.execute(
-        insert(events).values(**values, owner=func.coalesce(owner.scalar_subquery(), ""))
-    )
+    connection.execute(_RECORD, {"of": sandbox_id, **values})
+
+
+_OWNER = select(sandboxes.c.owner).where(sandboxes.c.sandbox_id == bindparam("of"))
+_RECORD = insert(events).values(owner=func.coalesce(_OWNER.scalar_subquery(), ""))
 
 
 class EventStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, exists, insert, literal, or_, select, union, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, union, update
 
 from gateway import clock
 from gateway.store.database import Database
@@ -24,15 +24,14 @@ class LeaseStore:
         self, lease_id: str, sandbox_id: str, *, worker_id: str, purpose: str
     ) -> bool:
         """Note that somebody uses the sandbox. False unless it can be used, paused or not."""
-        usable = select(
-            *(
-                literal(value)
-                for value in (lease_id, sandbox_id, worker_id, purpose, clock.boot_s())
-            )
-        ).where(exists().where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state.in_(USABLE)))
-        columns = ["lease_id", "sandbox_id", "worker_id", "purpose", "taken_at"]
-        statement = insert(leases).from_select(columns, usable)
-        return self._database.write(lambda c: c.execute(statement).rowcount > 0)
+        values = {
+            "lease_id": lease_id,
+            "sandbox_id": sandbox_id,
+            "worker_id": worker_id,
+            "purpose": purpose,
+            "taken_at": clock.boot_s(),
+        }
+        return self._database.write(lambda c: c.execute(_ACQUIRE, values).rowcount > 0)
 
     def release_lease(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
         """Drop a lease; with the last one the sandbox is idle from `now` on."""
@@ -90,3 +89,15 @@ def _set_idle(connection: Connection, sandbox_ids: Collection[str], now: float) 
         .where(sandboxes.c.sandbox_id.in_(sandbox_ids), or_(~in_use, sandboxes.c.state == "paused"))
         .values(idle_since=now)
     )
+
+
+# Built once: every client that comes takes one.
+_LEASE_COLUMNS = ("lease_id", "sandbox_id", "worker_id", "purpose", "taken_at")
+_ACQUIRE = insert(leases).from_select(
+    _LEASE_COLUMNS,
+    select(*(bindparam(name, type_=leases.c[name].type) for name in _LEASE_COLUMNS)).where(
+        exists().where(
+            sandboxes.c.sandbox_id == bindparam("sandbox_id"), sandboxes.c.state.in_(USABLE)
+        )
+    ),
+)

@@ -46,6 +46,11 @@ class PoolStore:
         """Those that stand ready or are being made, oldest first."""
         return self._database.read(lambda c: reading.rows(c, sandboxes.c.state.in_(POOLED)))
 
+    def containers(self) -> set[str]:
+        """The container ids of those that stand ready."""
+        query = select(sandboxes.c.container_id).where(sandboxes.c.state == "pooled")
+        return self._database.read(lambda c: {found[0] for found in c.execute(query)})
+
     def drop(self, sandbox_id: str) -> bool:
         """Forget one that nobody has taken. False when somebody has."""
         return self._change(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from gateway.store.tables import leases, sandboxes
 
@@ -56,7 +56,7 @@ class SandboxRow:
     ended_at: float | None = None
 
 
-_COLUMNS = [sandboxes.c[field.name] for field in fields(SandboxRow) if field.name in sandboxes.c]
+COLUMNS = [sandboxes.c[field.name] for field in fields(SandboxRow) if field.name in sandboxes.c]
 
 
 def _leases_of(purpose: str | None) -> Any:
@@ -67,10 +67,12 @@ def _leases_of(purpose: str | None) -> Any:
 
 
 _ROWS = select(
-    *_COLUMNS,
+    *COLUMNS,
     _leases_of(None).label("lease_count"),
     _leases_of("client").label("client_count"),
 ).order_by(sandboxes.c.created_at, sandboxes.c.sandbox_id)
+
+_BY_ID = _ROWS.where(sandboxes.c.sandbox_id == bindparam("id"))
 
 
 def rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[SandboxRow]:
@@ -81,5 +83,5 @@ def rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[Sandb
 
 def row(connection: Connection, sandbox_id: str) -> SandboxRow | None:
     """The one, ended or not."""
-    found = rows(connection, sandboxes.c.sandbox_id == sandbox_id)
-    return found[0] if found else None
+    found = connection.execute(_BY_ID, {"id": sandbox_id}).one_or_none()
+    return None if found is None else SandboxRow(**found._mapping)
