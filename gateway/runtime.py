@@ -47,6 +47,7 @@ from gateway.sandboxes.readiness import Readiness
 from gateway.sandboxes.reconcile import Reconciliation
 from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.service import Sandboxes
+from gateway.sandboxes.standby import Standby
 from gateway.sandboxes.watch import Watch
 from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
@@ -161,8 +162,14 @@ class Runtime:
             self._links.alive,
         )
         self.changes = Changes(self._store, lookup, self._removal, self._freezing, options)
+        pool_store = PoolStore(self._database)
+        self._standby = Standby(
+            pool_store.containers,
+            partial(self.commands.using, linger_s=LINGER_S),
+            self.commands.warm_up,
+        )
         self._pool = Pool(
-            PoolStore(self._database),
+            pool_store,
             admission,
             self.engine,
             containers,
@@ -260,15 +267,17 @@ class Runtime:
 
     def _warm(self, container_id: str) -> None:
         """Start the agent in a container, if its image can run one."""
-        with self.commands.using(container_id):
+        with self.commands.using(container_id, LINGER_S):
             self.commands.warm_up(container_id)
 
-    def _probe(self, container_id: str) -> None:
-        """Make sure that a container runs. A direct link proves it, and whoever created the
-        sandbox will want one in a moment."""
-        if self._directly and self.engine.is_local():
+    def _probe(self, container_id: str, has_new_limits: bool) -> None:
+        """Make sure that a container runs. An answer over its link proves it, and whoever created
+        the sandbox will want the link in a moment."""
+        if has_new_limits:
+            self._links.drop(container_id)  # agents are told their limits at the beginning of one
+        if self._links.alive(container_id) or (self._directly and self.engine.is_local()):
             with self.commands.using(container_id, LINGER_S):
-                self.commands.warm_up(container_id)
+                self.commands.make_sure(container_id)
         elif self.engine.inspect(container_id).state != "running":
             raise ContainerGone(f"container {container_id:.12} does not run")
 
@@ -282,6 +291,7 @@ class Runtime:
             raise RuntimeError("the application was made before the fork: do not use --preload")
         self._started = True
         self._history.start()
+        self._standby.start()
         self.connections.start()
         self._housekeeping.start()
 
@@ -293,6 +303,7 @@ class Runtime:
         self._housekeeping.close()
         self._enforcement.close()
         self.creation.close()
+        self._standby.close()
         self.waiting.close()
         self.connections.close()
         self._history.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Annotated, Any, Protocol
 
+import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.commands.account import Account
@@ -20,7 +21,14 @@ from gateway.commands.plain import PlainRunner
 from gateway.commands.result import Outcome, result_of
 from gateway.commands.spec import CommandSpec, Encoding, spec_of
 from gateway.commands.summaries import summaries_of
-from gateway.errors import AgentMissing, CommandLost, CommandNotFound, FeatureMissing
+from gateway.errors import (
+    AgentMissing,
+    AgentUnavailable,
+    CommandLost,
+    CommandNotFound,
+    FeatureMissing,
+)
+from gateway.link.ask import running_commands
 from gateway.link.links import Links
 from gateway.metrics import Metrics
 from gateway.models import CommandRequest, CommandResult, CommandSummary
@@ -28,6 +36,8 @@ from gateway.models.commands import MAX_RESULT_BYTES
 
 INPUT_BYTES = 128 * 1024
 """Bytes of input in one message to the agent."""
+
+ANSWER_S = 1.0
 
 
 class Place(Protocol):
@@ -96,6 +106,17 @@ class Commands:
             self._links.get(container_id)
         except AgentMissing:
             self._plain.warm_up(container_id)
+
+    def make_sure(self, container_id: str) -> None:
+        """Make the link now, or ask over the one that is there: its container may be frozen.
+
+        Also raises LinkLost, and AgentUnavailable when there is no answer within ANSWER_S.
+        """
+        if not self._links.alive(container_id):
+            self.warm_up(container_id)
+            return
+        with gevent.Timeout(ANSWER_S, AgentUnavailable("it does not answer in time")):
+            running_commands(self._links.get(container_id))
 
     def spec(self, request: CommandRequest, request_id: str) -> CommandSpec:
         """The request in the form that the other methods take."""

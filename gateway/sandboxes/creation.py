@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from gateway.metrics import Kind, Metrics
 from gateway.models import SandboxCreate
 from gateway.sandboxes.admission import Gate
 from gateway.sandboxes.containers import Containers, name_of
+from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
 from gateway.sandboxes.owner import EVERYBODY, Owner
 from gateway.sandboxes.pool import Pool
@@ -62,7 +62,8 @@ class Created:
 class Creation:
     """Creates sandboxes; owns the greenlets that finish what clients need not wait for.
 
-    `probe` makes sure that a container runs, and raises ContainerGone when it does not.
+    `probe` makes sure that a container runs, and raises ContainerGone when it does not; it is told
+    whether the container's limits have just been changed.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Creation:
         options: Options,
         containers: Containers,
         pool: Pool,
-        probe: Callable[[str], None],
+        probe: Callable[[str, bool], None],
         worker_id: str,
         metrics: Metrics,
     ) -> None:
@@ -101,7 +102,13 @@ class Creation:
         recipe = self._options.recipe(request)
         idempotency = None if key is None else Key(key, _fingerprint(request))
         while True:
-            wanted = self._row(recipe, owner)
+            wanted = new_row(
+                recipe,
+                "starting",
+                self._worker_id,
+                owner=owner.name,
+                pool_key=self._pool.key_for(recipe),
+            )
             needs_update = not self._pool.has_limits(recipe.limits)
             try:
                 admission = self._gate.admit(wanted, owner, idempotency, needs_update=needs_update)
@@ -135,37 +142,6 @@ class Creation:
         if view is not None:
             self._metrics.created(kind, time.monotonic() - begun)
         return view
-
-    def _row(self, recipe: Recipe, owner: Owner) -> SandboxRow:
-        now = clock.boot_s()
-        limits = recipe.limits
-        return SandboxRow(
-            sandbox_id=secrets.token_hex(16),
-            state="starting",
-            container_id=None,
-            worker_id=self._worker_id,
-            created_at=clock.wall_s(),
-            ip_address=None,
-            idle_since=now,
-            boot_id=clock.boot_id(),
-            end_reason=None,
-            lease_count=0,
-            owner=owner.name,
-            born=now,
-            image=recipe.image,
-            isolation=recipe.isolation,
-            network=recipe.network,
-            cpus=limits.cpus,
-            memory_mb=limits.memory_mb,
-            pids=limits.pids,
-            disk_mb=limits.disk_mb,
-            pool_key=self._pool.key_for(recipe),
-            labels=recipe.labels,
-            timeout_s=recipe.timeout_s,
-            expires=None if recipe.timeout_s is None else now + recipe.timeout_s,
-            idle_timeout_s=recipe.idle_timeout_s,
-            idle_action=recipe.idle_action,
-        )
 
     # --- cold ----------------------------------------------------------------------------------
 
@@ -203,7 +179,8 @@ class Creation:
         assert row.container_id is not None
         self._pool.taken()
         try:
-            if row.state == "starting":
+            has_new_limits = row.state == "starting"
+            if has_new_limits:
                 self._engine.update(row.container_id, recipe.limits, recipe.isolation)
                 self._store.mark_ready(
                     row.sandbox_id,
@@ -212,7 +189,7 @@ class Creation:
                     now=clock.boot_s(),
                     pid=row.pid,
                 )
-            self._probe(row.container_id)
+            self._probe(row.container_id, has_new_limits)
         except (ContainerGone, EngineRefused, SandboxFault) as error:
             # Killed, removed, frozen: somebody else's doing is not the client's trouble.
             log.info("pooled sandbox %s cannot be used: %s", row.sandbox_id, error)

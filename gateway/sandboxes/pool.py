@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,9 +14,11 @@ from gevent.event import Event
 
 from gateway import clock
 from gateway.engine.interface import Engine, Limits
-from gateway.errors import BadFields, EngineFault, GatewayError, ImageMissing
+from gateway.errors import BadFields, EngineFault, GatewayError
 from gateway.models import SandboxCreate
 from gateway.sandboxes.containers import Containers, pool_name_of
+from gateway.sandboxes.image_ids import ImageIds
+from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
 from gateway.store.admission import AdmissionStore
 from gateway.store.pool import PoolStore
@@ -32,9 +33,6 @@ LOOK_S = 0.5
 """How soon the pool is filled up after another worker has taken from it."""
 
 AFTER_FAILURE_S = 5.0
-
-IMAGE_KNOWN_S = 5.0
-"""So long what an image's name stands for is taken for true."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +73,23 @@ class Pool:
         self._live_count = live_count
         self._worker_id = worker_id
         self._nudged = Event()
-        self._images: dict[str, tuple[str, float]] = {}
+        self._image_ids = ImageIds(engine)
 
     # --- who may take --------------------------------------------------------------------------
 
-    def key_for(self, recipe: Recipe) -> str | None:
+    def key_for(self, recipe: Recipe, *, fresh: bool = False) -> str | None:
         """The key of pooled sandboxes that serve a recipe; None where only a new one does.
 
-        Memory, CPU and processes can be changed on a running container; the rest cannot.
+        Memory, CPU and processes can be changed on a running container; the rest cannot. With
+        `fresh` it is that of the image as it is now; without, perhaps of an older one, of which
+        the pool has none any more.
         """
         pooled = (recipe.image, recipe.isolation) in self._plan.pairs
         if not self._plan.size or not pooled or recipe.env:
             return None
-        image_id = self._image_id(recipe.image)
+        image_id = (
+            self._image_ids.now(recipe.image) if fresh else self._image_ids.last(recipe.image)
+        )
         if image_id is None:
             return None
         fixed = (
@@ -107,17 +109,6 @@ class Pool:
     def taken(self) -> None:
         """One was taken: fill up soon."""
         self._nudged.set()
-
-    def _image_id(self, image: str) -> str | None:
-        known, asked_at = self._images.get(image, ("", -IMAGE_KNOWN_S))
-        if clock.boot_s() - asked_at < IMAGE_KNOWN_S:
-            return known
-        try:
-            known = self._engine.image_id(image)
-        except ImageMissing:
-            return None
-        self._images[image] = (known, clock.boot_s())
-        return known
 
     # --- filling -------------------------------------------------------------------------------
 
@@ -164,7 +155,7 @@ class Pool:
             except BadFields as refused:
                 log.warning("cannot pool %s (%s): %s", image, isolation, refused)
                 continue
-            key = self.key_for(recipe)
+            key = self.key_for(recipe, fresh=True)
             if key is None:
                 continue
             count = self._plan.size if room is None else min(self._plan.size, room)
@@ -174,32 +165,8 @@ class Pool:
         return wanted
 
     def _add(self, key: str, recipe: Recipe) -> None:
-        now = clock.boot_s()
-        row = SandboxRow(
-            sandbox_id=secrets.token_hex(16),
-            state="pooling",
-            container_id=None,
-            worker_id=self._worker_id,
-            created_at=clock.wall_s(),
-            ip_address=None,
-            idle_since=now,
-            boot_id=clock.boot_id(),
-            end_reason=None,
-            lease_count=0,
-            born=now,
-            image=recipe.image,
-            isolation=recipe.isolation,
-            network=recipe.network,
-            cpus=recipe.limits.cpus,
-            memory_mb=recipe.limits.memory_mb,
-            pids=recipe.limits.pids,
-            disk_mb=recipe.limits.disk_mb,
-            # For the label: should the store be lost, it is adopted with what it says.
-            timeout_s=recipe.timeout_s,
-            idle_timeout_s=recipe.idle_timeout_s,
-            idle_action=recipe.idle_action,
-            pool_key=key,
-        )
+        # For the label: should the store be lost, it is adopted with what it says.
+        row = new_row(recipe, "pooling", self._worker_id, pool_key=key)
         started = time.monotonic()
         self._store.add_pooling(row)
         try:

@@ -14,7 +14,7 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.image_tag import ImageTag
 from tests.support.leak_oracle import leak_oracle
 from tests.support.lifecycle import MakeGateway, kinds_of, shown, states, stored_state
-from tests.support.rest_commands import result_of
+from tests.support.rest_commands import finished, in_background, result_of
 
 MIB = 1024 * 1024
 FILLED_S = 60.0
@@ -103,6 +103,25 @@ def test_limits_are_changed_on_the_taken_one(own_gateway: MakeGateway) -> None:
     take = "python3 -c 'print(len(bytearray(200 << 20)))'"
     assert result_of(gateway, more, take)["output"] == f"{200 << 20}\n"
     assert result_of(gateway, less, take)["returncode"] == 137
+
+
+@pytest.mark.parametrize(("memory_mb", "has_gap"), [(64, True), (256, False)])
+def test_the_taken_ones_agent_keeps_what_its_new_memory_bears(
+    own_gateway: MakeGateway, memory_mb: int, has_gap: bool
+) -> None:
+    """A quarter of it: of 24 MB of output a sandbox of 64 MB keeps less, one of 256 MB all."""
+    gateway = own_gateway(pool_size="1", memory_mb="128", retain_output_mb="32")
+    pooled = _started(gateway, 1)
+    time.sleep(1)  # each worker has a link by now, made with the pool's limits
+    sandbox_id = gateway.create(memory_mb=memory_mb)
+    assert sandbox_id in pooled
+
+    command = f"head -c {24 * MIB} /dev/zero"
+    address = in_background(gateway, sandbox_id, command, "long")
+    eventually(lambda: finished(gateway, address), within_s=30)
+
+    answer = gateway.get(f"{address}/output?offset={12 * MIB}&limit=1")
+    assert (int(answer.headers["X-Output-Offset"]) > 12 * MIB) == has_gap
 
 
 @pytest.mark.parametrize(
