@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
@@ -105,8 +105,16 @@ class Leases(Protocol):
 class CreationService(Protocol):
     """Creates sandboxes."""
 
-    def create(self, request: SandboxCreate, *, owner: Owner, key: str | None) -> CreatedView:
-        """A new sandbox, ready to be used, or the first one of the idempotency key.
+    def create(
+        self,
+        request: SandboxCreate,
+        *,
+        owner: Owner,
+        key: str | None,
+        has_left: Callable[[], bool],
+    ) -> CreatedView:
+        """A new sandbox, ready to be used, or the first one of the idempotency key. Whoever
+        `has_left` while there was no room gets none.
 
         Raises BadFields, TooManySandboxes, IdempotencyKeyReused, IdempotencyKeySpent and any
         HostFault.

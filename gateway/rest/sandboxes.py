@@ -43,6 +43,7 @@ from gateway.models import (
 from gateway.rest import answers
 from gateway.rest.backend import ChangeService, CreationService, SandboxService, SandboxView
 from gateway.rest.bodies import read_json
+from gateway.rest.presence import leaving
 from gateway.rest.queries import read_query
 from gateway.sandboxes.owner import Owner
 
@@ -98,7 +99,9 @@ def blueprint(
     )
     def create() -> Response:
         wanted = read_json(SandboxCreate)
-        created = creation.create(wanted, owner=_owner(), key=_idempotency_key())
+        created = creation.create(
+            wanted, owner=_owner(), key=_idempotency_key(), has_left=leaving()
+        )
         sandbox_id = created.view.sandbox_id
         token = guard.new_token(sandbox_id)
         answer = SandboxCreated(

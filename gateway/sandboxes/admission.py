@@ -88,9 +88,16 @@ class Gate:
         self._closing = Event()
 
     def admit(
-        self, wanted: SandboxRow, owner: Owner, key: Key | None, *, needs_update: bool
+        self,
+        wanted: SandboxRow,
+        owner: Owner,
+        key: Key | None,
+        *,
+        needs_update: bool,
+        has_left: Callable[[], bool] = lambda: False,
     ) -> Admission:
-        """The sandbox that was noted or taken, or the first one of the key. Waits for room.
+        """The sandbox that was noted or taken, or the first one of the key. Waits for room, as
+        long as the client has not left.
 
         Raises TooManySandboxes, CapacityExhausted, IdempotencyKeyReused, GatewayStopping and the
         engine's errors.
@@ -115,9 +122,14 @@ class Gate:
                 raise IdempotencyKeyReused()
             return None if admission.refused else admission
 
-        return attempt(None) or self._wait(owner, attempt)
+        return attempt(None) or self._wait(owner, attempt, has_left)
 
-    def _wait(self, owner: Owner, attempt: Callable[[int | None], Admission | None]) -> Admission:
+    def _wait(
+        self,
+        owner: Owner,
+        attempt: Callable[[int | None], Admission | None],
+        has_left: Callable[[], bool],
+    ) -> Admission:
         deadline = clock.boot_s() + self._capacity.queue_wait_s
         ticket = self._store.join_queue(
             owner.name,
@@ -132,6 +144,8 @@ class Gate:
             while clock.boot_s() < deadline:
                 if self._closing.is_set():
                     raise GatewayStopping()
+                if has_left():
+                    raise CapacityExhausted("the client did not wait for room")
                 if self._store.next_ticket(now=clock.boot_s()) == ticket:
                     admission = attempt(ticket)
                     if admission is not None:

@@ -91,12 +91,18 @@ class Creation:
         self._finishing = Group()
 
     def create(
-        self, request: SandboxCreate, *, owner: Owner = EVERYBODY, key: str | None = None
+        self,
+        request: SandboxCreate,
+        *,
+        owner: Owner = EVERYBODY,
+        key: str | None = None,
+        has_left: Callable[[], bool] = lambda: False,
     ) -> Created:
         """A sandbox that can be used. On failure nothing of it is left behind.
 
-        `key` is the client's idempotency key. Raises BadFields, what `Gate.admit` raises,
-        IdempotencyKeySpent, ImageMissing and the engine's errors.
+        `key` is the client's idempotency key; a wait for room ends when the client `has_left`.
+        Raises BadFields, what `Gate.admit` raises, IdempotencyKeySpent, ImageMissing and the
+        engine's errors.
         """
         begun = time.monotonic()
         recipe = self._options.recipe(request)
@@ -111,7 +117,9 @@ class Creation:
             )
             needs_update = not self._pool.has_limits(recipe.limits)
             try:
-                admission = self._gate.admit(wanted, owner, idempotency, needs_update=needs_update)
+                admission = self._gate.admit(
+                    wanted, owner, idempotency, needs_update=needs_update, has_left=has_left
+                )
             except (CapacityExhausted, TooManySandboxes) as refusal:
                 self._metrics.refused(refusal.code)
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -68,6 +69,27 @@ def test_a_wait_in_vain_is_a_503(own_gateway: MakeGateway) -> None:
     assert set(gateway.engine.containers()) == gateway.listed() == {only}
     gateway.delete(f"/sandboxes/{only}")
     gateway.create()  # a ticket that was left behind would hold it up until it is in vain, too
+
+
+def test_who_leaves_the_queue_gets_no_sandbox(
+    own_gateway: MakeGateway, pool: ThreadPoolExecutor
+) -> None:
+    """A client that hung up is not served, and holds up nobody behind it."""
+    gateway = own_gateway(max="1").start_ready()
+    first = gateway.create()
+    impatient = socket.create_connection(("127.0.0.1", gateway.port))
+    impatient.sendall(b"POST /sandboxes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+    time.sleep(0.5)
+    patient = pool.submit(_ask, gateway)
+    time.sleep(0.5)
+    impatient.close()
+    time.sleep(0.5)
+
+    gateway.delete(f"/sandboxes/{first}")
+
+    answer, _ = patient.result(timeout=10)
+    assert answer.status_code == 201
+    always(lambda: gateway.listed() == {answer.json()["sandbox_id"]}, for_s=2)
 
 
 def test_the_queue_is_bounded(own_gateway: MakeGateway, pool: ThreadPoolExecutor) -> None:
