@@ -8,6 +8,7 @@ something about the code; the milliseconds belong to the machine.
     command_latency.py  `exec`: a command over the WebSocket, by docker exec, and the kernel's floor
     create_latency.py   `create`: a new sandbox, warm, cold and fifty at once
     crowd.py            `crowd`: thousands of clients that are merely there
+    crowd_clients.py    those clients
     neighbours.py       `neighbours`: one sandbox beside another in which everything goes wrong
     fork_floor.py       the program that measures the floor, inside the sandbox
     gateway.py          the gateway that is measured: a private one, or one that runs already

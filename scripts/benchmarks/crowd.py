@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import resource
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
 import psutil
 import requests
 
-from .client import TIMEOUT_S, BenchmarkFailed, CommandSocket, sandbox
+from .client import TIMEOUT_S, CommandSocket, sandbox
+from .crowd_clients import crowd
 from .gateway import Gateways
 from .rounds import Series, Subject, measure
 from .targets import Target
@@ -39,17 +35,15 @@ def run(
     """Measure REST and commands beside the crowd, on one worker (`--workers 1`). Raises
     BenchmarkFailed."""
     url = gateways.measured
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as held:
         ids = [held.enter_context(sandbox(url)) for _ in range(ACTIVE_SANDBOXES)]
         commands = held.enter_context(closing(CommandSocket(url, ids[0])))
         commands.time("true", 30)
         before = _memory(url)
-        held.enter_context(_idle_clients(url, ids, say))
-        grown = _memory(url) - before
-        say(f"{IDLE} idle clients: {grown / IDLE / 1024:.1f} KB each")
-        working = held.enter_context(_active_clients(url, ids))
+        clients = held.enter_context(crowd(url, ids, IDLE, ACTIVE, PAUSE_S))
+        say(f"{IDLE} clients connected in {clients.connected_after_s:.0f} s")
+        say(f"{IDLE} idle clients: {(_memory(url) - before) / IDLE / 1024:.1f} KB each")
+        clients.begin_to_work()
         subjects = [
             Subject("rest", "GET /sandboxes", lambda count: _rest(url, count), samples),
             Subject(
@@ -57,8 +51,7 @@ def run(
             ),
         ]
         series = measure(subjects, rounds, say)
-        say(f"{ACTIVE} active clients ran {working()} commands meanwhile")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        say(f"{ACTIVE} active clients ran {clients.stop()} commands meanwhile")
     return series
 
 
@@ -81,52 +74,3 @@ def _memory(url: str) -> int:
     }
     workers = [psutil.Process(pid) for pid in pids]
     return sum(worker.memory_info().rss for worker in workers)
-
-
-@contextmanager
-def _idle_clients(url: str, ids: list[str], say: Callable[[str], None]) -> Iterator[None]:
-    """Bare sockets that have done their handshake: no library's memory counts on either side."""
-    address = urlsplit(url)
-    place = (address.hostname or "localhost", address.port or 80)
-    with ExitStack() as held:
-        started = time.monotonic()
-        for number in range(IDLE):
-            client = socket.create_connection(place, TIMEOUT_S)
-            held.enter_context(closing(client))
-            client.sendall(_handshake(ids[number % len(ids)]))
-            answer = client.recv(4096)
-            if b" 101 " not in answer:
-                raise BenchmarkFailed(f"client {number} was answered {answer[:200]!r}")
-        say(f"{IDLE} clients connected in {time.monotonic() - started:.0f} s")
-        yield
-
-
-def _handshake(sandbox_id: str) -> bytes:
-    key = base64.b64encode(os.urandom(16)).decode()
-    return (
-        f"GET /ws/{sandbox_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
-
-
-@contextmanager
-def _active_clients(url: str, ids: list[str]) -> Iterator[Callable[[], int]]:
-    """Run a command every now and then; yields what tells how many it has been."""
-    stop = threading.Event()
-    counts = [0] * ACTIVE
-
-    def work(number: int) -> None:
-        with closing(CommandSocket(url, ids[number % len(ids)])) as commands:
-            while not stop.wait(PAUSE_S):
-                commands.run("true")
-                counts[number] += 1
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(ACTIVE)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield lambda: sum(counts)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
