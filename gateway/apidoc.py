@@ -1,4 +1,4 @@
-"""What a view says about itself for the API's document. Records only; `gateway.rest.openapi` reads.
+"""What a view says about itself for the API's document. `gateway.rest.document` reads the records.
 
 Outermost but for the route:
 

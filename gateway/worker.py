@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import socket as sockets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 from gunicorn.workers.ggevent import GeventWorker
@@ -20,6 +23,11 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     """What gunicorn refuses itself never reaches the application, and would be answered in HTML:
     an address of 10 kB, a broken header, a body whose framing is wrong."""
 
+    def patch(self) -> None:
+        """Let gunicorn monkey-patch, in a tenth of the time."""
+        with _plugins_looked_for_once():
+            super().patch()
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Let gunicorn decide and log, but write its answer as RFC 9457 says."""
         draft = _Draft()
@@ -34,6 +42,18 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             client.shutdown(sockets.SHUT_WR)
         except OSError:
             pass  # the client was gone
+
+
+@contextmanager
+def _plugins_looked_for_once() -> Iterator[None]:
+    """gevent asks all that is installed for plugins, again for each of the 25 steps of its patch:
+    with 89 packages it took 0.2 s of a worker's start. Here the worker has no second thread."""
+    look, found = metadata.entry_points, metadata.entry_points()
+    metadata.entry_points = found.select
+    try:
+        yield
+    finally:
+        metadata.entry_points = look
 
 
 class _Draft:

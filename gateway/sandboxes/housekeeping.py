@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
-from apscheduler.schedulers.gevent import GeventScheduler
 
 from gateway import clock
 from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.gevent import GeventScheduler
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,9 @@ class Housekeeping:
             gevent.sleep(ELECTION_S)
 
     def _begin(self) -> None:
+        # One worker of all needs it, and none before it answers.
+        from apscheduler.schedulers.gevent import GeventScheduler
+
         scheduler = GeventScheduler(
             timezone="UTC",
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},

@@ -20,8 +20,8 @@ from pydantic import TypeAdapter
 from gateway import errors, models
 from gateway.app import create_app, runtime_of
 from gateway.errors import GatewayError
+from gateway.rest.document import describe
 from gateway.rest.errors import status_of
-from gateway.rest.openapi import describe
 from gateway.rest.operations import expanded
 from gateway.settings import Settings
 

@@ -19,7 +19,8 @@ from gateway.engine.interface import ContainerUsage
 from gateway.errors import SandboxNotFound, StoreUnavailable
 from gateway.models import Check, PostureCheck, SandboxChange, SandboxCreate
 from gateway.models.sandboxes import given
-from gateway.rest import openapi, request_ids
+from gateway.rest import request_ids
+from gateway.rest.document import describe
 from gateway.sandboxes.creation import Created
 from gateway.sandboxes.owner import EVERYBODY, Owner
 from gateway.sandboxes.views import SandboxView
@@ -208,7 +209,7 @@ def _document_of(app: Flask) -> Any:
     """Made once for all applications with the same routes: it takes a tenth of a second."""
     routes = frozenset(repr(rule) for rule in app.url_map.iter_rules())
     if routes not in _documents:
-        described = openapi.describe(app).model_dump_json(by_alias=True, exclude_unset=True)
+        described = describe(app).model_dump_json(by_alias=True, exclude_unset=True)
         _documents[routes] = json.loads(described)
     return _documents[routes]
 

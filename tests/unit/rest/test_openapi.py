@@ -17,7 +17,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway import errors
 from gateway.apidoc import Reply, documented
 from gateway.errors import GatewayError
-from gateway.rest import openapi
+from gateway.rest.document import UndocumentedRoute, describe
 from gateway.rest.operations import expanded
 
 NEVER_OVER_HTTP = {*expanded([errors.SettingsError])}
@@ -78,8 +78,8 @@ def test_a_route_without_documentation_fails(app: Flask) -> None:
     """The document cannot fall behind the code."""
     app.add_url_rule("/forgotten", view_func=lambda: "")
 
-    with pytest.raises(openapi.UndocumentedRoute, match="/forgotten"):
-        openapi.describe(app)
+    with pytest.raises(UndocumentedRoute, match="/forgotten"):
+        describe(app)
 
 
 def test_documentation_survives_decorators(app: Flask) -> None:
@@ -95,7 +95,7 @@ def test_documentation_survives_decorators(app: Flask) -> None:
 
     app.add_url_rule("/wrapped", view_func=wrapper)
 
-    paths = openapi.describe(app).paths or {}
+    paths = describe(app).paths or {}
     operation = paths["/wrapped"].get
     assert operation is not None
     assert operation.summary == "Wrapped"
