@@ -112,7 +112,7 @@ class Runtime:
             TokenSigner(secret.load_or_create(data_dir / "token_secret")),
             owners=tenancy,
             generations=tenancy,
-            rates=RateLimits(data_dir / "rates"),
+            rates=RateLimits(data_dir / "due"),
             token_ttl_s=settings.token_ttl,
         )
 
