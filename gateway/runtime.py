@@ -147,6 +147,7 @@ class Runtime:
             self.engine,
             self._links.drop,
             self._history.last_look,
+            worker_id,
             self.metrics.ended,
         )
         self._freezing = Freezing(self._store, self.engine, worker_id)
@@ -262,7 +263,7 @@ class Runtime:
 
     def _end_for_its_disk(self, sandbox_id: str, why: str) -> None:
         row = self._store.get(sandbox_id)
-        if row is not None and self._store.claim_removal(sandbox_id, "disk", why):
+        if row is not None and self._removal.claim(sandbox_id, "disk", why):
             self._removal.carry_out(row)
 
     def _warm(self, container_id: str) -> None:

@@ -22,6 +22,9 @@ def translated() -> Iterator[None]:
     except (requests.exceptions.Timeout, TimeoutError) as error:
         raise EngineTimeout(str(error)) from error
     except (docker_errors.DockerException, requests.RequestException) as error:
+        # The SDK's client asks for the engine's version when it is made, and wraps what comes.
+        if isinstance(error.__cause__, requests.exceptions.Timeout):
+            raise EngineTimeout(str(error)) from error
         raise EngineUnavailable(str(error)) from error
     except (HTTPError, OSError) as error:
         raise EngineUnavailable(str(error)) from error

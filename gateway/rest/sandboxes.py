@@ -188,7 +188,9 @@ def blueprint(
     @routes.delete("/<sandbox_id>")
     @documented(
         summary="Delete a sandbox",
-        description="Ends everything that runs in it. Its WebSockets are closed with 1001.",
+        description="Ends everything that runs in it. Its WebSockets are closed with 1001. "
+        "After 503 `engine_timeout` the removal goes on by itself; after any other 503 the sandbox "
+        "is still there.",
         tag="Sandboxes",
         replies={200: Reply(Deleted, "It is gone.")},
         errors=(SandboxNotFound, *_BACKEND_FAULTS),

@@ -84,13 +84,17 @@ class Changes:
     def delete(self, sandbox_id: str) -> None:
         """Kill and remove a sandbox. Of several that try at once, one succeeds.
 
-        Raises SandboxNotFound, and the engine's errors: then the sandbox is still there.
+        Raises SandboxNotFound, and the engine's errors: then the sandbox is still there, but
+        after EngineTimeout, when its removal goes on by itself or with the next call.
         """
+        begun = self._store.get(sandbox_id)
+        if begun is not None and begun.state == "removing" and self._removal.retry(begun):
+            return
         row = self._lookup.live(sandbox_id)
         if row.state == "starting":
             # Whoever is creating it will find out and remove the container.
             self._store.mark_ended(sandbox_id, "deleted", ended_at=clock.wall_s())
-        elif self._store.claim_removal(sandbox_id, "deleted"):
+        elif self._removal.claim(sandbox_id, "deleted"):
             self._removal.carry_out(row)
         else:
             raise self._lookup.not_found(sandbox_id)

@@ -86,7 +86,7 @@ class Expiry:
     def _end_of_life(self, row: SandboxRow) -> None:
         """Whoever uses it, whatever runs in it."""
         detail = f"its lifetime of {row.timeout_s:g} s was over"
-        if self._store.claim_removal(row.sandbox_id, "timeout", detail):
+        if self._removal.claim(row.sandbox_id, "timeout", detail):
             log.info("the lifetime of sandbox %s is over", row.sandbox_id)
             self._removal.carry_out(row)
 
@@ -102,7 +102,7 @@ class Expiry:
         # changes `idle_since`, and either makes the claim fail.
         if deadline.action == "pause":
             self._freezing.pause_idle(row)
-        elif self._store.claim_idle_removal(row.sandbox_id, idle_since=row.idle_since):
+        elif self._removal.claim_idle(row):
             log.info("sandbox %s has been idle for too long", row.sandbox_id)
             self._removal.carry_out(row)
 

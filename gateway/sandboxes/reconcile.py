@@ -89,6 +89,8 @@ class Reconciliation:
                     self._undo_create(row)
                 elif row.worker_id in dead and row.state == "pausing":
                     self._freezing.settle_orphan(row)
+                elif row.worker_id in dead and row.state == "removing":
+                    self._store.leave_removal(row.sandbox_id)  # `compare` sees to it
             self._pool.take_over_from(dead)
         self._workers.sweep()
 
@@ -115,6 +117,8 @@ class Reconciliation:
         elif event.action in ("die", "destroy", "pause", "unpause"):
             row = self._store.of_container(event.container_id)
             if row is None or row.state not in ("ready", "pausing", "paused"):
+                if row is not None and _is_late(row, event):
+                    self._removal.finish(row)
                 return  # the gateway's own doing
             if event.action == "die":
                 gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
@@ -215,7 +219,7 @@ class Reconciliation:
         if row is None:
             self._settle_unknown(origin, container)
         elif row.state == "removing":
-            self._removal.carry_out(row)
+            self._removal.carry_on(row)
         elif row.state == "starting":
             return  # whoever is creating it, or takes over from there, sees to it
         elif container.state not in _ALIVE:
@@ -247,3 +251,8 @@ class Reconciliation:
         before = clock.wall_s() - days * 86400
         self._store.forget_ended(before=before)
         self._events.forget(before=before)
+
+
+def _is_late(row: SandboxRow, event: ContainerEvent) -> bool:
+    """Whether the engine has done now what it was asked before, and did not answer in time."""
+    return event.action == "destroy" and row.state == "removing" and row.worker_id is None

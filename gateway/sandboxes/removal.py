@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gateway import clock
 from gateway.engine.interface import Engine
-from gateway.errors import EngineFault
+from gateway.errors import EngineFault, EngineTimeout
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Removal:
-    """Carries out removals whose claim succeeded.
+    """Claims removals and carries them out.
 
     `forget_link` closes this process's link to a container, if it has one; `last_look` notes what
     its agent still knows about the last commands, in bounded time, and raises nothing.
@@ -28,30 +28,66 @@ class Removal:
         engine: Engine,
         forget_link: Callable[[str], None],
         last_look: Callable[[SandboxRow], None],
+        worker_id: str,
         on_ended: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._store = store
         self._engine = engine
         self._forget_link = forget_link
         self._last_look = last_look
+        self._worker_id = worker_id
         self._on_ended = on_ended
 
-    def carry_out(self, row: SandboxRow) -> None:
-        """Remove the container of a sandbox in state `removing`.
+    def claim(self, sandbox_id: str, reason: str, detail: str = "") -> bool:
+        """To `removing`, whoever is connected. False when somebody else was first."""
+        return self._store.claim_removal(sandbox_id, reason, detail, worker_id=self._worker_id)
 
-        When the engine fails the sandbox is `ready` again, so that the next try finds it, and the
-        engine's error is raised.
+    def claim_idle(self, row: SandboxRow) -> bool:
+        """Like `claim`, but only if it has been idle all the time since the row was read."""
+        return self._store.claim_idle_removal(
+            row.sandbox_id, idle_since=row.idle_since, worker_id=self._worker_id
+        )
+
+    def carry_out(self, row: SandboxRow) -> None:
+        """Remove the container of a sandbox that was just claimed; `row` is from before that.
+
+        Raises the engine's errors. An engine that did not answer in time may do it yet: the
+        sandbox stays `removing`, for `carry_on`. After any other error it is `ready` again, so
+        that the next try finds it.
         """
-        if row.container_id is not None:
-            if row.state == "ready":
-                self._last_look(row)
-            try:
-                self._engine.remove(row.container_id)
-            except EngineFault:
-                self._store.give_up_removal(row.sandbox_id)
-                raise
-            self._forget_link(row.container_id)
+        if row.state == "ready" and row.container_id is not None:
+            self._last_look(row)
+        try:
+            self._remove(row)
+        except EngineTimeout:
+            self._store.leave_removal(row.sandbox_id)
+            raise
+        except EngineFault:
+            self._store.give_up_removal(row.sandbox_id)
+            raise
         self.finish(row)
+
+    def carry_on(self, row: SandboxRow) -> None:
+        """Go on with the removal of a sandbox in state `removing`, whoever began it. Raises the
+        engine's errors; it stays `removing` then: its container may be half gone."""
+        self._remove(row)
+        self.finish(row)
+
+    def retry(self, row: SandboxRow) -> bool:
+        """`carry_on`, for one who waits. False when somebody else is at it, or it has ended."""
+        if not self._store.take_up_removal(row.sandbox_id, worker_id=self._worker_id):
+            return False
+        try:
+            self.carry_on(row)
+        except EngineFault:
+            self._store.leave_removal(row.sandbox_id)
+            raise
+        return True
+
+    def _remove(self, row: SandboxRow) -> None:
+        if row.container_id is not None:
+            self._engine.remove(row.container_id)
+            self._forget_link(row.container_id)
 
     def finish(self, row: SandboxRow) -> None:
         """The container of a sandbox in state `removing` is gone."""

@@ -11,7 +11,7 @@ from gateway.store.database import Database
 from gateway.store.rows import USABLE
 from gateway.store.tables import leases, sandboxes, tickets
 
-_BUSY_STATES = ("pooling", "starting", "pausing")
+_BUSY_STATES = ("pooling", "starting", "pausing", "removing")
 
 
 class LeaseStore:

@@ -197,18 +197,21 @@ class SandboxStore:
 
     # --- its end -------------------------------------------------------------------------------
 
-    def claim_removal(self, sandbox_id: str, reason: str, detail: str = "") -> bool:
+    def claim_removal(
+        self, sandbox_id: str, reason: str, detail: str = "", *, worker_id: str
+    ) -> bool:
         """To `removing`, whoever is connected."""
         return self._step(
             sandbox_id,
             USABLE,
             None,
             state="removing",
+            worker_id=worker_id,
             end_reason=reason,
             end_detail=detail or None,
         )
 
-    def claim_idle_removal(self, sandbox_id: str, *, idle_since: float) -> bool:
+    def claim_idle_removal(self, sandbox_id: str, *, idle_since: float, worker_id: str) -> bool:
         """To `removing`, but only if it has been idle all the time since `idle_since`."""
         idle = or_(
             and_(*_still_idle(sandbox_id, "ready", idle_since)),
@@ -217,16 +220,45 @@ class SandboxStore:
         return self._database.write(
             lambda c: (
                 c.execute(
-                    update(sandboxes).where(idle).values(state="removing", end_reason="idle")
+                    update(sandboxes)
+                    .where(idle)
+                    .values(state="removing", end_reason="idle", worker_id=worker_id)
                 ).rowcount
                 > 0
             )
         )
 
     def give_up_removal(self, sandbox_id: str) -> bool:
-        """`removing` → `ready`: the engine could not be reached, the sandbox is still there."""
+        """`removing` → `ready`: the engine has not done it, the sandbox is still there."""
         return self._step(
-            sandbox_id, ("removing",), None, state="ready", end_reason=None, end_detail=None
+            sandbox_id,
+            ("removing",),
+            None,
+            state="ready",
+            worker_id=None,
+            end_reason=None,
+            end_detail=None,
+        )
+
+    def leave_removal(self, sandbox_id: str) -> bool:
+        """It stays `removing`, and nobody is at it any more."""
+        return self._step(sandbox_id, ("removing",), None, worker_id=None)
+
+    def take_up_removal(self, sandbox_id: str, *, worker_id: str) -> bool:
+        """Be at a removal that was left. False when somebody is, or the sandbox has ended."""
+        return self._database.write(
+            lambda c: (
+                c.execute(
+                    update(sandboxes)
+                    .where(
+                        sandboxes.c.sandbox_id == sandbox_id,
+                        sandboxes.c.state == "removing",
+                        sandboxes.c.worker_id.is_(None),
+                    )
+                    .values(worker_id=worker_id)
+                ).rowcount
+                > 0
+            )
         )
 
     def mark_ended(

@@ -20,7 +20,7 @@ sandboxes = Table(
     Column("state", String, nullable=False),
     Column("owner", String, nullable=False, default=""),  # name of an API key; "" without keys
     Column("container_id", String),
-    Column("worker_id", String),  # who is at work on it: pooling, starting, pausing
+    Column("worker_id", String),  # who is at work on it: pooling, starting, pausing, removing
     Column("created_at", Float, nullable=False),
     Column("born", Float, nullable=False),  # boot time
     Column("boot_id", String, nullable=False),

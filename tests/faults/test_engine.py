@@ -110,7 +110,7 @@ def test_an_engine_that_hangs_is_answered_for_in_bounded_time(
     serves everything that needs no engine."""
     proxy.open()
     gateway = own_gateway(engine_timeout="2").start(DOCKER_HOST=proxy.url)
-    sandbox_id = gateway.create()
+    sandbox_id, victim = gateway.create(), gateway.create()
     with connect(gateway, sandbox_id) as client:
         client.run("true")
     proxy.hang()
@@ -123,7 +123,7 @@ def test_an_engine_that_hangs_is_answered_for_in_bounded_time(
                 ("POST", "/sandboxes"),
                 ("GET", "/sandboxes"),
                 ("GET", f"/sandboxes/{sandbox_id}"),
-                ("DELETE", f"/sandboxes/{sandbox_id}"),
+                ("DELETE", f"/sandboxes/{victim}"),
             )
         ]
         while not all(call.done() for call in calls):
@@ -136,13 +136,96 @@ def test_an_engine_that_hangs_is_answered_for_in_bounded_time(
 
     proxy.answer()
 
-    # The engine may or may not carry out what was asked of it while it hung, the deletion too.
     def agrees() -> bool:
-        return gateway.listed() == set(gateway.engine.containers()) <= {sandbox_id}
+        return gateway.listed() == set(gateway.engine.containers()) == {sandbox_id}
 
-    eventually(agrees, within_s=30)
-    assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code in (200, 404)
-    eventually(lambda: not gateway.engine.containers())
+    eventually(agrees, within_s=20)
+    assert _ended(gateway, victim)["reason"] == "deleted"
+    assert problem_of(gateway.delete(f"/sandboxes/{victim}"), 404)["ended"]["reason"] == "deleted"
+    assert gateway.delete(f"/sandboxes/{sandbox_id}").status_code == 200
+    assert not gateway.engine.containers()
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["done late", "never done"])
+@pytest.mark.parametrize("killed", [False, True], ids=["", "gateway killed"])
+def test_a_delete_that_the_engine_does_not_answer_is_carried_on(
+    own_gateway: MakeGateway, proxy: EngineProxy, late: bool, killed: bool
+) -> None:
+    """What the engine may do yet must not be told as an accident. Until then nobody gets into the
+    sandbox, and who asks again is answered as the first one was; afterwards it is gone as
+    `deleted`, whether the engine has done it or the gateway had to ask again."""
+    proxy.open()
+    gateway = own_gateway(engine_timeout="2").start(DOCKER_HOST=proxy.url)
+    sandbox_id = gateway.create()
+    proxy.hang()
+
+    for _ in range(2):
+        _refused(gateway, "DELETE", f"/sandboxes/{sandbox_id}", "engine_timeout")
+        assert _ended(gateway, sandbox_id)["reason"] == "deleted"
+        assert sandbox_id in gateway.engine.containers()
+    if killed:
+        gateway.kill()
+    if not late:
+        proxy.cut()
+    proxy.answer()
+    if killed:
+        gateway.start(DOCKER_HOST=proxy.url)
+
+    eventually(lambda: not gateway.engine.containers(), within_s=20)
+    eventually(lambda: _events_of(gateway, sandbox_id)[-1] == ("ended", "deleted"))
+    assert gateway.listed() == set()
+    certificate = _ended(gateway, sandbox_id)
+    assert (certificate["reason"], certificate["exit_code"]) == ("deleted", None)
+    problem_of(gateway.delete(f"/sandboxes/{sandbox_id}"), 404)
+
+
+def test_a_delete_is_asked_for_again_as_soon_as_the_engine_answers(
+    own_gateway: MakeGateway, proxy: EngineProxy
+) -> None:
+    """Whoever does what the 503 says, and tries again, has its 200, and one of several has it."""
+    proxy.open()
+    gateway = own_gateway(engine_timeout="2").start(DOCKER_HOST=proxy.url)
+    sandbox_id = gateway.create()
+    proxy.hang()
+    _refused(gateway, "DELETE", f"/sandboxes/{sandbox_id}", "engine_timeout")
+    proxy.cut()
+
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(gateway.delete, f"/sandboxes/{sandbox_id}") for _ in range(4)]
+        time.sleep(0.5)
+        proxy.answer()
+        codes = sorted(call.result().status_code for call in calls)
+
+    assert codes == [200, 404, 404, 404]
+    assert not gateway.engine.containers()
+    assert _ended(gateway, sandbox_id)["reason"] == "deleted"
+
+
+def test_a_lifetime_that_ends_while_the_engine_hangs_is_told_as_such(
+    own_gateway: MakeGateway, proxy: EngineProxy
+) -> None:
+    """The reason that was claimed stays, with its detail."""
+    proxy.open()
+    gateway = own_gateway(engine_timeout="2").start(DOCKER_HOST=proxy.url)
+    sandbox_id = gateway.create(timeout=2)
+    proxy.hang()
+    eventually(lambda: "cannot clean up sandbox" in gateway.log())
+    proxy.answer()
+
+    eventually(lambda: not gateway.engine.containers(), within_s=20)
+    eventually(lambda: _events_of(gateway, sandbox_id)[-1] == ("ended", "timeout"))
+    certificate = _ended(gateway, sandbox_id)
+    assert certificate["reason"] == "timeout"
+    assert certificate["detail"] == "its lifetime of 2 s was over"
+
+
+def _ended(gateway: GatewayProcess, sandbox_id: str) -> dict:
+    return problem_of(gateway.get(f"/sandboxes/{sandbox_id}"), 404)["ended"]
+
+
+def _events_of(gateway: GatewayProcess, sandbox_id: str) -> list[tuple[str, str | None]]:
+    events = gateway.get(f"/sandboxes/{sandbox_id}/events").json()
+    return [(event["event"], event.get("facts", event).get("reason")) for event in events]
 
 
 def test_a_delete_that_the_engine_refuses_can_be_retried(

@@ -222,7 +222,7 @@ def test_paused_and_leaving_ones_still_count(store: Store) -> None:
     store.sandboxes.mark_ready("s", container_id="c", ip_address=None, now=1.0)
     store.sandboxes.mark_paused("s", "ready", since=1.0, by="engine")
     assert store.admit("t", limits).refused == "full"
-    store.sandboxes.claim_removal("s", "deleted")
+    store.sandboxes.claim_removal("s", "deleted", worker_id="w")
     assert store.admit("t", limits).refused == "full"
 
 

@@ -58,11 +58,11 @@ def test_a_sandboxs_life(store: _Stores) -> None:
     """starting, ready, removing, ended; and no way back from the end."""
     store.add_starting("s")
     assert store.get("s").state == "starting"
-    assert not store.claim_removal("s", "deleted")
+    assert not store.claim_removal("s", "deleted", worker_id="w")
     assert store.mark_ready("s", container_id="c", ip_address=None, now=11.0)
     assert not store.mark_ready("s", container_id="other", ip_address=None, now=12.0)
-    assert store.claim_removal("s", "deleted")
-    assert not store.claim_removal("s", "deleted")
+    assert store.claim_removal("s", "deleted", worker_id="w")
+    assert not store.claim_removal("s", "deleted", worker_id="w")
     assert [row.state for row in store.live()] == ["removing"]
     assert store.mark_ended("s", "exited", ended_at=20.0)
     assert not store.mark_ended("s", "exited", ended_at=21.0)
@@ -76,12 +76,33 @@ def test_a_sandboxs_life(store: _Stores) -> None:
 def test_a_removal_that_was_given_up_can_be_claimed_again(store: _Stores) -> None:
     """An engine that was away must not make a sandbox immortal."""
     _make_ready(store, "s")
-    assert store.claim_removal("s", "deleted")
+    assert store.claim_removal("s", "deleted", worker_id="w")
     assert store.give_up_removal("s")
     row = store.get("s")
     assert (row.state, row.end_reason) == ("ready", None)
 
-    assert store.claim_idle_removal("s", idle_since=row.idle_since)
+    assert store.claim_idle_removal("s", idle_since=row.idle_since, worker_id="w")
+
+
+def test_a_removal_that_was_left_is_taken_up_by_one(store: _Stores) -> None:
+    """An engine that did not answer may do it yet: the sandbox keeps why it ends and is not given
+    out again, and of several who ask for its end anew one carries it on."""
+    _make_ready(store, "s")
+    assert store.claim_removal("s", "timeout", "it was over", worker_id="a")
+    assert store.workers_with_traces() == {"a"}
+    assert not store.take_up_removal("s", worker_id="b")
+
+    assert store.leave_removal("s")
+
+    assert store.workers_with_traces() == set()
+    assert not store.claim_removal("s", "deleted", worker_id="b")
+    assert store.take_up_removal("s", worker_id="b")
+    assert not store.take_up_removal("s", worker_id="c")
+    assert store.mark_ended("s", "deleted", ended_at=20.0)
+    row = store.get("s")
+    assert (row.end_reason, row.end_detail) == ("timeout", "it was over")
+    assert not store.leave_removal("s")
+    assert not store.take_up_removal("s", worker_id="b")
 
 
 def test_a_lease_is_given_for_ready_sandboxes_only(store: _Stores) -> None:
@@ -92,7 +113,7 @@ def test_a_lease_is_given_for_ready_sandboxes_only(store: _Stores) -> None:
     store.mark_ready("s", container_id="c", ip_address=None, now=1.0)
     assert store.acquire_lease("l2", "s", worker_id="w", purpose="client")
     assert store.get("s").lease_count == 1
-    store.claim_removal("s", "deleted")
+    store.claim_removal("s", "deleted", worker_id="w")
     assert not store.acquire_lease("l3", "s", worker_id="w", purpose="client")
 
 
@@ -101,8 +122,8 @@ def test_a_lease_protects_from_idle_cleanup_and_not_from_delete(store: _Stores) 
     _make_ready(store, "s", now=10.0)
     store.acquire_lease("l", "s", worker_id="w", purpose="client")
 
-    assert not store.claim_idle_removal("s", idle_since=10.0)
-    assert store.claim_removal("s", "deleted")
+    assert not store.claim_idle_removal("s", idle_since=10.0, worker_id="w")
+    assert store.claim_removal("s", "deleted", worker_id="w")
 
 
 def test_a_visit_in_between_saves_from_cleanup(store: _Stores) -> None:
@@ -112,7 +133,7 @@ def test_a_visit_in_between_saves_from_cleanup(store: _Stores) -> None:
     store.acquire_lease("l", "s", worker_id="w", purpose="client")
     store.release_lease("l", "s", now=99.0)
 
-    assert not store.claim_idle_removal("s", idle_since=row.idle_since)
+    assert not store.claim_idle_removal("s", idle_since=row.idle_since, worker_id="w")
     assert store.get("s").idle_since == 99.0
 
 
@@ -183,9 +204,9 @@ won = []
 for number in range(rounds):
     sandbox_id = f"s{number}"
     if name.startswith("delete"):
-        success = store.claim_removal(sandbox_id, name)
+        success = store.claim_removal(sandbox_id, name, worker_id="w")
     elif name == "cleanup":
-        success = store.claim_idle_removal(sandbox_id, idle_since=10.0)
+        success = store.claim_idle_removal(sandbox_id, idle_since=10.0, worker_id="w")
     else:
         success = leases.acquire_lease(f"{name}-{number}", sandbox_id, worker_id=name,
                                       purpose="client")
@@ -255,7 +276,7 @@ def test_a_lock_held_for_a_while_is_waited_for(store: _Stores, path: Path) -> No
 
     assert store.get("s").state == "ready"
     assert time.monotonic() - started < 0.3
-    assert store.claim_removal("s", "deleted")
+    assert store.claim_removal("s", "deleted", worker_id="w")
 
     assert time.monotonic() - started >= 0.4
     release.join()
@@ -360,10 +381,10 @@ def test_what_a_client_left_running_does_not_use_a_paused_sandbox(store: _Stores
     store.acquire_lease("l", "s", worker_id="w", purpose="client")
     store.claim_pause("s", worker_id="w")
     store.mark_paused("s", "pausing", since=20.0, by="client")
-    assert not store.claim_idle_removal("s", idle_since=20.0)
+    assert not store.claim_idle_removal("s", idle_since=20.0, worker_id="w")
 
     store.leave_running("l", "s", now=90.0)
 
     row = store.get("s")
     assert (row.lease_count, row.client_count, row.idle_since) == (1, 0, 90.0)
-    assert store.claim_idle_removal("s", idle_since=90.0)
+    assert store.claim_idle_removal("s", idle_since=90.0, worker_id="w")
