@@ -6,6 +6,8 @@ import base64
 import hashlib
 import socket
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +18,22 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.rest_commands import in_background, read_all, result_of
 
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent(shared_gateway: GatewayProcess) -> Iterator[Future[tuple[list[str], int]]]:
+    """What comes of a command that says nothing for 17 s, and how many comments: followed in a
+    sandbox of its own while the other tests here go on."""
+    sandbox_id = shared_gateway.create()
+    address = in_background(shared_gateway, sandbox_id, "sleep 17", "z") + "/output"
+
+    def follow() -> tuple[list[str], int]:
+        with EventStream(shared_gateway, "GET", address) as stream:
+            return [event.kind for event in stream], stream.comments
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(follow)
+    shared_gateway.delete(f"/sandboxes/{sandbox_id}")
 
 
 def test_a_command_can_be_streamed(gateway: GatewayProcess, module_sandbox: str) -> None:
@@ -160,11 +178,9 @@ def test_a_viewer_that_does_not_read_costs_no_memory(gateway: GatewayProcess, sa
     gateway.post(address + "/signal", json={"signal": "KILL"})
 
 
-def test_a_silent_stream_is_kept_alive(gateway: GatewayProcess, module_sandbox: str) -> None:
+def test_a_silent_stream_is_kept_alive(silent: Future[tuple[list[str], int]]) -> None:
     """Headers come at once, and a comment every quarter of a minute."""
-    address = in_background(gateway, module_sandbox, "sleep 17", "z") + "/output"
-    with EventStream(gateway, "GET", address) as stream:
-        kinds = [event.kind for event in stream]
+    kinds, comments = silent.result(timeout=30)
 
     assert kinds == ["started", "result"]
-    assert stream.comments == 1
+    assert comments == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +20,35 @@ from tests.support.rest_commands import in_background
 
 SLACK_S = 8.0
 """So late may an end come on a machine with too much to do; never may it come early."""
+
+
+Told = tuple[float, list[dict[str, Any]]]
+"""When a sandbox was created, and its events."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lives(shared_gateway: GatewayProcess) -> Iterator[dict[str, Future[Told]]]:
+    """What is told of three sandboxes that live for ten seconds, which pass while the other tests
+    here wait for something else. By why they end; one is extended when that is announced."""
+    gateway = shared_gateway
+    sandboxes = {
+        "timeout": gateway.create(timeout=10),
+        "idle": gateway.create(idle_timeout=10),
+        "extended": gateway.create(timeout=10),
+    }
+
+    def follow(name: str) -> Told:
+        told: list[dict[str, Any]] = []
+        created_at = shown(gateway, sandboxes[name])["created_at"]
+        with EventStream(gateway, "GET", f"/sandboxes/{sandboxes[name]}/events") as stream:
+            for event in stream:
+                told.append(event.message)
+                if name == "extended" and [one["event"] for one in told] == ["created", "ending"]:
+                    _patched(gateway, sandboxes[name], timeout=14)
+        return created_at, told
+
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(follow, name) for name in sandboxes}
 
 
 def _age_at_end(gateway: GatewayProcess, sandbox_id: str, created_at: float) -> float:
@@ -222,34 +253,26 @@ def test_a_deadline_is_not_put_off_by_a_restart(own_gateway: Any) -> None:
     assert 9 <= _age_at_end(gateway, sandbox_id, created_at) < due_or_ready + SLACK_S
 
 
-@pytest.mark.parametrize(
-    ("wanted", "reason"), [({"timeout": 10}, "timeout"), ({"idle_timeout": 10}, "idle")]
-)
-def test_followers_are_warned_before_the_end(
-    gateway: GatewayProcess, wanted: dict, reason: str
-) -> None:
+@pytest.mark.parametrize("reason", ["timeout", "idle"])
+def test_followers_are_warned_before_the_end(lives: dict[str, Future[Told]], reason: str) -> None:
     """With why and when, in the last tenth of a short life: time enough to extend it."""
-    sandbox_id = gateway.create(**wanted)
-    with EventStream(gateway, "GET", f"/sandboxes/{sandbox_id}/events") as stream:
-        told = [event.message for event in stream]
+    created_at, told = lives[reason].result(timeout=30)
+    # Age counts from the request, idleness from when it was there.
+    begins_at = created_at if reason == "timeout" else told[0]["at"]
 
     assert [event["event"] for event in told] == ["created", "ending", "ended"]
     _, warning, end = told
     assert (warning["reason"], end["reason"]) == (reason, reason)
-    assert warning["ends_at"] == pytest.approx(told[0]["at"] + 10, abs=1)
+    assert warning["ends_at"] == pytest.approx(begins_at + 10, abs=1)
     assert 0 <= end["at"] - warning["ends_at"] < SLACK_S
     assert 0 < warning["ends_at"] - warning["at"] <= 1.1
 
 
-def test_whoever_heeds_the_warning_is_warned_anew(gateway: GatewayProcess) -> None:
+def test_whoever_heeds_the_warning_is_warned_anew(lives: dict[str, Future[Told]]) -> None:
     """Extended after the first warning it lives on, and the new end is announced too."""
-    sandbox_id = gateway.create(timeout=10)
-    eventually(lambda: "ending" in kinds_of(gateway, sandbox_id), within_s=15)
+    _, told = lives["extended"].result(timeout=40)
 
-    _patched(gateway, sandbox_id, timeout=14)
-
-    whole = ["created", "ending", "updated", "ending", "ended"]
-    eventually(lambda: kinds_of(gateway, sandbox_id) == whole, within_s=20)
+    assert [event["event"] for event in told] == ["created", "ending", "updated", "ending", "ended"]
 
 
 @pytest.mark.parametrize("left_by", ["WebSocket", "REST"])
