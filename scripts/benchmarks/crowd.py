@@ -37,13 +37,14 @@ def run(
     url = gateways.measured
     with ExitStack() as held:
         ids = [held.enter_context(sandbox(url)) for _ in range(ACTIVE_SANDBOXES)]
-        commands = held.enter_context(closing(CommandSocket(url, ids[0])))
-        commands.time("true", 30)
+        with closing(CommandSocket(url, ids[0])) as first:
+            first.time("true", 30)
         before = _memory(url)
         clients = held.enter_context(crowd(url, ids, IDLE, ACTIVE, PAUSE_S))
         say(f"{IDLE} clients connected in {clients.connected_after_s:.0f} s")
         say(f"{IDLE} idle clients: {(_memory(url) - before) / IDLE / 1024:.1f} KB each")
         clients.begin_to_work()
+        commands = held.enter_context(closing(CommandSocket(url, ids[0])))
         subjects = [
             Subject("rest", "GET /sandboxes", lambda count: _rest(url, count), samples),
             Subject(
