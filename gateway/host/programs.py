@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import shutil
 import signal
@@ -12,9 +14,14 @@ import gevent
 
 from gateway.errors import HostToolFailed
 
+log = logging.getLogger(__name__)
+
 LIMIT_S = 30.0
 
 _LOOK_EVERY_S = 0.003
+
+_DEATH_LIMIT_S = 1.0
+"""How long a program that was killed is waited for: the kernel may hold it in a call for longer."""
 
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Not everybody's PATH has the sbin directories, and root's own is nothing to rely on."""
@@ -84,7 +91,20 @@ def _wait(pid: int, name: str) -> int:
     finally:
         if not ended:  # also when the greenlet is killed
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            if not _reaped(pid, within_s=_DEATH_LIMIT_S):
+                log.error("%s (%d) does not die: the kernel holds it in a call", name, pid)
+                gevent.spawn(_reaped, pid, within_s=math.inf)
+
+
+def _reaped(pid: int, *, within_s: float) -> bool:
+    """Whether a program that was killed has ended. Never by waiting in the kernel, which would stop
+    the whole worker."""
+    deadline = time.monotonic() + within_s
+    while os.waitpid(pid, os.WNOHANG)[0] != pid:
+        if time.monotonic() > deadline:
+            return False
+        gevent.sleep(_LOOK_EVERY_S if within_s < math.inf else 1.0)
+    return True
 
 
 def _fill(stream: int, text: str) -> None:

@@ -13,7 +13,9 @@ import socket as sockets
 import struct
 from pathlib import Path
 
+import gevent
 import gevent.socket
+from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 from gateway.errors import AgentUnavailable, LinkLost
@@ -82,13 +84,17 @@ def connect(container_id: str, pid: int, uid: int) -> DirectStream:
     """Connect to the agent of a container whose first process is `pid` on this host.
 
     Raises AgentUnavailable: not permitted, not this host's container, no agent yet, or somebody
-    else than user `uid` listens there.
+    else than user `uid` listens there. Whoever is interrupted in it is not held up by the thread.
     """
     pool = ThreadPool(1)
+    attempt = pool.spawn(_attempt, container_id, pid)
     try:
-        fd = pool.apply(_attempt, (container_id, pid))
-    finally:
-        pool.kill()
+        fd = attempt.get()
+    except BaseException:
+        gevent.spawn(_abandon, attempt, pool)
+        raise
+    # In a greenlet, for it waits for the thread's end.
+    gevent.spawn(pool.kill)
     if isinstance(fd, OSError):
         raise AgentUnavailable(f"no direct way to the agent: {fd}") from fd
     socket = gevent.socket.socket(fileno=fd)
@@ -99,6 +105,14 @@ def connect(container_id: str, pid: int, uid: int) -> DirectStream:
     stream = DirectStream(socket)
     stream.send(IS_LINK)
     return stream
+
+
+def _abandon(attempt: AsyncResult[int | OSError], pool: ThreadPool) -> None:
+    """Nobody waits any more: wait for the thread's end, and free what it has opened."""
+    fd = attempt.get()
+    if isinstance(fd, int):
+        os.close(fd)
+    pool.kill()
 
 
 def _attempt(container_id: str, pid: int) -> int | OSError:

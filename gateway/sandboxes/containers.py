@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Protocol
+
+import gevent
 
 from gateway.engine.interface import (
     ContainerInfo,
@@ -13,7 +16,7 @@ from gateway.engine.interface import (
     Isolation,
     Preparation,
 )
-from gateway.errors import EngineRefused, ImageMissing
+from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
 from gateway.sandboxes.labels import labels_of
 from gateway.sandboxes.options import Recipe
 from gateway.store.rows import SandboxRow
@@ -35,6 +38,12 @@ NOTED = (
 """Fields of a row that its container's label says too."""
 
 POOL_PREFIX = "sandbox-pool-"
+
+LIMIT_S = 45.0
+"""How long the making of one container may take. Each step has its own limit, but there are many,
+and clients give up after a minute. On a machine whose disk was busy it took 13 s."""
+
+log = logging.getLogger(__name__)
 
 
 def name_of(sandbox_id: str) -> str:
@@ -76,8 +85,19 @@ class Containers:
         self._network_ready = False
 
     def make(self, row: SandboxRow, recipe: Recipe, name: str) -> ContainerInfo:
-        """On failure nothing of it is left behind. Raises ImageMissing, DiskFull, HostToolFailed
-        and the engine's errors."""
+        """On failure nothing of it is left behind, or reconciliation removes it. Raises
+        ImageMissing, DiskFull, HostToolFailed and the engine's errors; EngineTimeout also after
+        `LIMIT_S` seconds."""
+        overdue = EngineTimeout(f"{name} was not made within {LIMIT_S:g} s")
+        try:
+            with gevent.Timeout(LIMIT_S, overdue):
+                return self._make(row, recipe, name)
+        except EngineTimeout as error:
+            if error is overdue:
+                log.exception("making a container takes too long; this is where it waited")
+            raise
+
+    def _make(self, row: SandboxRow, recipe: Recipe, name: str) -> ContainerInfo:
         self._host_guard.check_room()
         network = "none" if recipe.network == "none" else self._network
         variables = {} if network == "none" else self._host_guard.variables()

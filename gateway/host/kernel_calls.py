@@ -1,0 +1,49 @@
+"""Calls into the kernel that may take long, off gevent's hub and in bounded time."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+import gevent
+from gevent.event import AsyncResult
+
+Result = TypeVar("Result")
+
+LIMIT_S = 15.0
+"""How long the kernel may take to bind, mount, unmount or trim before a client is told so."""
+
+
+def in_thread(work: Callable[[], Result], undo: Callable[[Result], None] | None = None) -> Result:
+    """Do `work` in a thread of gevent's pool. What comes when nobody waits for it any more is
+    undone, in a thread too.
+
+    Raises OSError, also when there is no answer in `LIMIT_S` seconds.
+    """
+
+    def attempt() -> Result | OSError:
+        # The error is handed over, for gevent prints what is raised in a thread of its pools.
+        try:
+            return work()
+        except OSError as error:
+            return error
+
+    silence = OSError(errno.ETIMEDOUT, f"no answer within {LIMIT_S:g} s")
+    with gevent.Timeout(LIMIT_S, silence):
+        under_way = gevent.get_hub().threadpool.spawn(attempt)
+        try:
+            result: Result | OSError = under_way.get()
+        except BaseException:
+            if undo is not None:
+                gevent.spawn(_undo, under_way, undo)
+            raise
+    if isinstance(result, OSError):
+        raise result
+    return result
+
+
+def _undo(under_way: AsyncResult[Result | OSError], undo: Callable[[Result], None]) -> None:
+    result = under_way.get()
+    if not isinstance(result, OSError):
+        gevent.get_hub().threadpool.spawn(undo, result)
