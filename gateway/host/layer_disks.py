@@ -91,7 +91,7 @@ class LayerDisks:
                 _make_file_system(device, directory / "empty", _PROBE_MB)
                 # In a namespace of its own, that ends with the program.
                 programs.run(["unshare", "--mount", "mount", device, str(directory)])
-        except TimeoutError as error:  # that may pass: nothing is decided
+        except (TimeoutError, programs.TookTooLong) as error:  # that may pass: nothing is decided
             raise HostToolFailed(f"cannot try file systems in files: {error}") from error
         except (OSError, HostToolFailed) as error:
             return f"no file systems in files: {error}"

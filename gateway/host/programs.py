@@ -30,6 +30,10 @@ _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENVIRONMENT = {"PATH": _PLACES, "LC_ALL": "C"}
 
 
+class TookTooLong(HostToolFailed):
+    """Another time it may not."""
+
+
 def find(program: str) -> str | None:
     """The path of a program, None where the host does not have it."""
     return shutil.which(program, path=_PLACES)
@@ -42,7 +46,7 @@ def run(argv: Sequence[str], given: str = "", *, good: tuple[int, ...] = (0,)) -
     By posix_spawn(3), which borrows the parent's memory until the program is loaded. What gevent
     has in the place of `subprocess` forks, and that stops a worker of 100 MB for 14 ms.
 
-    Raises HostToolFailed when it is missing, fails or takes longer than `LIMIT_S`.
+    Raises HostToolFailed when it is missing or fails, and TookTooLong after `LIMIT_S`.
     """
     path = find(argv[0])
     if path is None:
@@ -86,7 +90,7 @@ def _wait(pid: int, name: str) -> int:
                 ended = True
                 return os.waitstatus_to_exitcode(status)
             if time.monotonic() > deadline:
-                raise HostToolFailed(f"{name} took longer than {LIMIT_S:g} s")
+                raise TookTooLong(f"{name} took longer than {LIMIT_S:g} s")
             gevent.sleep(_LOOK_EVERY_S)
     finally:
         if not ended:  # also when the greenlet is killed

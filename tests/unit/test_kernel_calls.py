@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
 import gevent
 import gevent.monkey
 import pytest
 
-from gateway.host import kernel_calls
+from gateway.errors import HostToolFailed
+from gateway.host import kernel_calls, layer_disks, programs
 
 sleep = gevent.monkey.get_original("time", "sleep")
 
@@ -37,3 +42,29 @@ def test_the_hub_goes_on_meanwhile() -> None:
 
     assert len(ticks) > 5
     ticking.kill()
+
+
+def _takes_too_long() -> None:
+    raise programs.TookTooLong("mkfs.ext4 took longer than 30 s")
+
+
+def _is_refused() -> None:
+    raise HostToolFailed("mkfs.ext4: status 1")
+
+
+@pytest.mark.parametrize(("attempt", "decided"), [(_takes_too_long, False), (_is_refused, True)])
+def test_slowness_decides_nothing_about_a_hosts_abilities(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, attempt: Callable[[], None], decided: bool
+) -> None:
+    """A worker that once had to wait would else enforce no limits for the rest of its life."""
+    (tmp_path / "overlay2").mkdir()
+    monkeypatch.setattr(programs, "is_root", lambda: True)
+    monkeypatch.setattr(layer_disks, "_device", lambda *_: contextlib.nullcontext(""))
+    monkeypatch.setattr(layer_disks, "_make_file_system", lambda *_: attempt())
+    disks = layer_disks.LayerDisks(lambda: str(tmp_path))
+
+    if decided:
+        assert disks.enforcement() == "watchdog"
+    else:
+        with pytest.raises(HostToolFailed):
+            disks.enforcement()
