@@ -17,8 +17,8 @@ from .rounds import Series, Subject, measure
 from .targets import Target
 
 TARGETS = (
-    Target("rest", None, "at most", 100),
-    Target("rest", None, percent=99),
+    Target("rest", None),
+    Target("rest", None, "at most", 100, percent=99),
     Target("command", None, percent=99),
 )
 
