@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+import docker
 import websocket
 
-from .client import TIMEOUT_S, CommandSocket, sandbox
+from .client import TIMEOUT_S, BenchmarkFailed, CommandSocket, sandbox
 from .gateway import Gateways
 from .rounds import Series, Subject, measure
 from .targets import Target
@@ -30,6 +32,8 @@ BOMBS = {
 }
 WARM_UP = 30
 BURNING_S = 2.0
+FLOOR_MB = 2048
+"""`SANDBOX_DISK_FLOOR_MB` as it is by default."""
 
 
 def run(
@@ -41,6 +45,7 @@ def run(
         quiet = held.enter_context(sandbox(gateways.measured))
         commands = held.enter_context(closing(CommandSocket(gateways.measured, quiet)))
         commands.time("true", WARM_UP)
+        disk = _Disk()
 
         def alone(count: int) -> list[float]:
             return commands.time("true", count)
@@ -48,13 +53,31 @@ def run(
         def beside(count: int) -> list[float]:
             with sandbox(gateways.measured) as noisy, _bombs(gateways.measured, noisy):
                 threading.Event().wait(BURNING_S)
-                return commands.time("true", count)
+                durations = commands.time("true", count)
+                disk.look()
+                return durations
 
         subjects = [
             Subject("alone", "a command that does nothing", alone, samples),
             Subject("beside", "likewise, beside " + ", ".join(BOMBS), beside, samples),
         ]
-        return measure(subjects, rounds, say)
+        series = measure(subjects, rounds, say)
+        say(f"the engine's disk: {disk.least_free >> 20} MiB free at least, floor {FLOOR_MB}")
+        return series
+
+
+class _Disk:
+    """The engine's, if it is on this machine. Raises BenchmarkFailed when it is below the floor."""
+
+    def __init__(self) -> None:
+        with closing(docker.from_env()) as client:
+            self._root = client.info()["DockerRootDir"]
+        self.least_free = shutil.disk_usage(self._root).free
+
+    def look(self) -> None:
+        self.least_free = min(self.least_free, shutil.disk_usage(self._root).free)
+        if self.least_free < FLOOR_MB << 20:
+            raise BenchmarkFailed(f"{self.least_free >> 20} MiB are free on the engine's disk")
 
 
 @contextmanager
