@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
+from gevent.lock import BoundedSemaphore
+
 from gateway.errors import DiskFull, HostToolFailed
 from gateway.host import programs
 from gateway.host.disk_rules import inodes_for
@@ -58,17 +60,24 @@ class LayerDisks:
         self._root: Path | None = None
         self._hindrance: str | None = None
         self._decided = False
+        self._deciding = BoundedSemaphore()
 
     def enforcement(self) -> Enforcement:
         """How limits are enforced: `loop` by such disks; `watchdog`: not by the kernel, somebody
         has to look. Tried for real at the first call. Raises the engine's errors, and
         HostToolFailed where the kernel takes too long."""
         if not self._decided:
-            self._hindrance = self._find_hindrance()
-            self._decided = True
-            if self._hindrance is not None:
-                log.warning("disk limits: %s", self._hindrance)
+            with self._deciding:
+                self._decide()
         return "loop" if self._hindrance is None else "watchdog"
+
+    def _decide(self) -> None:
+        if self._decided:
+            return  # by whom this one has waited for
+        self._hindrance = self._find_hindrance()
+        self._decided = True
+        if self._hindrance is not None:
+            log.warning("disk limits: %s", self._hindrance)
 
     def check(self) -> tuple[bool, str]:
         """Whether the kernel enforces limits, and how or why not. Raises the engine's errors."""

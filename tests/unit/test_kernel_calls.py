@@ -68,3 +68,27 @@ def test_slowness_decides_nothing_about_a_hosts_abilities(
     else:
         with pytest.raises(HostToolFailed):
             disks.enforcement()
+
+
+def test_whoever_asks_meanwhile_waits_for_the_one_trial(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fresh gateway's first creates and its posture ask at the same time."""
+    (tmp_path / "overlay2").mkdir()
+    tried = []
+
+    def attempt() -> None:
+        tried.append(1)
+        gevent.sleep(0.05)
+        raise HostToolFailed("mkfs.ext4: status 1")
+
+    monkeypatch.setattr(programs, "is_root", lambda: True)
+    monkeypatch.setattr(layer_disks, "_device", lambda *_: contextlib.nullcontext(""))
+    monkeypatch.setattr(layer_disks, "_make_file_system", lambda *_: attempt())
+    disks = layer_disks.LayerDisks(lambda: str(tmp_path))
+
+    asking = [gevent.spawn(disks.enforcement) for _ in range(3)]
+
+    gevent.joinall(asking, timeout=5, raise_error=True)
+    assert [one.value for one in asking] == ["watchdog"] * 3
+    assert len(tried) == 1
