@@ -53,6 +53,7 @@ from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
 from gateway.store.census import StoreCensus
 from gateway.store.database import Database
+from gateway.store.endings import EndingStore
 from gateway.store.events import EventStore
 from gateway.store.history import HistoryStore
 from gateway.store.leases import LeaseStore
@@ -143,7 +144,7 @@ class Runtime:
             self.engine, self._enforcement, settings.instance_id, settings.network
         )
         self._removal = Removal(
-            self._store,
+            EndingStore(self._database),
             self.engine,
             self._links.drop,
             self._history.last_look,
@@ -188,6 +189,7 @@ class Runtime:
             options,
             containers,
             self._pool,
+            self._removal,
             self._probe,
             worker_id,
             self.metrics,

@@ -92,8 +92,7 @@ class Changes:
             return
         row = self._lookup.live(sandbox_id)
         if row.state == "starting":
-            # Whoever is creating it will find out and remove the container.
-            self._store.mark_ended(sandbox_id, "deleted", ended_at=clock.wall_s())
+            self._removal.cancel_create(row)
         elif self._removal.claim(sandbox_id, "deleted"):
             self._removal.carry_out(row)
         else:

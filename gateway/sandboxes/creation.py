@@ -33,6 +33,7 @@ from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
 from gateway.sandboxes.owner import EVERYBODY, Owner
 from gateway.sandboxes.pool import Pool
+from gateway.sandboxes.removal import Removal
 from gateway.sandboxes.views import SandboxView, view_of
 from gateway.store.admission import Key
 from gateway.store.rows import SandboxRow
@@ -74,6 +75,7 @@ class Creation:
         options: Options,
         containers: Containers,
         pool: Pool,
+        removal: Removal,
         probe: Callable[[str, bool], None],
         worker_id: str,
         metrics: Metrics,
@@ -84,6 +86,7 @@ class Creation:
         self._options = options
         self._containers = containers
         self._pool = pool
+        self._removal = removal
         self._probe = probe
         self._worker_id = worker_id
         self._metrics = metrics
@@ -174,11 +177,8 @@ class Creation:
         return self._view(row.sandbox_id)
 
     def _give_up(self, row: SandboxRow, error: BaseException) -> None:
-        # Not forgotten: should a container be left, reconciliation must know it for a failure.
         code = error.code if isinstance(error, GatewayError) else type(error).__name__
-        self._store.mark_ended(
-            row.sandbox_id, "create_failed", ended_at=clock.wall_s(), detail=code
-        )
+        self._removal.fail_create(row, code)
 
     # --- warm ----------------------------------------------------------------------------------
 

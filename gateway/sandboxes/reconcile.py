@@ -90,7 +90,7 @@ class Reconciliation:
                 elif row.worker_id in dead and row.state == "pausing":
                     self._freezing.settle_orphan(row)
                 elif row.worker_id in dead and row.state == "removing":
-                    self._store.leave_removal(row.sandbox_id)  # `compare` sees to it
+                    self._removal.leave(row)
             self._pool.take_over_from(dead)
         self._workers.sweep()
 
@@ -101,12 +101,7 @@ class Reconciliation:
         except EngineFault as error:
             log.warning("cannot undo the creation of %s yet: %s", row.sandbox_id, error)
             return
-        self._store.mark_ended(
-            row.sandbox_id,
-            "create_failed",
-            ended_at=clock.wall_s(),
-            detail="the gateway was killed while it was being created",
-        )
+        self._removal.fail_create(row, "the gateway was killed while it was being created")
 
     # --- one container -------------------------------------------------------------------------
 
@@ -249,7 +244,7 @@ class Reconciliation:
     def forget_after(self, days: float) -> None:
         """Drop certificates and events that are older."""
         before = clock.wall_s() - days * 86400
-        self._store.forget_ended(before=before)
+        self._removal.forget(before=before)
         self._events.forget(before=before)
 
 

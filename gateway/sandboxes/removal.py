@@ -8,8 +8,8 @@ from collections.abc import Callable
 from gateway import clock
 from gateway.engine.interface import Engine
 from gateway.errors import EngineFault, EngineTimeout
+from gateway.store.endings import EndingStore
 from gateway.store.rows import SandboxRow
-from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ class Removal:
 
     def __init__(
         self,
-        store: SandboxStore,
+        endings: EndingStore,
         engine: Engine,
         forget_link: Callable[[str], None],
         last_look: Callable[[SandboxRow], None],
         worker_id: str,
         on_ended: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._store = store
+        self._endings = endings
         self._engine = engine
         self._forget_link = forget_link
         self._last_look = last_look
@@ -40,11 +40,11 @@ class Removal:
 
     def claim(self, sandbox_id: str, reason: str, detail: str = "") -> bool:
         """To `removing`, whoever is connected. False when somebody else was first."""
-        return self._store.claim_removal(sandbox_id, reason, detail, worker_id=self._worker_id)
+        return self._endings.claim_removal(sandbox_id, reason, detail, worker_id=self._worker_id)
 
     def claim_idle(self, row: SandboxRow) -> bool:
         """Like `claim`, but only if it has been idle all the time since the row was read."""
-        return self._store.claim_idle_removal(
+        return self._endings.claim_idle_removal(
             row.sandbox_id, idle_since=row.idle_since, worker_id=self._worker_id
         )
 
@@ -60,10 +60,10 @@ class Removal:
         try:
             self._remove(row)
         except EngineTimeout:
-            self._store.leave_removal(row.sandbox_id)
+            self._endings.leave_removal(row.sandbox_id)
             raise
         except EngineFault:
-            self._store.give_up_removal(row.sandbox_id)
+            self._endings.give_up_removal(row.sandbox_id)
             raise
         self.finish(row)
 
@@ -75,12 +75,12 @@ class Removal:
 
     def retry(self, row: SandboxRow) -> bool:
         """`carry_on`, for one who waits. False when somebody else is at it, or it has ended."""
-        if not self._store.take_up_removal(row.sandbox_id, worker_id=self._worker_id):
+        if not self._endings.take_up_removal(row.sandbox_id, worker_id=self._worker_id):
             return False
         try:
             self.carry_on(row)
         except EngineFault:
-            self._store.leave_removal(row.sandbox_id)
+            self._endings.leave_removal(row.sandbox_id)
             raise
         return True
 
@@ -91,8 +91,28 @@ class Removal:
 
     def finish(self, row: SandboxRow) -> None:
         """The container of a sandbox in state `removing` is gone."""
-        if self._store.mark_ended(row.sandbox_id, "deleted", ended_at=clock.wall_s()):
-            self._on_ended(self._store.end_reasons([row.sandbox_id]).get(row.sandbox_id, "deleted"))
+        why = self._endings.mark_ended(row.sandbox_id, "deleted", ended_at=clock.wall_s())
+        if why is not None:
+            self._on_ended(why)
+
+    def leave(self, row: SandboxRow) -> None:
+        """Whoever was at its removal was killed: reconciliation sees to it."""
+        self._endings.leave_removal(row.sandbox_id)
+
+    def cancel_create(self, row: SandboxRow) -> None:
+        """End one in state `starting`. Whoever creates it finds out, and removes the container."""
+        self._endings.mark_ended(row.sandbox_id, "deleted", ended_at=clock.wall_s())
+
+    def fail_create(self, row: SandboxRow, detail: str) -> None:
+        """It could not be created. It is not forgotten: should a container be left, reconciliation
+        must know it for a failure."""
+        self._endings.mark_ended(
+            row.sandbox_id, "create_failed", ended_at=clock.wall_s(), detail=detail
+        )
+
+    def forget(self, *, before: float) -> None:
+        """Drop the certificates of those that ended before a wall-clock time."""
+        self._endings.forget_ended(before=before)
 
     def note_gone(
         self, row: SandboxRow, reason: str, detail: str, exit_code: int | None = None
@@ -101,7 +121,7 @@ class Removal:
 
         What is left of the container is removed; if the engine fails now, reconciliation will.
         """
-        ended = self._store.mark_ended(
+        ended = self._endings.mark_ended(
             row.sandbox_id, reason, ended_at=clock.wall_s(), detail=detail, exit_code=exit_code
         )
         if ended:

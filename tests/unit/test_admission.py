@@ -15,6 +15,7 @@ from gateway.sandboxes.admission import Capacity, free_memory_mb, host_limits
 from gateway.sandboxes.owner import EVERYBODY, Owner
 from gateway.store.admission import Admission, AdmissionStore, Key, Limits
 from gateway.store.database import Database
+from gateway.store.endings import EndingStore
 from gateway.store.leases import LeaseStore
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
@@ -27,6 +28,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.admission = AdmissionStore(database)
         self.sandboxes = SandboxStore(database)
+        self.endings = EndingStore(database)
         self.pool = PoolStore(database)
         self.leases = LeaseStore(database)
 
@@ -202,7 +204,7 @@ def test_each_limit_holds(store: Store, limits: Limits, refused: str) -> None:
     assert store.admit("one", limits).row is not None
     assert store.admit("two", limits).row is not None
     assert store.admit("three", limits).refused == refused
-    store.sandboxes.mark_ended("one", "deleted", ended_at=1.0)
+    store.endings.mark_ended("one", "deleted", ended_at=1.0)
     assert store.admit("three", limits).row is not None
 
 
@@ -222,7 +224,7 @@ def test_paused_and_leaving_ones_still_count(store: Store) -> None:
     store.sandboxes.mark_ready("s", container_id="c", ip_address=None, now=1.0)
     store.sandboxes.mark_paused("s", "ready", since=1.0, by="engine")
     assert store.admit("t", limits).refused == "full"
-    store.sandboxes.claim_removal("s", "deleted", worker_id="w")
+    store.endings.claim_removal("s", "deleted", worker_id="w")
     assert store.admit("t", limits).refused == "full"
 
 
@@ -329,9 +331,9 @@ def test_a_key_is_free_again_after_a_failure_only(store: Store) -> None:
     """A sandbox that lived has spent its key, whatever ended it."""
     failed, spent = Key("failed", ""), Key("spent", "")
     store.admit("f", key=failed)
-    store.sandboxes.mark_ended("f", "create_failed", ended_at=1.0)
+    store.endings.mark_ended("f", "create_failed", ended_at=1.0)
     store.admit("s", key=spent)
-    store.sandboxes.mark_ended("s", "idle", ended_at=1.0)
+    store.endings.mark_ended("s", "idle", ended_at=1.0)
     assert store.admit("n", key=failed).row is not None
     assert store.admit("m", key=spent).existing == "s"
 

@@ -16,6 +16,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store import database
 from gateway.store.admission import AdmissionStore, Limits
 from gateway.store.database import Database
+from gateway.store.endings import EndingStore
 from gateway.store.leases import LeaseStore
 from gateway.store.sandboxes import SandboxStore
 from tests.support.rows import row_of
@@ -28,8 +29,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "gateway.db"
 
 
-class _Stores(SandboxStore, LeaseStore):
-    """Both over one database, and the first step of a create."""
+class _Stores(SandboxStore, EndingStore, LeaseStore):
+    """All over one database, and the first step of a create."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -193,11 +194,11 @@ _CONTENDER = """
 import sys
 from pathlib import Path
 from gateway.store.database import Database
+from gateway.store.endings import EndingStore
 from gateway.store.leases import LeaseStore
-from gateway.store.sandboxes import SandboxStore
 path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 database = Database(Path(path))
-store, leases = SandboxStore(database), LeaseStore(database)
+store, leases = EndingStore(database), LeaseStore(database)
 print("ready", flush=True)
 sys.stdin.readline()
 won = []

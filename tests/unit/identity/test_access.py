@@ -16,6 +16,7 @@ from gateway.identity.rates import RateLimits
 from gateway.identity.tokens import TokenSigner
 from gateway.store.admission import AdmissionStore, Limits
 from gateway.store.database import Database
+from gateway.store.endings import EndingStore
 from gateway.store.sandboxes import SandboxStore
 from gateway.store.tenancy import TenancyTable
 from tests.support.keys import ALICE, BOB, INLINE, NOBODYS
@@ -31,6 +32,7 @@ class World:
         self.now = 1_000_000.0
         self.database = Database(directory / "gateway.db")
         self.store = SandboxStore(self.database)
+        self.endings = EndingStore(self.database)
         self.tenancy = TenancyTable(self.database)
         self.keys_file = directory / "keys"
         self.source = KeySource(keys)
@@ -183,7 +185,7 @@ def test_a_lost_store_revives_no_token(world: World, tmp_path: Path) -> None:
 def test_there_is_no_token_for_what_is_not_there(world: World) -> None:
     """Never was, or has ended."""
     world.add("a1", world.access.identify(ALICE))
-    world.store.mark_ended("a1", "deleted", ended_at=2.0)
+    world.endings.mark_ended("a1", "deleted", ended_at=2.0)
 
     for sandbox_id in ("a1", "unknown"):
         with pytest.raises(SandboxNotFound):
@@ -196,10 +198,10 @@ def test_what_is_known_of_a_sandbox_goes_with_it(world: World) -> None:
     """Nothing grows for ever."""
     world.add("a1", world.access.identify(ALICE))
     world.access.issue("a1")
-    world.store.mark_ended("a1", "deleted", ended_at=2.0)
+    world.endings.mark_ended("a1", "deleted", ended_at=2.0)
     assert world.tenancy.owner_of("a1") == "alice", "its end is the owner's to read"
 
-    world.store.forget_ended(before=3.0)
+    world.endings.forget_ended(before=3.0)
 
     assert world.tenancy.owner_of("a1") is None
     assert world.tenancy.generation_of("a1") is None

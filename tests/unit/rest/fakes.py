@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -70,7 +70,12 @@ class FakeSandboxes:
         return {name: reason for name, reason in self.ended.items() if name in sandbox_ids}
 
     def create(
-        self, request: SandboxCreate, *, owner: Owner = EVERYBODY, key: str | None = None
+        self,
+        request: SandboxCreate,
+        *,
+        owner: Owner = EVERYBODY,
+        key: str | None = None,
+        has_left: Callable[[], bool] = lambda: False,
     ) -> Created:
         self._fail()
         if key in self.by_key:
