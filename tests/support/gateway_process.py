@@ -6,10 +6,12 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -170,15 +172,32 @@ class GatewayProcess:
 
     @contextmanager
     def only(self, worker: psutil.Process) -> Iterator[None]:
-        """What connects while inside is accepted by this worker: the others are stopped."""
+        """What connects while inside is accepted by this worker: the others are stopped, but never
+        in the middle of a write, which would keep the store's lock."""
         others = [other for other in self.workers() if other.pid != worker.pid]
-        for other in others:
-            other.suspend()
         try:
+            while True:
+                for other in others:
+                    other.suspend()
+                if self._may_write():
+                    break
+                for other in others:
+                    other.resume()
+                time.sleep(0.01)
             yield
         finally:
             for other in others:
                 other.resume()
+
+    def _may_write(self) -> bool:
+        """Whether the store's lock is free, or held by one that goes on."""
+        with closing(sqlite3.connect(self.data_dir / "gateway.db", timeout=0.2)) as store:
+            try:
+                store.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            store.rollback()
+            return True
 
     # --- REST ------------------------------------------------------------------------------------
 
