@@ -20,8 +20,8 @@ failures are shown.
 TEXT
 }
 
-# Most tests wait, and some measure time: three processes on two cores.
-PROCESSES=3
+# Most tests wait, and some measure time: four processes on two cores.
+PROCESSES=4
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCRIPT_NAME="test"

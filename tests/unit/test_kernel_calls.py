@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.errors import HostToolFailed
 from gateway.host import kernel_calls, layer_disks, programs
+from gateway.host.loop_device import copy_data
 
 sleep = gevent.monkey.get_original("time", "sleep")
 
@@ -42,6 +44,26 @@ def test_the_hub_goes_on_meanwhile() -> None:
 
     assert len(ticks) > 5
     ticking.kill()
+
+
+def test_what_is_no_hole_is_copied_where_it_was(tmp_path: Path) -> None:
+    """The start, the end and something between, of a file that is nearly empty."""
+    size = 64 << 20
+    target = tmp_path / "device"
+    target.touch()
+    os.truncate(target, size)
+    image = os.memfd_create("image")
+    os.truncate(image, size)
+    for offset, data in ((0, b"start"), (5 << 20, b"x" * (3 << 20)), (size - 3, b"end")):
+        os.pwrite(image, data, offset)
+    whole = os.pread(image, size, 0)
+
+    copy_data(image, str(target))
+
+    assert target.read_bytes() == whole
+    assert target.stat().st_blocks * 512 < 5 << 20
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(image)
 
 
 def _takes_too_long() -> None:
