@@ -11,10 +11,15 @@ import time
 from collections.abc import Sequence
 
 import gevent
+from gevent.monkey import get_original
 
 from gateway.errors import HostToolFailed
 
 log = logging.getLogger(__name__)
+
+# Not gevent's: those learn of a child's end from the event loop, which now and then did not hear
+# of it. The child stayed a zombie and seemed to run for ever.
+_posix_spawn, _waitpid = get_original("os", ("posix_spawn", "waitpid"))
 
 LIMIT_S = 30.0
 
@@ -68,7 +73,7 @@ def run(argv: Sequence[str], given: str = "", *, good: tuple[int, ...] = (0,)) -
 
 
 def _start(path: str, argv: Sequence[str], streams: list[int]) -> int:
-    return os.posix_spawn(
+    pid: int = _posix_spawn(
         path,
         list(argv),
         _ENVIRONMENT,
@@ -77,6 +82,7 @@ def _start(path: str, argv: Sequence[str], streams: list[int]) -> int:
         setsigdef=[signal.SIGPIPE],
         setsigmask=[],
     )
+    return pid
 
 
 def _wait(pid: int, name: str) -> int:
@@ -85,7 +91,7 @@ def _wait(pid: int, name: str) -> int:
     ended = False
     try:
         while True:
-            found, status = os.waitpid(pid, os.WNOHANG)
+            found, status = _waitpid(pid, os.WNOHANG)
             if found == pid:
                 ended = True
                 return os.waitstatus_to_exitcode(status)
@@ -104,7 +110,7 @@ def _reaped(pid: int, *, within_s: float) -> bool:
     """Whether a program that was killed has ended. Never by waiting in the kernel, which would stop
     the whole worker."""
     deadline = time.monotonic() + within_s
-    while os.waitpid(pid, os.WNOHANG)[0] != pid:
+    while _waitpid(pid, os.WNOHANG)[0] != pid:
         if time.monotonic() > deadline:
             return False
         gevent.sleep(_LOOK_EVERY_S if within_s < math.inf else 1.0)

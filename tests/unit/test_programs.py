@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import gevent
@@ -44,3 +46,16 @@ def test_one_that_does_not_die_holds_nobody_up(
     assert "does not die" in caplog.text
     gevent.sleep(3.5)
     assert set(psutil.Process().children()) == before
+
+
+def test_the_end_of_a_program_is_not_left_to_gevents_event_loop() -> None:
+    """In a worker, where all is patched, gevent would watch each child by itself, and now and then
+    miss its end."""
+    script = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from gevent import os as patched\n"
+        "from gateway.host import programs\n"
+        "programs.run(['true'])\n"
+        "assert patched._watched_children == {}, patched._watched_children\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
