@@ -15,14 +15,23 @@ LIMIT_S = 15.0
 """How long the kernel may take to bind, mount, unmount or trim before a client is told so."""
 
 
-def in_thread(work: Callable[[], Result], undo: Callable[[Result], None] | None = None) -> Result:
+def in_thread(
+    work: Callable[[], Result],
+    undo: Callable[[Result], None] | None = None,
+    *,
+    even_late: bool = False,
+) -> Result:
     """Do `work` in a thread of gevent's pool. What comes when nobody waits for it any more is
-    undone, in a thread too.
+    undone, in a thread too; what no thread had begun by then is not done at all, but for
+    `even_late`: the device that it names may be another's.
 
     Raises OSError, also when there is no answer in `LIMIT_S` seconds.
     """
+    is_given_up = False
 
     def attempt() -> Result | OSError:
+        if is_given_up and not even_late:
+            return OSError(errno.ECANCELED, "nobody waits for it any more")
         # The error is handed over, for gevent prints what is raised in a thread of its pools.
         try:
             return work()
@@ -35,6 +44,7 @@ def in_thread(work: Callable[[], Result], undo: Callable[[Result], None] | None 
         try:
             result: Result | OSError = under_way.get()
         except BaseException:
+            is_given_up = True
             if undo is not None:
                 gevent.spawn(_undo, under_way, undo)
             raise

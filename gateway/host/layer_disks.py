@@ -225,7 +225,7 @@ def _device(directory: Path, size: int) -> Iterator[str]:
     try:
         yield device
     finally:
-        in_thread(release)
+        in_thread(release, even_late=True)
 
 
 def _make_file_system(device: str, content: Path, disk_mb: int) -> None:
@@ -245,7 +245,7 @@ def _make_file_system(device: str, content: Path, disk_mb: int) -> None:
                 in_memory,
             ]
         )
-        in_thread(partial(copy_data, os.dup(image), device))
+        in_thread(partial(copy_data, image, device))
     finally:
         os.close(image)
 

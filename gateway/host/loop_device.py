@@ -80,27 +80,21 @@ def _configuration(file: int) -> bytes:
 
 
 def copy_data(image: int, device: str) -> None:
-    """Copy what is not a hole in the file `image`, which is closed, to a device of zeros. Raises
-    OSError."""
-    target = -1
-    try:
-        target = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
+    """Copy what is not a hole in the file `image` to a device of zeros. Raises OSError."""
+    # Whoever waits may give up, and close the image.
+    with open(os.dup(image), "rb") as source, open(device, "r+b", buffering=0) as target:
         end = 0
         while True:
             try:
-                start = os.lseek(image, end, os.SEEK_DATA)
+                start = os.lseek(source.fileno(), end, os.SEEK_DATA)
             except OSError as error:
                 if error.errno == errno.ENXIO:  # nothing but a hole comes
                     return
                 raise
-            end = os.lseek(image, start, os.SEEK_HOLE)
+            end = os.lseek(source.fileno(), start, os.SEEK_HOLE)
             while start < end:
-                data = os.pread(image, min(end - start, _CHUNK), start)
-                start += os.pwrite(target, data, start)
-    finally:
-        os.close(image)
-        if target >= 0:
-            os.close(target)
+                data = os.pread(source.fileno(), min(end - start, _CHUNK), start)
+                start += os.pwrite(target.fileno(), data, start)
 
 
 def mount_ext4(device: str, target: str) -> None:

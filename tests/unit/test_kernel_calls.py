@@ -62,8 +62,27 @@ def test_what_is_no_hole_is_copied_where_it_was(tmp_path: Path) -> None:
 
     assert target.read_bytes() == whole
     assert target.stat().st_blocks * 512 < 5 << 20
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(image)
+    os.close(image)
+
+
+@pytest.mark.parametrize(("even_late", "done"), [(False, []), (True, ["late"])])
+def test_what_nobody_waits_for_any_more_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch, even_late: bool, done: list[str]
+) -> None:
+    """All threads are busy until the limit: the device may belong to another sandbox by then."""
+    monkeypatch.setattr(kernel_calls, "LIMIT_S", 0.1)
+    pool = gevent.get_hub().threadpool
+    busy = [pool.spawn(sleep, 0.5) for _ in range(pool.maxsize - 1)]
+    seen: list[str] = []
+    holder = gevent.spawn(pool.apply, sleep, (0.5,))
+    gevent.sleep(0)
+
+    with pytest.raises(OSError, match="no answer"):
+        kernel_calls.in_thread(lambda: seen.append("late"), even_late=even_late)
+
+    gevent.joinall([holder, *busy])
+    gevent.sleep(0.3)
+    assert seen == done
 
 
 def _takes_too_long() -> None:
