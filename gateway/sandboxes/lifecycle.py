@@ -40,6 +40,8 @@ class Lifecycle:
         """Those after `number`, and then what happens, as it does. Those of one sandbox come to
         their end with it."""
         while True:
+            # Asked first: its last event is written together with its end.
+            is_over = sandbox_id is not None and self._is_over(sandbox_id)
             found = self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=AT_A_TIME)
             for event in found:
                 yield event
@@ -47,7 +49,7 @@ class Lifecycle:
                 if sandbox_id is not None and event.event == "ended":
                     return
             if not found:
-                if sandbox_id is not None and self._is_over(sandbox_id):
+                if is_over:
                     return
                 gevent.sleep(LOOK_S)
 
