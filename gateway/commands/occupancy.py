@@ -59,9 +59,10 @@ class Occupancy:
             except AgentMissing:
                 return self._engine.running_execs(container_id) > 0
 
-    def watch(self, sandbox_id: str) -> None:
-        """Hold a lease on the sandbox until nothing runs in it any more. Does not block."""
-        self._watches.spawn(self._watch, sandbox_id)
+    def watch(self, sandbox_id: str) -> gevent.Greenlet:
+        """Hold a lease on the sandbox until nothing runs in it any more. Does not block; what it
+        gives ends as soon as the lease is held, or cannot be had."""
+        return self._watches.spawn(self._watch, sandbox_id)
 
     def keep(self, lease: Any) -> None:
         """Give a client's lease back once nothing runs in its sandbox, or at once where another

@@ -30,7 +30,7 @@ class Occupancy(Protocol):
     def busy(self, container_id: str) -> bool:
         """Whether a command runs in the sandbox. Raises SandboxFault when it cannot be asked."""
 
-    def watch(self, sandbox_id: str) -> None:
+    def watch(self, sandbox_id: str) -> gevent.Greenlet:
         """Hold a lease on the sandbox until nothing runs in it any more. Does not block."""
 
 

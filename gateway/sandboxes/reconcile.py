@@ -31,6 +31,9 @@ SETTLE_S = 0.5
 """After a container's end it is looked at: `docker rm -f` kills it first and removes it a moment
 later, and an engine that stops kills all of them before it goes."""
 
+WATCHED_S = 2.0
+"""So long leases of killed workers are kept for new ones to take their place."""
+
 OLDEST_NEWS_S = 5.0
 """An event that seems older came over a jump of the clock, or from an engine with another one."""
 
@@ -82,8 +85,10 @@ class Reconciliation:
         """Drop what workers that were killed held, and finish or undo what they were doing."""
         dead = self._workers.dead(self._leases.workers_with_traces())
         if dead:
-            for sandbox_id in self._leases.drop_leases_of(dead, now=clock.boot_s()):
-                self._occupancy.watch(sandbox_id)
+            # First the new lease, then no more the old one: what still runs is never idle between.
+            watches = [self._occupancy.watch(one) for one in self._leases.sandboxes_of(dead)]
+            gevent.joinall(watches, timeout=WATCHED_S)
+            self._leases.drop_leases_of(dead, now=clock.boot_s())
             for row in self._store.live():
                 if row.worker_id in dead and row.state == "starting":
                     self._undo_create(row)

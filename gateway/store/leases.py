@@ -63,6 +63,11 @@ class LeaseStore:
         )
         return self._database.read(lambda c: {found[0] for found in c.execute(query) if found[0]})
 
+    def sandboxes_of(self, worker_ids: Collection[str]) -> list[str]:
+        """The sandboxes that workers hold leases on."""
+        query = select(leases.c.sandbox_id).where(leases.c.worker_id.in_(worker_ids)).distinct()
+        return self._database.read(lambda c: [found[0] for found in c.execute(query)])
+
     def drop_leases_of(self, worker_ids: Collection[str], *, now: float) -> list[str]:
         """Drop leases and tickets of dead workers; the sandboxes that had leases of theirs."""
 
