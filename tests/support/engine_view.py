@@ -45,9 +45,19 @@ class EngineView:
 
     def _entries(self, **labels: str) -> list[dict[str, Any]]:
         wanted = {INSTANCE_LABEL: self._instance, **labels}
-        return self.api.containers(
+        listed = self.api.containers(
             all=True, filters={"label": [f"{name}={value}" for name, value in wanted.items()]}
         )
+        return [entry for entry in listed if entry["State"] != "removing" or self._exists(entry)]
+
+    def _exists(self, entry: dict[str, Any]) -> bool:
+        """Whether the engine knows what it lists: an exec that ends while its container is removed
+        leaves an entry, without a name, until the engine is restarted (20.10)."""
+        try:
+            self.api.inspect_container(entry["Id"])
+        except NotFound:
+            return False
+        return True
 
     def container_of(self, sandbox_id: str) -> str:
         """The id of a sandbox's container, whether or not it still has the pool's name."""

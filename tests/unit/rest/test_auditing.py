@@ -156,7 +156,7 @@ def test_a_flood_of_refusals_is_counted_not_written(
     audited.get("/sandboxes")
     unnoted = sum(entry.get("unnoted", 0) for entry in entries())
     assert len(entries()) + unnoted == 501
-    assert entries()[-1]["unnoted"] > 0
+    assert unnoted >= 500 - noted > 0
 
 
 INJECTED = 'x","action":"delete","y":"\r\n{"action":"forged"}\x1b[2J\u2028'
