@@ -53,7 +53,7 @@ class Enforcement:
             self._disks,
             floor_mb=settings.disk_floor_mb,
             targets=lambda: [
-                Target(row.sandbox_id, row.container_id, row.disk_mb)
+                Target(row.sandbox_id, row.container_id, row.disk_mb, row.owner)
                 for row in live()
                 if row.container_id is not None and row.state in ("ready", "paused")
             ],

@@ -15,7 +15,11 @@ MARGIN = 1.25
 512 MiB in a second."""
 
 WORTH_ENDING_BYTES = 16 * MIB
-"""Ending a sandbox that wrote less gives nothing back."""
+"""Ending the sandboxes of an owner who wrote less in all gives nothing back."""
+
+_EMPTY_BYTES = MIB
+"""Ending a sandbox that wrote less gives nothing back, however many its owner has: the file system
+of an empty one takes some 100 KiB."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Written:
     used_bytes: int
     used_inodes: int = 0
     limit_mb: int | None = None
+    owner: str = ""
+    """Name of the API key it belongs to; "" without keys: then it stands for itself."""
 
 
 def inodes_for(disk_mb: int) -> int:
@@ -52,11 +58,29 @@ def is_low(free_bytes: int, floor_mb: int) -> bool:
 
 
 def to_end(all_written: Iterable[Written], *, free_bytes: int, floor_mb: int) -> list[Written]:
-    """Who has to go so that the floor holds: those that wrote most, and no more than it takes."""
+    """Who has to go so that the floor holds, and no more than it takes: each time the largest
+    sandbox of the owner whose sandboxes wrote most in all.
+
+    By owner, because one who spreads what it writes over many sandboxes would otherwise have the
+    sandbox of somebody else ended. A sandbox without an owner counts as an owner of its own, so
+    that without keys the largest goes first.
+    """
+    piles: dict[tuple[str, str], list[Written]] = {}
+    for written in sorted(all_written, key=lambda one: one.used_bytes):
+        if written.used_bytes >= _EMPTY_BYTES:
+            piles.setdefault(_whose(written), []).append(written)
+    sums = {owner: sum(one.used_bytes for one in pile) for owner, pile in piles.items()}
     ending = []
-    for written in sorted(all_written, key=lambda one: one.used_bytes, reverse=True):
-        if not is_low(free_bytes, floor_mb) or written.used_bytes < WORTH_ENDING_BYTES:
+    while is_low(free_bytes, floor_mb) and sums:
+        owner = max(sums, key=lambda one: sums[one])
+        if sums[owner] < WORTH_ENDING_BYTES:
             break
-        ending.append(written)
-        free_bytes += written.used_bytes
+        largest = piles[owner].pop()
+        ending.append(largest)
+        free_bytes += largest.used_bytes
+        sums[owner] -= largest.used_bytes
     return ending
+
+
+def _whose(written: Written) -> tuple[str, str]:
+    return (written.owner, "") if written.owner else ("", written.sandbox_id)

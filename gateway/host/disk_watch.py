@@ -29,6 +29,11 @@ GIVE_BACK_EVERY_S = 60.0
 
 _COUNT_LIMIT_S = 20.0
 
+_NEARLY_FULL = (
+    "the host's disk was nearly full, and of the sandboxes of who had written most it was the "
+    "largest"
+)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -37,6 +42,7 @@ class Target:
     sandbox_id: str
     container_id: str
     disk_mb: int | None
+    owner: str = ""
 
 
 class DiskWatch:
@@ -108,7 +114,7 @@ class DiskWatch:
         if free is None:
             return
         for one in to_end(self._count(), free_bytes=free, floor_mb=self._floor_mb):
-            self._try_to_end(one, "the host's disk was nearly full, and it had written most")
+            self._try_to_end(one, _NEARLY_FULL)
 
     def _try_to_end(self, one: Written, why: str) -> None:
         log.warning("ending sandbox %s (%d MiB): %s", one.sandbox_id, one.used_bytes // MIB, why)
@@ -124,10 +130,12 @@ class DiskWatch:
 
     def _count(self) -> list[Written]:
         if self._disks.sees_layers():
-            return [Written(t.sandbox_id, *used, t.disk_mb) for t, used in self._each(_used)]
+            return [
+                Written(t.sandbox_id, *used, t.disk_mb, t.owner) for t, used in self._each(_used)
+            ]
         sizes = self._written()
         return [
-            Written(t.sandbox_id, sizes[t.container_id], 0, t.disk_mb)
+            Written(t.sandbox_id, sizes[t.container_id], 0, t.disk_mb, t.owner)
             for t in self._targets()
             if t.container_id in sizes
         ]

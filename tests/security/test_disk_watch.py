@@ -27,12 +27,14 @@ class Watched:
         self.workshop = workshop
         self.sandboxes: list[ContainerInfo] = []
         self.limits_mb: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
         self.ended: list[tuple[str, str]] = []
         self.watch = DiskWatch(
             workshop.disks,
             floor_mb=floor_mb,
             targets=lambda: [
-                Target(s.name, s.container_id, self.limits_mb[s.name]) for s in self.sandboxes
+                Target(s.name, s.container_id, self.limits_mb[s.name], self.owners[s.name])
+                for s in self.sandboxes
             ],
             layer_of=lambda container_id: workshop.engine.inspect(container_id).layer,
             written=lambda: workshop.engine.written({INSTANCE_LABEL: workshop.label}),
@@ -45,10 +47,11 @@ class Watched:
         self.sandboxes.remove(sandbox)
         self.ended.append((sandbox_id, why))
 
-    def make(self, disk_mb: int | None = None) -> ContainerInfo:
+    def make(self, disk_mb: int | None = None, owner: str = "") -> ContainerInfo:
         """With a disk of that size; else with a limit of `DISK_MB` that the kernel ignores."""
         made = self.workshop.make(disk_mb)
         self.limits_mb[made.name] = disk_mb or DISK_MB
+        self.owners[made.name] = owner
         self.sandboxes.append(made)
         return made
 
@@ -188,6 +191,26 @@ def test_below_the_floor_the_largest_writer_ends(small_disk: Path) -> None:
         assert workshop.run(modest, "sh", "-c", "head -c 30M /dev/zero > /tmp/y && echo well") == (
             "well\n"
         )
+    finally:
+        workshop.close()
+
+
+def test_who_spreads_what_it_writes_has_nobody_elses_sandbox_ended(small_disk: Path) -> None:
+    """Three of one key wrote 60 MiB each, the one of another key 90: the first wrote most."""
+    workshop = Workshop(small_disk / "images")
+    try:
+        watched = Watched(workshop, floor_mb=100)
+        modest = watched.make(disk_mb=300, owner="b")
+        watched.write(modest, 90)
+        spread = [watched.make(disk_mb=300, owner="a") for _ in range(3)]
+        for sandbox in spread:
+            watched.write(sandbox, 60)
+
+        watched.watch.look()
+
+        assert len(watched.ended) == 1
+        assert watched.ended[0][0] in {sandbox.name for sandbox in spread}
+        assert modest in watched.sandboxes
     finally:
         workshop.close()
 
