@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from gateway.engine import hardening
 from gateway.engine.interface import Bridge, Engine, Isolation, Preparation
-from gateway.host import packet_filter
+from gateway.host import oom_score, packet_filter
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
 from gateway.host.layer_disks import LayerDisks
@@ -122,6 +123,7 @@ class Enforcement:
             "network": asked(self._packet_filter.check),
             "disk": asked(self._disks.check),
             "disk_space": asked(self._disk_watch.check),
+            "oom": asked(partial(oom_score.check, hardening.OOM_SCORE_ADJ)),
         }
 
     def close(self) -> None:

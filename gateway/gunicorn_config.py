@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.audit_log import log_of
 from gateway.errors import SettingsError
+from gateway.host import oom_score
 from gateway.identity.key_source import source_of
 from gateway.settings import check_reach, load_settings
 from gateway.store.master import register_master
@@ -67,6 +68,7 @@ def on_starting(server: Any) -> None:
         status = subprocess.call([sys.executable, "-m", "gateway.start_check"])
         if status:
             sys.exit(status)
+    oom_score.go_last()
     _mark.append(register_master(_settings.data_dir))
 
 

@@ -30,7 +30,7 @@ Isolation = Literal["standard", "strict", "gvisor"]
 
 POSTURE = (
     *("engine", "containerd", "runc", "seccomp", "lsm", "userns", "cgroups", "limits"),
-    *("disk", "disk_space", "network"),
+    *("disk", "disk_space", "network", "oom"),
 )
 """What `/readyz` says about the host, and SANDBOX_REQUIRE may demand."""
 

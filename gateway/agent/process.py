@@ -17,8 +17,9 @@ NOT_FOUND = 127
 MARKER = "AGENT_COMMAND_ID"
 """Environment variable by which a command's descendants are known after they moved away."""
 
-OOM_SCORE_ADJ = b"500"
-"""Commands are killed before the agent when the sandbox runs out of memory (proc(5))."""
+OOM_SCORE_ADJ = b"800"
+"""Commands are killed before the agent, which has 500, when the sandbox runs out of memory
+(proc(5))."""
 
 LONGEST_ARGUMENT = 128 * 1024 - 4096
 

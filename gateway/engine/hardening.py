@@ -27,6 +27,10 @@ _GVISOR_THREADS_PER_PROCESS = 9
 9 for each process (measured with 50 to 350 of them, on the ptrace platform). When it cannot have
 one, it ends, and the sandbox with it."""
 
+OOM_SCORE_ADJ = 500
+"""In thousandths of all memory, added to the size of each process of a sandbox when the kernel
+looks for what to end (proc(5)): before the gateway. The agent adds to that for commands."""
+
 BRIDGE_NAME = "com.docker.network.bridge.name"
 """The network option that names the bridge's interface."""
 
@@ -63,6 +67,7 @@ def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str,
         "memswap_limit": limits.memory_mb * MIB,
         "nano_cpus": int(limits.cpus * 1_000_000_000),
         "pids_limit": pids_limit(limits, isolation),
+        "oom_score_adj": OOM_SCORE_ADJ,
         "ulimits": [
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
             {"Name": "core", "Soft": 0, "Hard": 0},

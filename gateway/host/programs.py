@@ -14,6 +14,7 @@ import gevent
 from gevent.monkey import get_original
 
 from gateway.errors import HostToolFailed
+from gateway.host import oom_score
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def _start(path: str, argv: Sequence[str], streams: list[int]) -> int:
         setsigdef=[signal.SIGPIPE],
         setsigmask=[],
     )
+    oom_score.go_like_others(pid)
     return pid
 
 

@@ -105,7 +105,11 @@ _start_by_hand() {
   # A pid file that is left names a dockerd which is just starting.
   if [[ ! -f /var/run/docker.pid ]]; then
     say "starting the Docker Engine by hand (its log: $ENGINE_LOG)"
-    (cd / && exec setsid dockerd >"$ENGINE_LOG" 2>&1 </dev/null) &
+    (
+      # Newer ones do not ask by themselves to be spared when memory runs out. Not all roots may.
+      { echo -500 >/proc/self/oom_score_adj; } 2>/dev/null || true
+      cd / && exec setsid dockerd >"$ENGINE_LOG" 2>&1 </dev/null
+    ) &
     started=$!
   fi
   if ! _wait_for_engine "$started"; then
