@@ -158,10 +158,10 @@ def _gateways(arguments: argparse.Namespace) -> Iterator[Gateways]:
     with ExitStack() as held:
         measured, baseline = arguments.against, None
         if measured is None:
-            measured = held.enter_context(private_gateway(ROOT, arguments.workers))
+            measured = held.enter_context(private_gateway(ROOT, arguments.workers)).url
         if arguments.baseline is not None:
             clone = arguments.baseline.resolve()
-            baseline = held.enter_context(private_gateway(clone, arguments.workers))
+            baseline = held.enter_context(private_gateway(clone, arguments.workers)).url
         yield Gateways(measured, baseline)
 
 

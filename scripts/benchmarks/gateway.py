@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,21 +34,34 @@ class Gateways:
     baseline: str | None = None
 
 
+@dataclass(frozen=True)
+class PrivateGateway:
+    """One that was started for a measurement, with the pid of its master and where it writes."""
+
+    url: str
+    pid: int
+    data_dir: Path
+    log: Path
+
+
 @contextmanager
-def private_gateway(root: Path, workers: int) -> Iterator[str]:
-    """The URL of a gateway that is started from the clone at `root`, with data, port and instance
-    of its own. At the end it is stopped and its containers are removed, whatever happened.
+def private_gateway(
+    root: Path, workers: int, settings: Mapping[str, str] | None = None
+) -> Iterator[PrivateGateway]:
+    """A gateway that is started from the clone at `root`, with data, port and instance of its own,
+    and `settings` (whole names of variables). At the end it is stopped and its containers are
+    removed, whatever happened.
 
     Raises BenchmarkFailed when it does not start, and DockerException.
     """
     leftovers.remove_abandoned()
     instance = leftovers.new_instance()
     with tempfile.TemporaryDirectory(prefix="sandbox-gateway-bench.") as folder:
-        log = Path(folder) / "gateway.log"
-        process, url = _start(root, Path(folder) / "data", log, workers, instance)
+        log, data_dir = Path(folder) / "gateway.log", Path(folder) / "data"
+        process, url = _start(root, data_dir, log, workers, instance, settings or {})
         try:
             _wait_until_healthy(url, log)
-            yield url
+            yield PrivateGateway(url, process.pid, data_dir, log)
         finally:
             # A second Ctrl-C shall not leave containers behind.
             previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,7 +73,7 @@ def private_gateway(root: Path, workers: int) -> Iterator[str]:
 
 
 def _start(
-    root: Path, data_dir: Path, log: Path, workers: int, instance: str
+    root: Path, data_dir: Path, log: Path, workers: int, instance: str, settings: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Start gunicorn on a socket that listens already: nobody else can take its port, and clients
     wait in its backlog until a worker is ready."""
@@ -71,7 +84,7 @@ def _start(
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *arguments],
             cwd=root,
-            env=_environment(data_dir, port, workers, instance),
+            env=_environment(data_dir, port, workers, instance) | dict(settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

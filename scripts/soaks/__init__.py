@@ -1,0 +1,1 @@
+"""Long runs that `scripts/soak` starts: what only time shows."""
