@@ -45,7 +45,7 @@ ATTACKS: Sequence[Callable[[Caller], None]] = (
     store.create_and_delete,
     from_inside.all_of_it,
     from_inside.bombs,
-    # agent
+    from_inside.agent_in_its_place,
 )
 
 

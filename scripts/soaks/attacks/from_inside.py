@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
-from typing import NoReturn
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
 
 from ..caller import Caller, command
-from .relentless import relentlessly
+from .relentless import REFUSED, at_once, relentlessly
+
+HOSTILE_AGENT = Path(__file__).parents[3] / "tests" / "support" / "hostile_agent_program.py"
 
 ROUND_S = 60.0
 
@@ -72,6 +80,25 @@ SHELLS = {
     "processes": ":(){ :|:& };:",
 }
 
+_HELLO = {"do": "hello"}
+_UNTIL_ASKED = {"do": "serve", "until": "list"}
+_FORGED = {"event": "refused", "code": "x", "detail": "x\n2026-01-01 ERROR gateway: forged"}
+FLOODS: list[list[dict[str, Any]]] = [
+    # Empty frames on a channel that nobody opened.
+    [_HELLO, {"do": "frame", "kind": 3, "payload": [], "ahead": 1000, "seconds": 60}],
+    # A link that ends whenever it was made.
+    [_HELLO, _UNTIL_ASKED, {"do": "close"}],
+    # Output of one byte a frame, and gaps.
+    [
+        {"do": "hello"},
+        {"do": "serve", "until": "list"},
+        {"do": "gaps", "between": 1, "seconds": 60},
+    ],
+    # Words for the log.
+    [_HELLO, _UNTIL_ASKED, {"do": "event", "event": _FORGED}],
+]
+"""What the program does on each link; see `tests/support/hostile_agent_program.py`."""
+
 
 def all_of_it(caller: Caller) -> NoReturn:
     """Two sandboxes in which everything is used up at once, again and again."""
@@ -86,6 +113,36 @@ def all_of_it(caller: Caller) -> NoReturn:
 def bombs(caller: Caller) -> NoReturn:
     """A sandbox that writes, flushes, computes and forks without an end."""
     relentlessly(lambda: _work_in(caller, SHELLS))
+
+
+def agent_in_its_place(caller: Caller) -> NoReturn:
+    """Sandboxes whose agent is the tenant's own program, which floods whoever asks it anything."""
+    program = HOSTILE_AGENT.read_text()
+    at_once([partial(_take_the_agents_place, caller, program, steps) for steps in FLOODS])
+
+
+def _take_the_agents_place(caller: Caller, program: str, steps: list[dict[str, Any]]) -> None:
+    start = (
+        f"cat > /tmp/hostile.py <<'EOF'\n{program}\nEOF\n"
+        f"setsid python3 -S -E /tmp/hostile.py {shlex.quote(json.dumps(steps))} {ROUND_S:g} "
+        "</dev/null >/dev/null 2>&1 &"
+    )
+    sandbox_id = caller.create()
+    try:
+        commands = f"/sandboxes/{sandbox_id}/commands"
+        with suppress(*REFUSED):  # it may be faster than the answer
+            caller.ask("POST", commands, json={"command": start}, timeout=10)
+        end = time.monotonic() + ROUND_S
+        with ThreadPoolExecutor(6) as pool:
+            while time.monotonic() < end:
+                list(pool.map(lambda _: _ask(caller, commands), range(6)))
+    finally:
+        caller.delete(sandbox_id)
+
+
+def _ask(caller: Caller, commands: str) -> None:
+    with suppress(*REFUSED):
+        caller.ask("GET", commands, timeout=5)
 
 
 def _work_in(caller: Caller, commands: dict[str, str]) -> None:

@@ -10,6 +10,8 @@ from typing import NoReturn
 import requests
 import websocket
 
+from ..caller import Caller
+
 REFUSED = (requests.RequestException, websocket.WebSocketException, OSError, ValueError, KeyError)
 PAUSE_S = 0.2
 
@@ -20,6 +22,15 @@ def relentlessly(step: Callable[[], object], pause_s: float = 0.0) -> NoReturn:
         try:
             step()
             time.sleep(pause_s)
+        except REFUSED:
+            time.sleep(PAUSE_S)
+
+
+def a_sandbox(caller: Caller) -> str:
+    """The id of a new one, however long the gateway takes to give it."""
+    while True:
+        try:
+            return caller.create()
         except REFUSED:
             time.sleep(PAUSE_S)
 

@@ -8,7 +8,7 @@ from itertools import count
 from typing import NoReturn
 
 from ..caller import Caller, command
-from .relentless import at_once, relentlessly
+from .relentless import a_sandbox, at_once, relentlessly
 
 FOLLOWERS = 600
 FOLLOWED_S = 60.0
@@ -20,7 +20,7 @@ LONGEST_VALUE = 200
 
 def changing_labels(caller: Caller) -> NoReturn:
     """One connection that changes the largest labels all the time."""
-    sandbox_id = caller.create()
+    sandbox_id = a_sandbox(caller)
     numbers = count()
 
     def step() -> None:
@@ -34,7 +34,7 @@ def changing_labels(caller: Caller) -> NoReturn:
 
 def once_rows(caller: Caller) -> NoReturn:
     """A new idempotency key for each of endless commands."""
-    sandbox_id = caller.create()
+    sandbox_id = a_sandbox(caller)
 
     def step() -> None:
         fields = {"once": True, "request_id": uuid.uuid4().hex * 2}

@@ -8,7 +8,7 @@ import time
 from typing import NoReturn
 
 from ..caller import Caller, command
-from .relentless import at_once, relentlessly
+from .relentless import a_sandbox, at_once, relentlessly
 
 HELD_S = 60.0
 ANSWERS = 12
@@ -19,7 +19,7 @@ MUCH = f"head -c {8 * MIB} /dev/zero | tr '\\0' x; head -c {8 * MIB} /dev/zero |
 
 def unread_answers(caller: Caller) -> NoReturn:
     """Twelve REST clients that take large results and read nothing."""
-    sandbox_id = caller.create()
+    sandbox_id = a_sandbox(caller)
 
     def step() -> None:
         body = command(MUCH).encode()
@@ -49,7 +49,7 @@ def unread_pages(caller: Caller) -> NoReturn:
 
 def unread_socket(caller: Caller) -> NoReturn:
     """A WebSocket whose client asks for much and reads nothing."""
-    sandbox_id = caller.create()
+    sandbox_id = a_sandbox(caller)
 
     def step() -> None:
         with contextlib.closing(caller.connect(sandbox_id)) as connection:
@@ -64,7 +64,7 @@ def unread_socket(caller: Caller) -> NoReturn:
 
 def queued_messages(caller: Caller) -> NoReturn:
     """Hundreds of commands with a megabyte of input each, behind one that does not end."""
-    sandbox_id = caller.create()
+    sandbox_id = a_sandbox(caller)
     stdin = "x" * (MIB - 4096)
 
     def step() -> None:
@@ -79,7 +79,7 @@ def queued_messages(caller: Caller) -> NoReturn:
 
 def inputs_that_nobody_reads(caller: Caller) -> NoReturn:
     """Input for a command that does not take it."""
-    sandbox_id = caller.create()
+    sandbox_id = a_sandbox(caller)
     data = "x" * (MIB - 4096)
 
     def step() -> None:
