@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gateway.allocator import give_back_what_is_freed
 from gateway.audit_log import log_of
 from gateway.errors import SettingsError
 from gateway.host import oom_score
@@ -102,6 +103,7 @@ def post_worker_init(worker: Any) -> None:
     )
     # That a job is skipped because its last run still goes on is meant so.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    give_back_what_is_freed()
     import gevent  # after the worker's monkey-patching
 
     runtime = _runtime(worker)
