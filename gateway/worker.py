@@ -1,18 +1,24 @@
-"""gunicorn's gevent worker, whose own errors are problem documents too."""
+"""gunicorn's gevent worker: it reads fairly, and its own errors are problem documents too."""
 
 from __future__ import annotations
 
 import re
-import socket as sockets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
+from types import SimpleNamespace
 from typing import Any
 
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.answer_headers import HEADERS
 from gateway.models import Problem
+from gateway.server.lingering import linger
+from gateway.server.reading import HEAD_S, HeadTooSlow, Requests
+from gateway.server.refusal_log import RefusalLog
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ([^\r]*)\r\n")
 
@@ -20,28 +26,74 @@ WRITE_LIMIT_S = 5.0
 
 
 class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """What gunicorn refuses itself never reaches the application, and would be answered in HTML:
-    an address of 10 kB, a broken header, a body whose framing is wrong."""
+    """Reads requests fairly and within bounds, one connection like the other.
+
+    What gunicorn refuses itself never reaches the application, and would be answered in HTML: an
+    address of 10 kB, a broken header, a body whose framing is wrong.
+    """
 
     def patch(self) -> None:
         """Let gunicorn monkey-patch, in a tenth of the time."""
         with _plugins_looked_for_once():
             super().patch()
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Let gunicorn decide and log, but write its answer as RFC 9457 says."""
-        draft = _Draft()
-        super().handle_error(req, draft, addr, exc)
-        found = _STATUS_LINE.match(draft.written)
-        if found is None:
-            return
-        answer = refusal(int(found[1]), found[2].decode("latin-1"))
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection to its end, and close it. In the place of gunicorn's own."""
+        client.setblocking(1)
         try:
-            client.settimeout(WRITE_LIMIT_S)
-            client.sendall(answer)
-            client.shutdown(sockets.SHUT_WR)
+            if self._serve(listener, client, addr):
+                linger(client)
+        except OSError as error:
+            self.log.debug("a connection broke: %s", error)
+        finally:
+            client.close()
+
+    def _serve(self, listener: Any, client: Any, addr: Any) -> bool:
+        """Answer request after request; whether the client may still be sending at the end."""
+        requests, request = Requests(self.cfg, client, addr), None
+        idle_s = HEAD_S
+        try:
+            while True:
+                request = None
+                request = requests.next_within(idle_s)
+                if request is None:
+                    return False
+                self.handle_request(listener.getsockname(), request, client, addr)
+                idle_s = self.cfg.keepalive
+                requests.turns.give()  # what is pipelined is read already, and answers need no wait
+        except (StopIteration, NoMoreData):
+            return request is not None and not request.is_read
+        except HeadTooSlow:
+            _send(client, refusal(408, "Request Timeout"))
         except OSError:
-            pass  # the client was gone
+            raise
+        except Exception as error:  # noqa: BLE001 - the top of a greenlet; it is logged there
+            self.handle_error(request, client, addr, error)
+        return True
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Let gunicorn decide, but log within a bound and answer as RFC 9457 says."""
+        draft = _Draft()
+        # All that it needs of a worker, but for the log.
+        judge = SimpleNamespace(cfg=self.cfg, log=_refusal_log(self.log))
+        Worker.handle_error(judge, req, draft, addr, exc)
+        found = _STATUS_LINE.match(draft.written)
+        if found is not None:
+            _send(client, refusal(int(found[1]), found[2].decode("latin-1")))
+
+
+@cache
+def _refusal_log(log: Any) -> RefusalLog:
+    """One for all connections of the worker."""
+    return RefusalLog(log)
+
+
+def _send(client: Any, answer: bytes) -> None:
+    try:
+        client.settimeout(WRITE_LIMIT_S)
+        client.sendall(answer)
+    except OSError:
+        pass  # the client was gone
 
 
 @contextmanager

@@ -109,6 +109,8 @@ def blueprint(
             raise UpgradeRequired("Sec-WebSocket-Version must be 13")
         if not request.headers.get("Sec-WebSocket-Key"):
             raise BadRequest("Sec-WebSocket-Key is missing")
+        if request.content_length or "Transfer-Encoding" in request.headers:
+            raise BadRequest("a handshake has no body")
         if request.endpoint == "ws.show_terminal":
             g.terminal = _terminal_of(request.args)
         raw = request.environ.get("gunicorn.socket")
