@@ -7,6 +7,8 @@ starts from what that profile allows and leaves out:
 - io_uring: its calls bypass every filter, and it had more holes than any other part of the kernel;
 - all socket families but UNIX, internet, and netlink for routes and `ss`: no AF_ALG, no AF_VSOCK
   (it reaches the host past every firewall), no AF_PACKET;
+- all internet protocols but TCP, UDP and the ICMP of `ping`: no MPTCP, SMC, SCTP, DCCP, UDP-Lite,
+  nor raw sockets;
 - 32-bit and x32 programs: half of the kernel's entry points, and `socketcall`, whose arguments
   lie in memory where a filter cannot see them. They die of SIGSYS;
 - namespaces, mounts, keys, BPF, performance events, userfaultfd, modify_ldt, and what only a

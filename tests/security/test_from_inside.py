@@ -97,6 +97,54 @@ def test_sharp_edges_of_the_kernel_are_out_of_reach(
     assert answer != "ok" if place.level == "gvisor" else answer == "1", what
 
 
+@pytest.mark.parametrize(
+    ("what", "probe"),
+    [
+        ("MPTCP", "family(2, 1, 262)"),
+        ("MPTCP over IPv6", "family(10, 1, 262)"),
+        ("MPTCP with upper bits set", "call(41, 2, 1, 262 | 1 << 32)"),
+        ("MPTCP with flags in the type", "call(41, 2, 1 | 0o2004000, 262)"),
+        ("SMC as a protocol", "family(2, 1, 256)"),
+        ("SMC as a family", "family(43, 1, 0)"),
+        ("SCTP as a stream", "family(2, 1, 132)"),
+        ("SCTP as packets", "family(2, 5, 132)"),
+        ("DCCP", "family(2, 6, 33)"),
+        ("UDP-Lite", "family(2, 2, 136)"),
+        ("UDP-Lite over IPv6", "family(10, 2, 136)"),
+        ("L2TP", "family(2, 2, 115)"),
+        ("raw", "family(2, 3, 255)"),
+        ("raw with upper bits set", "call(41, 2, 3 | 1 << 32, 255)"),
+        ("raw ICMPv6", "family(10, 3, 58)"),
+    ],
+)
+def test_only_tcp_udp_and_ping_of_the_internet_protocols(
+    place: Place, client: Connection, what: str, probe: str
+) -> None:
+    """The rest is code of the kernel that hardly anybody needs and that has had holes. The filter
+    refuses (EPERM), before the kernel looks for a module that it might load."""
+    answer = _probe(client, probe)
+
+    assert answer != "ok" if place.level == "gvisor" else answer == "1", what
+
+
+@pytest.mark.parametrize("version", [2, 10])
+def test_the_usual_sockets_are_there(client: Connection, version: int) -> None:
+    """TCP and UDP, by default or by name, with flags in the type as C libraries set them."""
+    kinds = "[(1, 0), (1, 6), (2, 0), (2, 17), (1 | 0o2004000, 6), (2 | 0o2000000, 0)]"
+    opened = _probe(client, f"[family({version}, *kind) for kind in {kinds}]")
+
+    assert opened == str(["ok"] * 6)
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+def test_the_filter_leaves_ping_to_the_kernel(places: Callable[[str], Place], level: str) -> None:
+    """`ping` needs no raw socket where the host's net.ipv4.ping_group_range lets it: then these
+    open; else they fail with EACCES, which the filter never says."""
+    with places(level).connect() as client:
+        assert _probe(client, "family(2, 2, 1)") in ("ok", "13")
+        assert _probe(client, "family(10, 2, 58)") in ("ok", "13")
+
+
 @pytest.mark.parametrize("level", ["standard", "strict"])
 @pytest.mark.parametrize("flag", ["10000000", "20000", "40000000", "20000000"])
 def test_no_new_namespaces(places: Callable[[str], Place], level: str, flag: str) -> None:

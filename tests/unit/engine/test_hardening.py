@@ -89,7 +89,8 @@ def test_the_profile_lists_what_is_allowed_and_nothing_sharp() -> None:
 
 
 def test_socket_families_are_compared_as_the_kernel_reads_them() -> None:
-    """A comparison of all 64 bits lets 38 through as 38 plus any of the upper ones."""
+    """A comparison of all 64 bits lets 38 through as 38 plus any of the upper ones. Of the type it
+    reads four bits beside the flags (net/socket.c, SOCK_TYPE_MASK)."""
     rules = [
         argument
         for rule in json.loads(seccomp.profile())["syscalls"]
@@ -100,7 +101,22 @@ def test_socket_families_are_compared_as_the_kernel_reads_them() -> None:
     assert rules
     for argument in rules:
         assert argument["op"] == "SCMP_CMP_MASKED_EQ"
-        assert argument["value"] == 0xFFFFFFFF
+        assert argument["value"] == (0xF if argument["index"] == 1 else 0xFFFFFFFF)
+
+
+def test_internet_sockets_name_their_type_and_protocol() -> None:
+    """A rule without them would let every protocol through, whatever the others say."""
+    internet = [
+        {argument["index"]: argument["valueTwo"] for argument in rule["args"]}
+        for rule in json.loads(seccomp.profile())["syscalls"]
+        if rule["names"] == ["socket"] and rule["args"][0]["valueTwo"] in (2, 10)
+    ]
+
+    assert len(internet) == 10
+    assert {(rule[1], rule[2]) for rule in internet} == {
+        *((1, 0), (1, 6)),  # SOCK_STREAM
+        *((2, 0), (2, 17), (2, 1), (2, 58)),  # SOCK_DGRAM
+    }
 
 
 def test_the_profile_goes_into_one_line_without_comments() -> None:
