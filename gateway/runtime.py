@@ -140,7 +140,7 @@ class Runtime:
             self.engine, settings, self._store.live, self._end_for_its_disk
         )
         self.posture = posture_of(self.engine, settings, self._enforcement)
-        containers = Containers(
+        containers = self._containers = Containers(
             self.engine, self._enforcement, settings.instance_id, settings.network
         )
         self._removal = Removal(
@@ -211,6 +211,7 @@ class Runtime:
             self._leases,
             self._events,
             self.engine,
+            self._containers,
             self._removal,
             self._freezing,
             self._pool,

@@ -17,7 +17,7 @@ from gateway.engine.interface import (
     Preparation,
 )
 from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
-from gateway.sandboxes.labels import labels_of
+from gateway.sandboxes.labels import INSTANCE, SANDBOX_ID, labels_of
 from gateway.sandboxes.options import Recipe
 from gateway.store.rows import SandboxRow
 
@@ -37,23 +37,11 @@ NOTED = (
 )
 """Fields of a row that its container's label says too."""
 
-POOL_PREFIX = "sandbox-pool-"
-
 LIMIT_S = 45.0
 """How long the making of one container may take. Each step has its own limit, but there are many,
 and clients give up after a minute. On a machine whose disk was busy it took 13 s."""
 
 log = logging.getLogger(__name__)
-
-
-def name_of(sandbox_id: str) -> str:
-    """Of the container of a sandbox that somebody has."""
-    return f"sandbox-{sandbox_id}"
-
-
-def pool_name_of(sandbox_id: str) -> str:
-    """Of one that nobody has yet: should the store be lost, names tell them apart."""
-    return f"{POOL_PREFIX}{sandbox_id}"
 
 
 class HostGuard(Protocol):
@@ -125,6 +113,13 @@ class Containers:
             self._network_ready = False
             self._ensure_network()
             return self._start(spec)
+
+    def remove_those_of(self, sandbox_id: str) -> None:
+        """Remove whatever container was made for a sandbox whose row does not know it. Raises the
+        engine's errors."""
+        labels = {INSTANCE: self._instance_id, SANDBOX_ID: sandbox_id}
+        for container in self._engine.containers(labels):
+            self._engine.remove(container.container_id)
 
     def _start(self, spec: ContainerSpec) -> ContainerInfo:
         preparation = self._host_guard.preparation(spec.limits.disk_mb, spec.isolation)

@@ -28,7 +28,8 @@ from gateway.errors import (
 from gateway.metrics import Kind, Metrics
 from gateway.models import SandboxCreate
 from gateway.sandboxes.admission import Gate
-from gateway.sandboxes.containers import Containers, name_of
+from gateway.sandboxes.container_names import new_name
+from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
 from gateway.sandboxes.owner import EVERYBODY, Owner
@@ -159,7 +160,7 @@ class Creation:
     def _make(self, row: SandboxRow, recipe: Recipe) -> SandboxView:
         try:
             with self._turns:
-                container = self._containers.make(row, recipe, name_of(row.sandbox_id))
+                container = self._containers.make(row, recipe, new_name())
         except BaseException as error:
             self._give_up(row, error)
             raise
@@ -214,7 +215,7 @@ class Creation:
         """From the pool's name to a sandbox's. Reconciliation does it when this fails."""
         assert row.container_id is not None
         try:
-            self._engine.rename(row.container_id, name_of(row.sandbox_id))
+            self._engine.rename(row.container_id, new_name())
         except EngineFault as error:
             log.debug("cannot rename the container of %s yet: %s", row.sandbox_id, error)
 

@@ -16,7 +16,8 @@ from gateway import clock
 from gateway.engine.interface import Engine, Limits
 from gateway.errors import BadFields, EngineFault, GatewayError
 from gateway.models import SandboxCreate
-from gateway.sandboxes.containers import Containers, pool_name_of
+from gateway.sandboxes.container_names import new_pool_name
+from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.image_ids import ImageIds
 from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
@@ -170,7 +171,7 @@ class Pool:
         started = time.monotonic()
         self._store.add_pooling(row)
         try:
-            container = self._containers.make(row, recipe, pool_name_of(row.sandbox_id))
+            container = self._containers.make(row, recipe, new_pool_name())
             self._warm(container.container_id)
             pooled = self._store.mark_pooled(
                 row.sandbox_id,
@@ -191,10 +192,10 @@ class Pool:
             self._engine.remove(row.container_id)
 
     def _forget(self, row: SandboxRow) -> None:
-        """What could not be made; should a container be left, its name says what it was."""
+        """What could not be made; should a container be left, its label says whose it was."""
         self._store.drop(row.sandbox_id)
         try:
-            self._engine.remove(pool_name_of(row.sandbox_id))
+            self._containers.remove_those_of(row.sandbox_id)
         except EngineFault as error:
             log.warning("cannot remove what was to be pooled yet: %s", error)
 

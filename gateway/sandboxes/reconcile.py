@@ -12,7 +12,8 @@ from gateway import clock
 from gateway.engine.interface import ContainerEvent, ContainerInfo, Engine
 from gateway.errors import ContainerGone, EngineFault, GatewayError
 from gateway.sandboxes.adoption import adopted
-from gateway.sandboxes.containers import POOL_PREFIX, name_of
+from gateway.sandboxes.container_names import is_of_pool, new_name, new_pool_name, tells
+from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.endings import GONE, Ending, ending_of
 from gateway.sandboxes.expiry import Occupancy
 from gateway.sandboxes.freezing import Freezing
@@ -57,6 +58,7 @@ class Reconciliation:
         leases: LeaseStore,
         events: EventStore,
         engine: Engine,
+        containers: Containers,
         removal: Removal,
         freezing: Freezing,
         pool: Pool,
@@ -69,6 +71,7 @@ class Reconciliation:
         self._leases = leases
         self._events = events
         self._engine = engine
+        self._containers = containers
         self._removal = removal
         self._freezing = freezing
         self._pool = pool
@@ -102,7 +105,7 @@ class Reconciliation:
     def _undo_create(self, row: SandboxRow) -> None:
         """Its worker was killed in the middle: the container may or may not have been made."""
         try:
-            self._engine.remove(row.container_id or name_of(row.sandbox_id))
+            self._containers.remove_those_of(row.sandbox_id)
         except EngineFault as error:
             log.warning("cannot undo the creation of %s yet: %s", row.sandbox_id, error)
             return
@@ -227,19 +230,18 @@ class Reconciliation:
             self._end(row, self._why(row, found, engine_was_away=engine_was_away))
         else:
             self._freezing.settle(row, container.state)
-            if container.name.startswith(POOL_PREFIX):
-                self._engine.rename(container.container_id, name_of(row.sandbox_id))
+            if is_of_pool(container.name) or tells(container.name, row.sandbox_id):
+                self._engine.rename(container.container_id, new_name())
 
     def _settle_unknown(self, origin: Origin, container: ContainerInfo) -> None:
         """A container of this gateway that the store did not know as live a moment ago."""
         row = self._store.get(origin.sandbox_id)
         if row is not None and row.state != "ended":
-            return  # pooled, or created in between
-        if (
-            row is not None
-            or container.state not in _ALIVE
-            or container.name.startswith(POOL_PREFIX)
-        ):
+            # Pooled, or created in between.
+            if row.state == "pooled" and tells(container.name, row.sandbox_id):
+                self._engine.rename(container.container_id, new_pool_name())
+            return
+        if row is not None or container.state not in _ALIVE or is_of_pool(container.name):
             self._engine.remove(container.container_id)
             return
         if self._store.adopt(adopted(origin, container, self._options.default())):

@@ -20,7 +20,7 @@ import docker
 import requests
 from docker.models.containers import Container
 
-from gateway.sandboxes.containers import POOL_PREFIX
+from gateway.sandboxes.container_names import POOL_PREFIX
 from gateway.sandboxes.labels import INSTANCE, SANDBOX_ID
 
 from .client import TIMEOUT_S, BenchmarkFailed, CommandSocket

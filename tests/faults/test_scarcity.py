@@ -65,8 +65,8 @@ def test_more_sandboxes_than_addresses(own_gateway: MakeGateway, narrow_network:
 
 
 def test_somebody_else_has_the_name(own_gateway: MakeGateway) -> None:
-    """A foreign container is called what a pooled one would be called when it is taken: it is not
-    touched, and the sandbox is one all the same."""
+    """A foreign container is called what earlier versions would have called a pooled one when it is
+    taken: it is not touched, and the sandbox is one all the same."""
     gateway = own_gateway(pool_size="1").start_ready()
 
     def standing() -> str | None:
