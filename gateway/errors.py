@@ -19,6 +19,7 @@ GatewayError
 │   ├── SandboxNotFound
 │   ├── SandboxBusy               it is in the middle of another change
 │   ├── TooManySandboxes          of one API key
+│   ├── TooManyLabels             of one API key's sandboxes together
 │   ├── IdempotencyKeyReused      for another request
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
@@ -188,6 +189,11 @@ class SandboxBusy(ClientFault):
 class TooManySandboxes(ClientFault):
     code = "too_many_sandboxes"
     title = N_("This API key has as many sandboxes as it may have")
+
+
+class TooManyLabels(ClientFault):
+    code = "too_many_labels"
+    title = N_("The labels of this API key's sandboxes are too large together")
 
 
 class IdempotencyKeyReused(ClientFault):

@@ -51,6 +51,7 @@ from gateway.sandboxes.standby import Standby
 from gateway.sandboxes.watch import Watch
 from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
+from gateway.store.allowance import Allowance
 from gateway.store.census import StoreCensus
 from gateway.store.database import Database
 from gateway.store.endings import EndingStore
@@ -88,7 +89,7 @@ class Runtime:
         self._started = False
         self._settings = settings
         data_dir = settings.data_dir
-        self._database = Database(data_dir / "gateway.db")
+        self._database = Database(data_dir / "gateway.db", Allowance.of(settings.store_mb_per_key))
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
         self.access = self._access()

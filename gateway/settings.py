@@ -187,6 +187,13 @@ class Settings(BaseSettings):
     max_per_key: int = Field(
         0, ge=0, le=100000, description="Most sandboxes at a time of one API key; 0: no limit."
     )
+    store_mb_per_key: int = Field(
+        32,
+        ge=1,
+        le=65536,
+        description="What the store keeps of one API key's sandboxes, in MiB: events, ended "
+        "sandboxes, their last commands, `once`, labels. The oldest go first.",
+    )
     memory_overcommit: float = Field(
         4,
         ge=0.1,

@@ -18,6 +18,7 @@ RESERVED_VARIABLES = ("AGENT_COMMAND_ID",)
 MOST_VARIABLES = 256
 MOST_VARIABLE_CHARACTERS = 64 * 1024
 MOST_LABELS = 64
+MOST_LABEL_BYTES = 32 * 1024
 
 SandboxStatus = Literal["starting", "idle", "connected", "paused"]
 IdleAction = Literal["delete", "pause"]
@@ -42,10 +43,12 @@ Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(ge=1, le=366 * 86400)]
 
 
-def _without_reserved(labels: dict[str, str]) -> dict[str, str]:
+def _checked(labels: dict[str, str]) -> dict[str, str]:
     for name in labels:
         if name.startswith(RESERVED_LABELS):
             raise ValueError(f"labels that begin with {RESERVED_LABELS} are the gateway's own")
+    if sum(len(f"{name}{value}".encode()) for name, value in labels.items()) > MOST_LABEL_BYTES:
+        raise ValueError(f"more than {MOST_LABEL_BYTES} bytes")
     return labels
 
 
@@ -108,8 +111,8 @@ class SandboxCreate(Request):
 
     @field_validator("labels")
     @classmethod
-    def _labels_are_not_reserved(cls, labels: dict[str, str]) -> dict[str, str]:
-        return _without_reserved(labels)
+    def _labels_are_not_reserved_and_fit(cls, labels: dict[str, str]) -> dict[str, str]:
+        return _checked(labels)
 
     @field_validator("env")
     @classmethod
@@ -152,8 +155,8 @@ class SandboxChange(Request):
 
     @field_validator("labels")
     @classmethod
-    def _labels_are_not_reserved(cls, labels: dict[str, str]) -> dict[str, str]:
-        return _without_reserved(labels)
+    def _labels_are_not_reserved_and_fit(cls, labels: dict[str, str]) -> dict[str, str]:
+        return _checked(labels)
 
 
 class SandboxCreated(Answer):
@@ -250,7 +253,8 @@ class Event(Answer):
     at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
     event: str = Field(
         description="`created`, `adopted` (found again without its record), `updated` (with what "
-        "was changed), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
+        "was changed: `changed` names the fields, `labels_changed` up to 16 labels; `labels` up to "
+        "1 KiB), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
         "(soon, with `reason` and `ends_at`), `oom` (the kernel killed something in it for want "
         "of memory), `ended` (with `reason`).",
         examples=["created"],

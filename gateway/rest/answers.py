@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 
 import gevent
 import orjson
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from gateway.commands.telling import encode_message, said
 from gateway.models import CommandResult, CommandSummary
+from gateway.sandboxes.bulk import SLICE, slice_of_work
 
 STALL_LIMIT_S = 60.0
 """How long a client may take nothing of what is being sent. The server itself sets no limit, and
@@ -29,6 +31,19 @@ def one(model: BaseModel, status: int = 200, *, without_none: bool = False) -> R
 def many(models: Sequence[BaseModel]) -> Response:
     """A bare array."""
     return _json(f"[{','.join(model.model_dump_json() for model in models)}]", 200)
+
+
+def array(pieces: Iterable[bytes]) -> Response:
+    """A bare array of what becomes JSON piece by piece: there may be thousands."""
+    written: list[bytes] = []
+    left = iter(pieces)
+    while True:
+        with slice_of_work():
+            some = list(islice(left, SLICE))
+        written += some
+        if len(some) < SLICE:
+            break
+    return _json(b"[%b]" % b",".join(written), 200)
 
 
 def nothing() -> Response:
@@ -78,5 +93,5 @@ def _large(body: bytes, held: ExitStack) -> Response:
     return response
 
 
-def _json(text: str, status: int) -> Response:
+def _json(text: str | bytes, status: int) -> Response:
     return Response(text, status, content_type="application/json")

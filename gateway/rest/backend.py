@@ -116,8 +116,8 @@ class CreationService(Protocol):
         """A new sandbox, ready to be used, or the first one of the idempotency key. Whoever
         `has_left` while there was no room gets none.
 
-        Raises BadFields, TooManySandboxes, IdempotencyKeyReused, IdempotencyKeySpent and any
-        HostFault.
+        Raises BadFields, TooManySandboxes, TooManyLabels, IdempotencyKeyReused,
+        IdempotencyKeySpent and any HostFault.
         """
 
 
@@ -147,7 +147,7 @@ class ChangeService(Protocol):
     """Changes and removes sandboxes. Any method may raise a HostFault."""
 
     def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
-        """Raises SandboxNotFound, BadFields."""
+        """Raises SandboxNotFound, BadFields, TooManyLabels."""
 
     def pause(self, sandbox_id: str) -> SandboxView:
         """Raises SandboxNotFound, SandboxBusy."""

@@ -51,6 +51,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.UpgradeRequired: 426,
     errors.TooManyCommands: 429,
     errors.TooManySandboxes: 429,
+    errors.TooManyLabels: 429,
     errors.RateLimited: 429,
     errors.SandboxFault: 502,
     errors.HostFault: 503,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
+import orjson
 from flask import Blueprint, Response, request
 
 from gateway import guard
@@ -76,7 +77,7 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
         found = lifecycle.since(
             query.after, sandbox_id=sandbox_id, owner=_owner(), limit=query.limit
         )
-        return answers.many([_shown(event) for event in found])
+        return answers.array(map(_shown, found))
 
     def stream(sandbox_id: str | None, query: EventQuery) -> Response:
         # Raises before the answer begins.
@@ -114,8 +115,7 @@ def _bytes_of(told: Generator[EventLike | None, None, None]) -> Iterator[bytes]:
             if event is None:
                 yield _HEARTBEAT
             else:
-                payload = _shown(event).model_dump_json().encode()
-                yield from event_bytes(event.event, payload, f"id: {event.number}\n")
+                yield from event_bytes(event.event, _shown(event), f"id: {event.number}\n")
     except GatewayError:
         return  # the client connects again, and goes on from the last id
 
@@ -134,13 +134,13 @@ def _last_event_id() -> int | None:
     return int(given)
 
 
-def _shown(event: EventLike) -> Event:
-    return Event.model_validate(
-        {
-            **event.facts,
-            "id": event.number,
-            "sandbox_id": event.sandbox_id,
-            "at": round(event.at, 3),
-            "event": event.event,
-        }
-    )
+def _shown(event: EventLike) -> bytes:
+    """As `gateway.models.Event`, but written directly: a page has a thousand of them. What is
+    noted of an event never takes the place of the four fields that all have."""
+    own = {
+        "id": event.number,
+        "sandbox_id": event.sandbox_id,
+        "at": round(event.at, 3),
+        "event": event.event,
+    }
+    return orjson.dumps(own | {name: v for name, v in event.facts.items() if name not in own})

@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from flask import Blueprint, Response, request, url_for
 
 from gateway import guard
@@ -28,6 +29,7 @@ from gateway.errors import (
     SandboxBusy,
     SandboxNotFound,
     StoreUnavailable,
+    TooManyLabels,
     TooManySandboxes,
 )
 from gateway.messages import translate
@@ -90,6 +92,7 @@ def blueprint(
             IdempotencyKeyReused,
             IdempotencyKeySpent,
             TooManySandboxes,
+            TooManyLabels,
             CapacityExhausted,
             GatewayStopping,
             *_BACKEND_FAULTS,
@@ -135,7 +138,7 @@ def blueprint(
             after=query.after,
             owner=guard.caller().name or None,
         )
-        response = answers.many([_shown(sandbox) for sandbox in found])
+        response = answers.array(map(_written, found))
         if has_more:
             response.headers["Link"] = f'<{_next_page(found[-1].sandbox_id)}>; rel="next"'
         return response
@@ -157,7 +160,7 @@ def blueprint(
         tag="Sandboxes",
         body=SandboxChange,
         replies={200: Reply(Sandbox, "The sandbox as it is now.")},
-        errors=(*_BODY_FAULTS, SandboxNotFound, *_BACKEND_FAULTS),
+        errors=(*_BODY_FAULTS, SandboxNotFound, TooManyLabels, *_BACKEND_FAULTS),
     )
     def change(sandbox_id: str) -> Response:
         return answers.one(_shown(changes.change(sandbox_id, read_json(SandboxChange))))
@@ -237,3 +240,8 @@ def _shown(sandbox: SandboxView) -> Sandbox:
     return Sandbox.model_validate(
         {name: getattr(sandbox, name) for name in Sandbox.model_fields}, strict=False
     )
+
+
+def _written(sandbox: SandboxView) -> bytes:
+    """As `gateway.models.Sandbox`, but written directly: a list may have thousands of them."""
+    return orjson.dumps({name: getattr(sandbox, name) for name in Sandbox.model_fields})

@@ -15,6 +15,7 @@ from gateway.errors import (
     CapacityExhausted,
     GatewayStopping,
     IdempotencyKeyReused,
+    TooManyLabels,
     TooManySandboxes,
 )
 from gateway.sandboxes.owner import Owner
@@ -99,8 +100,8 @@ class Gate:
         """The sandbox that was noted or taken, or the first one of the key. Waits for room, as
         long as the client has not left.
 
-        Raises TooManySandboxes, CapacityExhausted, IdempotencyKeyReused, GatewayStopping and the
-        engine's errors.
+        Raises TooManySandboxes, TooManyLabels, CapacityExhausted, IdempotencyKeyReused,
+        GatewayStopping and the engine's errors.
         """
         limits = host_limits(self._capacity, self._host(), owner)
 
@@ -118,6 +119,8 @@ class Gate:
             )
             if admission.refused == "owner":
                 raise TooManySandboxes()
+            if admission.refused == "labels":
+                raise TooManyLabels()
             if admission.refused == "key":
                 raise IdempotencyKeyReused()
             return None if admission.refused else admission

@@ -34,7 +34,7 @@ class Changes:
         self._options = options
 
     def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
-        """Deadlines and labels. Raises SandboxNotFound, BadFields."""
+        """Deadlines and labels. Raises SandboxNotFound, BadFields, TooManyLabels."""
         self._options.check_change(change)
         row = self._lookup.live(sandbox_id)
         values: dict[str, Any] = {}

@@ -7,13 +7,12 @@ from collections.abc import Generator
 import gevent
 
 from gateway.errors import SandboxNotFound
+from gateway.sandboxes.bulk import SLICE, slice_of_work
 from gateway.store.events import EventRow, EventStore
 from gateway.store.sandboxes import SandboxStore
 
 LOOK_S = 0.25
 """How soon followers learn what another worker wrote."""
-
-AT_A_TIME = 500
 
 
 class Lifecycle:
@@ -28,7 +27,16 @@ class Lifecycle:
     ) -> list[EventRow]:
         """Those after `number`, oldest first. Raises SandboxNotFound."""
         self._require(sandbox_id)
-        return self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=limit)
+        found: list[EventRow] = []
+        while len(found) < limit:
+            wanted = min(SLICE, limit - len(found))
+            with slice_of_work():
+                some = self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=wanted)
+            found += some
+            if len(some) < wanted:
+                break
+            number = some[-1].number
+        return found
 
     def last_number(self) -> int:
         """Of the latest event of all."""
@@ -42,7 +50,7 @@ class Lifecycle:
         while True:
             # Asked first: its last event is written together with its end.
             is_over = sandbox_id is not None and self._is_over(sandbox_id)
-            found = self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=AT_A_TIME)
+            found = self._events.since(number, sandbox_id=sandbox_id, owner=owner, limit=SLICE)
             for event in found:
                 yield event
                 number = event.number

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway import clock
 from gateway.engine.interface import ContainerInfo, ContainerUsage, Engine
 from gateway.errors import BadFields, SandboxBusy, SandboxNotFound
 from gateway.models import SandboxStatus
+from gateway.sandboxes.bulk import SLICE, slice_of_work
 from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.labels import INSTANCE
 from gateway.sandboxes.lookup import Lookup, status_seen
@@ -75,13 +76,12 @@ class Sandboxes:
         `after` is the id of the last one that the client has; those that came before it, or with
         it, are left out even when it has ended.
         """
-        rows = [row for row in self._store.live() if row.state != "removing"]
+        rows = tuple(self._rows(self._place_of(after, owner), owner))
         found = self._engine.containers({INSTANCE: self._instance_id})
         containers = {container.container_id: container for container in found}
-        begin = self._place_of(after, owner)
         views: list[SandboxView] = []
         for row in rows:
-            if (row.created_at, row.sandbox_id) <= begin or owner not in (None, row.owner):
+            if row.state == "removing":
                 continue
             if any((row.labels or {}).get(name) != value for name, value in (labels or {}).items()):
                 continue
@@ -92,6 +92,16 @@ class Sandboxes:
                 return views, True
             views.append(view)
         return views, False
+
+    def _rows(self, place: tuple[float, str], owner: str | None) -> Iterator[SandboxRow]:
+        """The live ones behind a place."""
+        while True:
+            with slice_of_work():
+                some = self._store.live_after(place, owner=owner, limit=SLICE)
+            yield from some
+            if len(some) < SLICE:
+                return
+            place = (some[-1].created_at, some[-1].sandbox_id)
 
     def _listed(
         self, row: SandboxRow, containers: Mapping[str, ContainerInfo]

@@ -15,10 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
 from gateway.store import rows as reading
+from gateway.store.allowance import labels_fit
 from gateway.store.database import Database
 from gateway.store.events import record
 from gateway.store.rows import LIVE, SandboxRow
 from gateway.store.tables import idempotency, sandboxes, tickets
+from gateway.store.updates import labels_size
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Admission:
 
     `row` is the sandbox that was noted (`starting`) or taken (`ready`, or `starting` with its
     container when its limits have to be changed first); `existing` the id of the first one of the
-    key; `refused` is `full`, `owner` or `key`.
+    key; `refused` is `full`, `owner`, `labels` or `key`.
     """
 
     row: SandboxRow | None = None
@@ -84,6 +86,8 @@ class AdmissionStore:
                     return first
             if _owner_is_full(connection, wanted, limits):
                 return Admission(refused="owner")
+            if not labels_fit(connection, wanted.owner, "", labels_size(wanted.labels)):
+                return Admission(refused="labels")
             if not _has_room(connection, wanted, limits, ticket, now):
                 return Admission(refused="full")
             admitted = _take(connection, wanted, needs_update) or _note(connection, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from gateway.errors import StoreUnavailable
-from gateway.store.tables import SCHEMA_VERSION, metadata
+from gateway.store.allowance import Allowance, grant
+from gateway.store.upgrade import UPGRADABLE, bring_up_to_date
 
 Result = TypeVar("Result")
 
@@ -23,21 +25,31 @@ LOCK_LIMIT_S = 5.0
 
 _RETRY_S = 0.002
 
+LOG_BYTES = 8 * 1024 * 1024
+"""What is left of the write-ahead log after a checkpoint. It grows while somebody else (a backup)
+reads for long, and would stay as large as it ever was."""
+
+USUAL_ALLOWANCE = Allowance.of(32)
+
 _WRITES = "gateway_writes"
 """Execution option of connections that begin an immediate transaction."""
 
 
 class Database:
     """One connection per process. SQLite's calls never yield to another greenlet, so a transaction
-    is never shared; waiting for another process's lock happens between attempts and does yield."""
+    is never shared; waiting for another process's lock happens between attempts and does yield.
 
-    def __init__(self, path: Path) -> None:
+    What is written is held to the `allowance` of each owner.
+    """
+
+    def __init__(self, path: Path, allowance: Allowance = USUAL_ALLOWANCE) -> None:
         self._path = path
+        self._allowance = allowance
         with _translated():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._set_aside_if_outdated()
             self._engine = self._connect()
-            self.write(self._create_tables)
+            self.write(bring_up_to_date)
 
     def _connect(self) -> Engine:
         engine = create_engine(
@@ -45,16 +57,19 @@ class Database:
             poolclass=StaticPool,
             # The lock is waited for in `write`, where other greenlets can go on meanwhile.
             connect_args={"timeout": 0, "check_same_thread": False},
+            json_serializer=_json,
         )
 
         @event.listens_for(engine, "connect")
-        def prepare(connection: Any, _record: Any) -> None:
+        def prepare(connection: Any, record: Any) -> None:
+            grant(record.info, self._allowance)
             connection.isolation_level = None  # transactions are begun below, not by the driver
             for pragma in ("busy_timeout=2000", "journal_mode=WAL", "busy_timeout=0"):
                 connection.execute(f"PRAGMA {pragma}")
             # Power loss may cost the last commits; it ends every container as well.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -64,10 +79,6 @@ class Database:
 
         return engine
 
-    def _create_tables(self, connection: Connection) -> None:
-        metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
-
     def _set_aside_if_outdated(self) -> None:
         if not self._path.exists():
             return
@@ -76,7 +87,7 @@ class Database:
             version = probe.execute("PRAGMA user_version").fetchone()[0]
         finally:
             probe.close()
-        if version not in (0, SCHEMA_VERSION):
+        if version != 0 and version not in UPGRADABLE:
             for suffix in ("", "-wal", "-shm"):
                 old = self._path.with_name(self._path.name + suffix)
                 if old.exists():
@@ -106,6 +117,16 @@ class Database:
     def close(self) -> None:
         """Close the connection. May be repeated."""
         self._engine.dispose()
+
+
+def _json(value: object) -> str:
+    """As it is, which takes a character of Chinese half of what escaping it does."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return json.dumps(value)
+    return text
 
 
 def _is_locked(error: OperationalError) -> bool:

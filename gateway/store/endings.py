@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
 
+from gateway.store.allowance import trim
 from gateway.store.database import Database
 from gateway.store.events import record
 from gateway.store.rows import USABLE
 from gateway.store.steps import step, still_idle
-from gateway.store.tables import idempotency, leases, sandboxes
+from gateway.store.tables import idempotency, leases, once, sandboxes
+
+AT_A_TIME = 500
+"""Rows that one transaction removes, with what hangs on them."""
 
 
 class EndingStore:
@@ -95,8 +101,8 @@ class EndingStore:
         detail: str = "",
         exit_code: int | None = None,
     ) -> str | None:
-        """Any state → `ended`; leases go with it. Why it ended: a reason given before stays. None
-        when it had ended already."""
+        """Any state → `ended`; leases, labels and the notes about `once` go with it. Why it ended:
+        a reason given before stays. None when it had ended already."""
 
         def work(connection: Connection) -> str | None:
             connection.execute(delete(leases).where(leases.c.sandbox_id == sandbox_id))
@@ -112,6 +118,7 @@ class EndingStore:
                     end_reason=func.coalesce(sandboxes.c.end_reason, reason),
                     exit_code=exit_code,
                     ended_at=ended_at,
+                    labels={},
                 )
             )
             if not changed.rowcount:
@@ -121,24 +128,26 @@ class EndingStore:
                 connection.execute(
                     delete(idempotency).where(idempotency.c.sandbox_id == sandbox_id)
                 )
-            why = connection.execute(
-                select(sandboxes.c.end_reason).where(sandboxes.c.sandbox_id == sandbox_id)
-            ).scalar_one()
+            connection.execute(delete(once).where(once.c.sandbox_id == sandbox_id))
+            why, owner = connection.execute(
+                select(sandboxes.c.end_reason, sandboxes.c.owner).where(
+                    sandboxes.c.sandbox_id == sandbox_id
+                )
+            ).one()
             record(connection, sandbox_id, "ended", reason=why)
+            trim(connection, owner, "ended")
             return str(why)
 
         return self._database.write(work)
 
-    def forget_ended(self, *, before: float, keep: int = 100_000) -> None:
-        """Remove the traces of sandboxes that ended before a wall-clock time, and of all but the
-        `keep` latest."""
-        ended = sandboxes.c.state == "ended"
-        latest = select(sandboxes.c.ended_at).where(ended).order_by(sandboxes.c.ended_at.desc())
-        excess = latest.offset(keep).limit(1).scalar_subquery()
-        self._database.write(
-            lambda c: c.execute(
-                delete(sandboxes).where(
-                    ended, or_(sandboxes.c.ended_at < before, sandboxes.c.ended_at <= excess)
-                )
-            )
+    def forget_ended(self, *, before: float) -> None:
+        """Remove the traces of sandboxes that ended before a wall-clock time. How many of the
+        later ones are kept is up to each owner's allowance."""
+        some = (
+            select(sandboxes.c.sandbox_id)
+            .where(sandboxes.c.state == "ended", sandboxes.c.ended_at < before)
+            .limit(AT_A_TIME)
         )
+        drop = delete(sandboxes).where(sandboxes.c.sandbox_id.in_(some.scalar_subquery()))
+        while self._database.write(lambda c: c.execute(drop).rowcount):
+            time.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,8 +10,12 @@ from typing import Any, cast
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from gateway import clock
+from gateway.store.allowance import over, trim
 from gateway.store.database import Database
 from gateway.store.tables import events, sandboxes
+
+AT_A_TIME = 1000
+"""Rows that one transaction removes."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,21 @@ class EventRow:
 
 
 def record(connection: Connection, sandbox_id: str, event: str, **facts: Any) -> None:
-    """Note that something happened to a sandbox, within the transaction of `connection`."""
+    """Note that something happened to a sandbox, within the transaction of `connection`.
+
+    `facts` must be bounded: whoever writes events can be made to write many.
+    """
     values = {"sandbox_id": sandbox_id, "at": clock.wall_s(), "event": event, "facts": facts}
-    connection.execute(_RECORD, {"of": sandbox_id, **values})
+    owner = connection.execute(_RECORD, {"of": sandbox_id, **values}).scalar_one()
+    trim(connection, owner, "events")
 
 
 _OWNER = select(sandboxes.c.owner).where(sandboxes.c.sandbox_id == bindparam("of"))
-_RECORD = insert(events).values(owner=func.coalesce(_OWNER.scalar_subquery(), ""))
+_RECORD = (
+    insert(events)
+    .values(owner=func.coalesce(_OWNER.scalar_subquery(), ""))
+    .returning(events.c.owner)
+)
 
 
 class EventStore:
@@ -73,5 +86,14 @@ class EventStore:
         return self._database.read(lambda c: int(c.execute(query).scalar_one()))
 
     def forget(self, *, before: float) -> None:
-        """Drop events from before a wall-clock time."""
-        self._database.write(lambda c: c.execute(delete(events).where(events.c.at < before)))
+        """Drop events from before a wall-clock time, and whatever else is too much of an owner's.
+
+        In short transactions: an earlier version may have left gigabytes.
+        """
+        some = select(events.c.number).where(events.c.at < before).limit(AT_A_TIME)
+        drop = delete(events).where(events.c.number.in_(some.scalar_subquery()))
+        while self._database.write(lambda c: c.execute(drop).rowcount):
+            time.sleep(0)
+        for owner, kind in self._database.read(over):
+            while self._database.write(lambda c, o=owner, k=kind: trim(c, o, k)):  # type: ignore[misc]
+                time.sleep(0)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from gateway.store.allowance import trim
 from gateway.store.database import Database
 from gateway.store.tables import history, sandboxes
 
@@ -24,19 +25,23 @@ class HistoryStore:
     def write(
         self, sandbox_id: str, records: Sequence[tuple[str, float, Mapping[str, Any]]]
     ) -> bool:
-        """Add or replace (key, when it began, record); only the latest of a sandbox are kept.
+        """Add or replace (key, when it began, record); only the latest of a sandbox are kept, and
+        of an owner's sandboxes together what its allowance bears.
 
         Whether the sandbox lives. Does nothing for one that is not known.
         """
 
         def work(connection: Connection) -> bool:
-            query = select(sandboxes.c.state).where(sandboxes.c.sandbox_id == sandbox_id)
-            state = connection.execute(query).scalar_one_or_none()
-            if state is None:
+            query = select(sandboxes.c.state, sandboxes.c.owner).where(
+                sandboxes.c.sandbox_id == sandbox_id
+            )
+            found = connection.execute(query).one_or_none()
+            if found is None:
                 return False
+            state, owner = found
             for key, at, command in records:
                 statement = insert(history).values(
-                    sandbox_id=sandbox_id, key=key, at=at, command=dict(command)
+                    sandbox_id=sandbox_id, key=key, at=at, command=dict(command), owner=owner
                 )
                 connection.execute(
                     statement.on_conflict_do_update(
@@ -54,6 +59,7 @@ class HistoryStore:
                     history.c.sandbox_id == sandbox_id, history.c.key.not_in(latest)
                 )
             )
+            trim(connection, owner, "history")
             return bool(state != "ended")
 
         return self._database.write(work)

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
+from gateway.store.allowance import trim
 from gateway.store.database import Database
-from gateway.store.tables import once
+from gateway.store.tables import once, sandboxes
+
+LONGEST_NAME = 80
+"""Characters. Of a longer `request_id` its digest is kept."""
 
 
 class OnceTable:
-    """Implements `gateway.commands.once.OnceStore`. Rows go with their sandbox."""
+    """Implements `gateway.commands.once.OnceStore`. Rows go when their sandbox ends, and the
+    oldest of an owner's when there are too many: the agent itself still knows its last 10,000."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def claim_once(self, sandbox_id: str, request_id: str, daemon: str) -> str:
         """Note `daemon` unless another is noted already; the one that is."""
+        names = (request_id, _name_of(request_id))
         noted = select(once.c.daemon).where(
-            once.c.sandbox_id == sandbox_id, once.c.request_id == request_id
+            once.c.sandbox_id == sandbox_id, once.c.request_id.in_(names)
         )
-        claim = (
-            insert(once)
-            .values(sandbox_id=sandbox_id, request_id=request_id, daemon=daemon)
-            .on_conflict_do_nothing()
-        )
+        owner_of = select(sandboxes.c.owner).where(sandboxes.c.sandbox_id == sandbox_id)
 
         def work(connection: Connection) -> str:
-            connection.execute(claim)
-            return str(connection.execute(noted).scalar_one())
+            first = connection.execute(noted).scalars().first()
+            if first is not None:
+                return str(first)
+            owner = connection.execute(owner_of).scalar_one()
+            connection.execute(
+                insert(once).values(
+                    sandbox_id=sandbox_id, request_id=names[1], daemon=daemon, owner=owner
+                )
+            )
+            trim(connection, owner, "once")
+            return daemon
 
         return self._database.write(work)
+
+
+def _name_of(request_id: str) -> str:
+    if len(request_id) <= LONGEST_NAME:
+        return request_id
+    return f"sha256:{sha256(request_id.encode('utf-8', 'surrogatepass')).hexdigest()}"

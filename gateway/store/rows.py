@@ -75,9 +75,11 @@ _ROWS = select(
 _BY_ID = _ROWS.where(sandboxes.c.sandbox_id == bindparam("id"))
 
 
-def rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[SandboxRow]:
-    """Those that meet all conditions, oldest first."""
-    found = connection.execute(_ROWS.where(*conditions))
+def rows(
+    connection: Connection, *conditions: ColumnElement[bool], limit: int | None = None
+) -> list[SandboxRow]:
+    """Those that meet all conditions, oldest first, at most `limit`."""
+    found = connection.execute(_ROWS.where(*conditions).limit(limit))
     return [SandboxRow(**one._mapping) for one in found]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, exists, or_, select, update
+from sqlalchemy import Connection, and_, exists, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
 from gateway.store import rows as reading
@@ -20,6 +20,7 @@ from gateway.store.events import record
 from gateway.store.rows import LIVE, USABLE, SandboxRow
 from gateway.store.steps import step, still_idle
 from gateway.store.tables import leases, sandboxes
+from gateway.store.updates import check_labels, facts_of_change
 
 
 class SandboxStore:
@@ -37,6 +38,21 @@ class SandboxStore:
     def live(self) -> list[SandboxRow]:
         """All that were asked for and have not ended, oldest first."""
         return self._database.read(lambda c: reading.rows(c, sandboxes.c.state.in_(LIVE)))
+
+    def live_after(
+        self, place: tuple[float, str], *, owner: str | None, limit: int
+    ) -> list[SandboxRow]:
+        """Like `live`, of one owner or (None) everybody: at most `limit` behind a place in that
+        order, which is (when it was created, its id)."""
+        created_at, sandbox_id = place
+        behind = or_(
+            sandboxes.c.created_at > created_at,
+            and_(sandboxes.c.created_at == created_at, sandboxes.c.sandbox_id > sandbox_id),
+        )
+        conditions = [sandboxes.c.state.in_(LIVE), behind]
+        if owner is not None:
+            conditions.append(sandboxes.c.owner == owner)
+        return self._database.read(lambda c: reading.rows(c, *conditions, limit=limit))
 
     def due(self, *, by: float, boot_id: str) -> list[SandboxRow]:
         """The usable ones that may have to end, or to be paused, by a time; those of another
@@ -132,16 +148,25 @@ class SandboxStore:
     # --- its life ------------------------------------------------------------------------------
 
     def change(self, sandbox_id: str, *, now: float, **values: Any) -> bool:
-        """Change labels or deadlines of one that is live; a new deadline is warned of anew."""
-        return step(
-            self._database,
-            sandbox_id,
-            ("starting", *USABLE),
-            "updated",
-            facts={name: value for name, value in values.items() if name != "expires"},
-            warned_of=None,
-            **values,
-        )
+        """Change labels or deadlines of one that is live; a new deadline is warned of anew.
+
+        Raises TooManyLabels when the labels do not fit beside the owner's others.
+        """
+        live = (sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state.in_(("starting", *USABLE)))
+        query = select(sandboxes.c.owner, sandboxes.c.labels).where(*live)
+
+        def work(connection: Connection) -> bool:
+            found = connection.execute(query).one_or_none()
+            if found is None:
+                return False
+            owner, labels = found
+            if "labels" in values:
+                check_labels(connection, owner, sandbox_id, values["labels"])
+            connection.execute(update(sandboxes).where(*live).values(warned_of=None, **values))
+            record(connection, sandbox_id, "updated", **facts_of_change(values, labels))
+            return True
+
+        return self._database.write(work)
 
     def claim_pause(self, sandbox_id: str, *, worker_id: str) -> bool:
         """`ready` → `pausing`, whoever is connected."""

@@ -1,11 +1,12 @@
-"""The tables. `SCHEMA_VERSION` changes with them; an older file is set aside, not migrated,
-because everything that matters is found again from the engine."""
+"""The tables. `SCHEMA_VERSION` changes with them: `gateway.store.upgrade` brings a file of the
+version before up to date. Any other is set aside, because everything that matters is found again
+from the engine."""
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -77,6 +78,7 @@ once = Table(
     ),
     Column("request_id", String, primary_key=True),
     Column("daemon", String, nullable=False),  # the agent that was given the command
+    Column("owner", String, nullable=False, server_default=""),  # the sandbox's
 )
 
 idempotency = Table(
@@ -128,13 +130,27 @@ history = Table(
     Column("key", String, primary_key=True),
     Column("at", Float, nullable=False),  # when it began
     Column("command", JSON, nullable=False),  # a `gateway.store.history.CommandRecord`
+    Column("owner", String, nullable=False, server_default=""),  # the sandbox's
+)
+
+# What is there of each owner, by kind: written by the triggers of `gateway.store.allowance` alone.
+kept = Table(
+    "kept",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("bytes", Integer, nullable=False),
 )
 
 Index("sandboxes_by_state", sandboxes.c.state)
 Index("sandboxes_by_container", sandboxes.c.container_id)
 Index("sandboxes_by_end", sandboxes.c.ended_at)
+Index("sandboxes_by_owner", sandboxes.c.owner, sandboxes.c.ended_at)
 Index("leases_by_sandbox", leases.c.sandbox_id)
 Index("leases_by_worker", leases.c.worker_id)
 Index("idempotency_by_sandbox", idempotency.c.sandbox_id)
 Index("events_by_sandbox", events.c.sandbox_id, events.c.number)
+Index("events_by_owner", events.c.owner, events.c.number)
 Index("events_by_time", events.c.at)
+Index("once_by_owner", once.c.owner)
+Index("history_by_owner", history.c.owner)

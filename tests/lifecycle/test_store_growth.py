@@ -1,0 +1,143 @@
+"""What tenants can make the gateway write down: bounded, and nobody else waits for it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+import requests
+
+from tests.support.gateway_process import GatewayProcess
+from tests.support.keys import ALICE, BOB, INLINE, bearer
+from tests.support.lifecycle import events_of
+from tests.support.problems import problem_of
+
+LARGEST = {f"l{n:02d}".ljust(63, "x"): "v" * 256 for n in range(64)}
+"""The labels that a client may give one sandbox."""
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """Two tenants, and little to keep of each."""
+    gateway = GatewayProcess(
+        tmp_path_factory.mktemp("store-growth"), api_keys=INLINE, store_mb_per_key="1"
+    )
+    gateway.headers = bearer(ALICE)
+    try:
+        yield gateway.start_ready()
+    finally:
+        gateway.close()
+
+
+def _bytes(gateway: GatewayProcess) -> int:
+    return sum(found.stat().st_size for found in gateway.data_dir.glob("gateway.db*"))
+
+
+def _patch_again_and_again(gateway: GatewayProcess, sandbox_id: str, times: int) -> None:
+    """Change the largest labels so many times, over one connection."""
+    labels = dict(list(LARGEST.items())[:63])
+    with requests.Session() as session:
+        for number in range(times):
+            answer = session.patch(
+                f"{gateway.url}/sandboxes/{sandbox_id}",
+                json={"labels": labels | {"n": str(number)}},
+                headers=gateway.headers,
+                timeout=30,
+            )
+            assert answer.status_code == 200, answer.text
+
+
+def test_labels_changed_again_and_again_fill_nothing(keyed: GatewayProcess) -> None:
+    """The largest ones, on one connection: an event kept all of them, for a week. It names what
+    was changed, and small ones are repeated as before."""
+    sandbox_id = keyed.create()
+    bobs = keyed.post("/sandboxes", headers=bearer(BOB)).json()["sandbox_id"]
+    before = _bytes(keyed)
+    _patch_again_and_again(keyed, sandbox_id, 300)
+
+    # 300 times 20 KB are 6 MB; the log of one checkpoint is 4 MB.
+    assert _bytes(keyed) - before < 5 * MIB
+    told = events_of(keyed, sandbox_id)
+    assert told[-1]["changed"] == ["labels"]
+    assert told[-1]["labels_changed"] == ["n"]
+    assert "labels" not in told[-1]
+    assert len(keyed.get(f"/sandboxes/{sandbox_id}").json()["labels"]) == 64
+    kinds = keyed.get(f"/sandboxes/{bobs}/events", headers=bearer(BOB)).json()
+    assert [event["event"] for event in kinds] == ["created"]
+    for one, key in ((sandbox_id, ALICE), (bobs, BOB)):
+        keyed.delete(f"/sandboxes/{one}", headers=bearer(key))
+
+
+def test_labels_of_all_sandboxes_together_are_refused_beyond_a_bound(
+    keyed: GatewayProcess,
+) -> None:
+    """They are in use, so nothing can be let go: 429, for that tenant alone, until there are
+    fewer. One sandbox's alone are refused beyond 32 KiB."""
+    more = {f"m{n}": "沙" * 256 for n in range(40)}
+    sandbox_id = keyed.create()
+    path = f"/sandboxes/{sandbox_id}"
+    too_many = keyed.patch(path, json={"labels": {f"m{n}": "沙" * 256 for n in range(50)}})
+    assert problem_of(too_many, 422)["code"] == "invalid_fields"
+    made = [sandbox_id, *(keyed.create(labels=more) for _ in range(4))]
+
+    assert problem_of(keyed.patch(path, json={"labels": more}), 429)["code"] == "too_many_labels"
+    assert problem_of(keyed.post("/sandboxes", json={"labels": more}), 429)
+    bobs = keyed.post("/sandboxes", json={"labels": more}, headers=bearer(BOB))
+    assert bobs.status_code == 201
+    keyed.delete(f"/sandboxes/{made.pop()}")
+    assert keyed.patch(path, json={"labels": more}).status_code == 200
+
+    keyed.delete(f"/sandboxes/{bobs.json()['sandbox_id']}", headers=bearer(BOB))
+    for one in made:
+        keyed.delete(f"/sandboxes/{one}")
+
+
+def test_loops_of_reads_do_not_hold_up_others(keyed: GatewayProcess) -> None:
+    """Four clients that read a full page of events over and over; another tenant changes a
+    sandbox meanwhile. Pages carried all labels and were decoded and written at once."""
+    sandbox_id = keyed.create()
+    bobs = keyed.post("/sandboxes", headers=bearer(BOB)).json()["sandbox_id"]
+    _patch_again_and_again(keyed, sandbox_id, 400)
+    alone = _changes_s(keyed, bobs)
+    stop = Event()
+
+    def read_again_and_again() -> int:
+        pages = 0
+        with requests.Session() as session:
+            while not stop.is_set():
+                answer = session.get(f"{keyed.url}/events", headers=bearer(ALICE), timeout=30)
+                assert answer.status_code == 200
+                pages += 1
+        return pages
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read_again_and_again) for _ in range(4)]
+        try:
+            beside = _changes_s(keyed, bobs)
+        finally:
+            stop.set()
+        assert all(reader.result(timeout=30) > 0 for reader in readers)
+
+    print(f"PATCH alone {alone * 1000:.0f} ms, beside four readers {beside * 1000:.0f} ms")
+    assert beside < max(0.1, 6 * alone)
+    for one, key in ((sandbox_id, ALICE), (bobs, BOB)):
+        keyed.delete(f"/sandboxes/{one}", headers=bearer(key))
+
+
+def _changes_s(gateway: GatewayProcess, sandbox_id: str) -> float:
+    """The median time of a PATCH of bob's."""
+    took = []
+    for number in range(15):
+        started = time.monotonic()
+        answer = gateway.patch(
+            f"/sandboxes/{sandbox_id}", json={"idle_timeout": 600 + number}, headers=bearer(BOB)
+        )
+        assert answer.status_code == 200
+        took.append(time.monotonic() - started)
+    return statistics.median(took)
