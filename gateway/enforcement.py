@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from gateway.engine import hardening
-from gateway.engine.interface import Bridge, Engine, Isolation, Preparation
-from gateway.host import oom_score, packet_filter
+from gateway.engine.interface import Bridge, ContainerInfo, Engine, Isolation, Preparation
+from gateway.host import name_limits, oom_score, packet_filter
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
 from gateway.host.layer_disks import LayerDisks
+from gateway.host.name_limits import NameLimits
 from gateway.host.packet_filter import PacketFilter
 from gateway.models import PostureCheck
 from gateway.sandboxes.labels import INSTANCE
@@ -24,6 +25,21 @@ DISK_S = 1.0
 STRAY_DISKS_S = 60.0
 
 Job = tuple[str, float, Callable[[], None]]
+
+
+class _Both:
+    """Two preparations of one container, one after the other."""
+
+    def __init__(self, first: Preparation, second: Preparation) -> None:
+        self._parts = (first, second)
+
+    def before_start(self, container: ContainerInfo) -> None:
+        for part in self._parts:
+            part.before_start(container)
+
+    def after_start(self, container: ContainerInfo) -> None:
+        for part in self._parts:
+            part.after_start(container)
 
 
 class Enforcement:
@@ -46,6 +62,9 @@ class Enforcement:
             self._bridge,
             partial(packet_filter.policy_of, settings, self._bridge),
             packet_filter.hindrance_of(settings, local=local),
+        )
+        self._name_limits = NameLimits(
+            settings.name_rate, lambda: name_limits.hindrance_of(local=local)
         )
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
@@ -79,9 +98,13 @@ class Enforcement:
         self._packet_filter.apply()
 
     def preparation(self, disk_mb: int | None, isolation: Isolation) -> Preparation | None:
-        """What gives a container its disk. At level `strict` all that can be written to is in
-        memory, and has its size already."""
-        return None if isolation == "strict" else self._disks.preparation(disk_mb)
+        """What gives a container its disk, and bounds what it asks for names. At level `strict`
+        all that can be written to is in memory, and has its size already, and there is no
+        network."""
+        if isolation == "strict":
+            return None
+        disk = self._disks.preparation(disk_mb)
+        return self._name_limits if disk is None else _Both(disk, self._name_limits)
 
     def variables(self) -> Mapping[str, str]:
         """By which programs in sandboxes find the egress proxy, where there is one."""
@@ -120,11 +143,16 @@ class Enforcement:
     def checks(self) -> dict[str, Callable[[], PostureCheck]]:
         """For the posture report, by name."""
         return {
-            "network": asked(self._packet_filter.check),
+            "network": asked(self._network),
             "disk": asked(self._disks.check),
             "disk_space": asked(self._disk_watch.check),
             "oom": asked(partial(oom_score.check, hardening.OOM_SCORE_ADJ)),
         }
+
+    def _network(self) -> tuple[bool, str]:
+        holds, told = self._packet_filter.check()
+        unlimited = self._name_limits.missing()
+        return holds, told if unlimited is None else f"{told}; {unlimited}"
 
     def close(self) -> None:
         """Let go of the proxy; rules and disks stay. May be repeated."""

@@ -125,6 +125,27 @@ class Settings(BaseSettings):
     egress_proxy_port: int = Field(
         3128, ge=1, le=65535, description="TCP port of that proxy, on the bridge's address."
     )
+    name_rate: int = Field(
+        50,
+        ge=0,
+        le=100000,
+        description="Names that a sandbox may ask for per second, on average, and ten times as "
+        "many at once; 0: no limit.",
+    )
+    connection_rate: int = Field(
+        50,
+        ge=0,
+        le=10000,
+        description="New connections of a sandbox per second, on average, and ten times as many at "
+        "once, on the gateway's own network; 0: no limit.",
+    )
+    connections: int = Field(
+        1024,
+        ge=0,
+        le=1000000,
+        description="Open connections of a sandbox through the host, on the gateway's own network; "
+        "0: no limit.",
+    )
     link: Literal["auto", "exec"] = Field(
         "auto",
         description="How the gateway reaches the agents. `auto`: through the container's network "

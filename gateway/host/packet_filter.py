@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from gateway.errors import GatewayError, HostToolFailed
 from gateway.host import packet_rules, programs
 from gateway.host.name_servers import name_servers
-from gateway.host.packet_rules import Plan, Policy
+from gateway.host.packet_rules import Flows, Plan, Policy
 from gateway.settings import OWN_NETWORK, Settings
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class PacketFilter:
 
     def _withdrawn(self, saved: str, bridge: Bridge) -> str:
         """What an earlier configuration left when there shall be no rules."""
-        if self._policy().egress != "all":
+        if self._policy().egress != "all" or self._policy().flows != Flows():
             return ""
         return packet_rules.removal(saved, bridge.interface)
 
@@ -146,13 +146,14 @@ def remove(interface: str) -> None:
 def policy_of(settings: Settings, find_bridge: Callable[[], Bridge | None]) -> Policy:
     """What the operator wants, with name servers and the proxy's address as they are now."""
     allowed = tuple(settings.egress_networks)
+    flows = Flows(settings.connections, settings.connection_rate, settings.name_rate)
     if settings.egress_domains:
         bridge = find_bridge()
         if bridge is None or bridge.gateway is None:
-            return Policy("none", allowed)
+            return Policy("none", allowed, flows=flows)
         proxy = (ip_address(bridge.gateway), settings.egress_proxy_port)
-        return Policy("none", allowed, proxy=proxy)
-    return Policy(settings.egress, allowed, tuple(name_servers()))
+        return Policy("none", allowed, proxy=proxy, flows=flows)
+    return Policy(settings.egress, allowed, tuple(name_servers()), flows=flows)
 
 
 def proxy_variables(address: str, port: int) -> dict[str, str]:

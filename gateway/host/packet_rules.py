@@ -36,6 +36,22 @@ _REFUSED = {4: "icmp-admin-prohibited", 6: "icmp6-adm-prohibited"}
 
 
 @dataclass(frozen=True)
+class Flows:
+    """What each sandbox may have the host keep track of; 0 is no limit."""
+
+    open: int = 0
+    """Connections at a time. Those that are closed count no more, but stay for two minutes."""
+    new_per_s: int = 0
+    """On average; `BURST_S` times as many at once."""
+    names_per_s: int = 0
+    """Queries for names, likewise. Each is a connection to the kernel, but of its own sort: a
+    sandbox that waits for its names is not kept from connecting as well."""
+
+
+BURST_S = 10
+
+
+@dataclass(frozen=True)
 class Policy:
     """What sandboxes may reach."""
 
@@ -48,6 +64,7 @@ class Policy:
     proxy: tuple[Address, int] | None = None
     """Address and TCP port of the filtering proxy on this host. With it nothing else is reached:
     `egress` is `none`."""
+    flows: Flows = Flows()
 
 
 @dataclass(frozen=True)
@@ -64,12 +81,14 @@ def plan(version: Literal[4, 6], interface: str, policy: Policy, *, parent: str)
     """The rules for packets that come from the bridge `interface`.
 
     `parent` is the chain that forwarded packets pass: DOCKER-USER, or FORWARD where there is none.
-    With `egress` `all` there are none.
+    With `egress` `all` there are none but those that limit connections.
     """
-    if policy.egress == "all":
-        return Plan({}, [])
-    refusal, to_host, onwards = _chains_of(interface)
+    refusal, to_host, onwards, limits = _chains_of(interface)
     refuse = f"-j {refusal}"
+    limiting = _limiting(version, interface, policy.flows, refuse)
+    if policy.egress == "all" and not limiting:
+        return Plan({}, [])
+    enter = [*_names_limited(interface, policy.flows), *_entered(limits, limiting)]
     asked = [server for server in policy.name_servers if server.version == version]
     dns = [
         f"-d {server}/{server.max_prefixlen} -p {protocol} -m {protocol} --dport 53 -j RETURN"
@@ -79,6 +98,7 @@ def plan(version: Literal[4, 6], interface: str, policy: Policy, *, parent: str)
     ]
     allowed = _of(version, policy.allowed)
     input_rules = [
+        *enter,
         # Answers to what the host itself has begun.
         "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
         *dns,
@@ -87,8 +107,10 @@ def plan(version: Literal[4, 6], interface: str, policy: Policy, *, parent: str)
         *(_NEIGHBOURS if version == 6 else []),
         refuse,
     ]
-    forward_rules = [*dns, *(f"-d {net} -j RETURN" for net in allowed)]
-    if policy.egress == "none":
+    forward_rules = [*enter, *dns, *(f"-d {net} -j RETURN" for net in allowed)]
+    if policy.egress == "all":
+        input_rules, forward_rules = [*enter], [*enter]
+    elif policy.egress == "none":
         forward_rules.append(refuse)
     else:
         forward_rules += [f"-d {net} {refuse}" for net in _of(version, NOT_PUBLIC)]
@@ -99,6 +121,7 @@ def plan(version: Literal[4, 6], interface: str, policy: Policy, *, parent: str)
                 "-p tcp -j REJECT --reject-with tcp-reset",
                 f"-j REJECT --reject-with {_REFUSED[version]}",
             ],
+            **({limits: limiting} if limiting else {}),
             to_host: input_rules,
             onwards: forward_rules,
         },
@@ -113,6 +136,42 @@ _NEIGHBOURS = [f"-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j RETURN" for kind 
 """Without neighbour discovery (RFC 4861) nothing at all is found on a link."""
 
 
+def _names_limited(interface: str, flows: Flows) -> list[str]:
+    """For every packet, as one connection may carry any number of queries (RFC 1035)."""
+    if not flows.names_per_s:
+        return []
+    above = _above(flows.names_per_s, f"{interface}-dns")
+    return [f"-p udp -m udp --dport 53 {above} -j DROP"]
+
+
+def _entered(chain: str, limiting: list[str]) -> list[str]:
+    return [f"-m conntrack --ctstate NEW -j {chain}"] if limiting else []
+
+
+def _limiting(version: int, interface: str, flows: Flows, refuse: str) -> list[str]:
+    """The rules for the first packet of a connection.
+
+    What comes too fast is dropped, for it comes again; what would be too many is refused, or
+    programs would wait in vain.
+    """
+    rules = []
+    if flows.new_per_s:
+        rules.append(f"{_above(flows.new_per_s, f'{interface}-new')} -j DROP")
+    if flows.open:
+        mask = f"--connlimit-mask {32 if version == 4 else 128} --connlimit-saddr"
+        rules.append(f"-m connlimit --connlimit-above {flows.open} {mask} {refuse}")
+    if rules and flows.names_per_s:
+        rules.insert(0, "-p udp -m udp --dport 53 -j RETURN")
+    return rules
+
+
+def _above(per_s: int, name: str) -> str:
+    return (
+        f"-m hashlimit --hashlimit-above {per_s}/sec --hashlimit-burst {per_s * BURST_S} "
+        f"--hashlimit-mode srcip --hashlimit-name {name}"
+    )
+
+
 def _way_to_proxy(version: int, policy: Policy) -> list[str]:
     if policy.proxy is None or policy.proxy[0].version != version:
         return []
@@ -120,9 +179,13 @@ def _way_to_proxy(version: int, policy: Policy) -> list[str]:
     return [f"-d {address}/{address.max_prefixlen} -p tcp -m tcp --dport {port} -j RETURN"]
 
 
-def _chains_of(interface: str) -> tuple[str, str, str]:
-    """For refusing, for packets to the host, and for packets beyond. 28 characters at most."""
-    return f"{_PREFIX}NO-{interface}", f"{_PREFIX}IN-{interface}", f"{_PREFIX}FWD-{interface}"
+def _chains_of(interface: str) -> tuple[str, str, str, str]:
+    """For refusing, for packets to the host, for packets beyond, and for what begins a connection.
+    28 characters at most."""
+    refusal, to_host, onwards, limits = (
+        f"{_PREFIX}{what}-{interface}" for what in ("NO", "IN", "FWD", "NEW")
+    )
+    return refusal, to_host, onwards, limits
 
 
 def _of(version: int, networks: Iterable[Network]) -> list[Network]:

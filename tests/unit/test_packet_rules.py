@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from gateway.host.name_servers import named_for_engine, named_in
-from gateway.host.packet_rules import NOT_PUBLIC, Policy, plan, removal, repairs
+from gateway.host.packet_rules import NOT_PUBLIC, Flows, Policy, plan, removal, repairs
 
 REFUSE = "-j SGW-NO-sgw0"
 WANTED = plan(4, "sgw0", Policy(), parent="DOCKER-USER")
@@ -102,6 +102,46 @@ def test_with_egress_none_only_exceptions_get_through() -> None:
         "-d 10.1.2.3/32 -j RETURN",
         REFUSE,
     ]
+
+
+def test_limits_come_first() -> None:
+    """Before exceptions and name servers, which would let packets through uncounted."""
+    policy = Policy(
+        allowed=(ip_network("10.0.0.0/8"),),
+        name_servers=(ip_address("10.0.0.53"),),
+        flows=Flows(open=100, new_per_s=5, names_per_s=7),
+    )
+    chains = plan(4, "sgw0", policy, parent="FORWARD").chains
+
+    for name in ("SGW-IN-sgw0", "SGW-FWD-sgw0"):
+        asking, beginning = chains[name][:2]
+        assert asking.startswith("-p udp -m udp --dport 53 -m hashlimit --hashlimit-above 7/sec ")
+        assert beginning == "-m conntrack --ctstate NEW -j SGW-NEW-sgw0"
+    [names, rate, number] = chains["SGW-NEW-sgw0"]
+    assert names == "-p udp -m udp --dport 53 -j RETURN"
+    assert "--hashlimit-above 5/sec --hashlimit-burst 50 --hashlimit-mode srcip" in rate
+    assert number.endswith(f"--connlimit-above 100 --connlimit-mask 32 --connlimit-saddr {REFUSE}")
+
+
+@pytest.mark.parametrize(
+    ("flows", "rules"), [(Flows(), 0), (Flows(open=1), 1), (Flows(new_per_s=1, names_per_s=1), 2)]
+)
+def test_each_limit_may_be_left_out(flows: Flows, rules: int) -> None:
+    """0 is no limit; without any there is no chain for them, and none at all for `all`."""
+    chains = plan(6, "sgw0", Policy(flows=flows), parent="FORWARD").chains
+    assert len(chains.get("SGW-NEW-sgw0", [])) == rules
+
+    open_chains = plan(4, "sgw0", Policy("all", flows=flows), parent="FORWARD").chains
+    assert bool(open_chains) is bool(rules)
+    assert not any(rule.startswith("-d") for chain in open_chains.values() for rule in chain)
+
+
+def test_limits_that_were_set_are_removed_with_the_rest() -> None:
+    """And need not be there again to be found."""
+    wanted = plan(4, "sgw0", Policy(flows=Flows(1, 1, 1)), parent="DOCKER-USER")
+
+    assert "-X SGW-NEW-sgw0" in removal(_saved(wanted), "sgw0").splitlines()
+    assert repairs(_saved(wanted), wanted) == ""
 
 
 def test_versions_do_not_mix() -> None:
