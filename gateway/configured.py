@@ -41,4 +41,5 @@ def capacity_of(settings: Settings) -> Capacity:
         memory_reserve_mb=settings.memory_reserve_mb,
         queue_size=settings.queue_size,
         queue_wait_s=settings.queue_wait,
+        share=settings.share_per_key,
     )

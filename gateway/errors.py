@@ -20,6 +20,7 @@ GatewayError
 │   ├── SandboxBusy               it is in the middle of another change
 │   ├── TooManySandboxes          of one API key
 │   ├── TooManyLabels             of one API key's sandboxes together
+│   ├── TooManyWaiting            creates of one API key that wait for room
 │   ├── IdempotencyKeyReused      for another request
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
@@ -194,6 +195,11 @@ class TooManySandboxes(ClientFault):
 class TooManyLabels(ClientFault):
     code = "too_many_labels"
     title = N_("The labels of this API key's sandboxes are too large together")
+
+
+class TooManyWaiting(ClientFault):
+    code = "too_many_waiting"
+    title = N_("This API key has as many creates waiting for room as it may have")
 
 
 class IdempotencyKeyReused(ClientFault):

@@ -96,6 +96,12 @@ def needs_key(app: Flask) -> bool:
     return access is not None and access.needs_key
 
 
+def has_neighbours() -> bool:
+    """Whether keys of more than one name are configured: then each leaves room to others."""
+    access = _access()
+    return access is not None and access.has_several_owners
+
+
 def shown() -> str | None:
     """The key or token in the current request: in `X-API-Key`, else in `Authorization`, else, if
     it is a handshake, in a subprotocol. Never in the address, which ends up in logs."""

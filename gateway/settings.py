@@ -208,6 +208,13 @@ class Settings(BaseSettings):
     max_per_key: int = Field(
         0, ge=0, le=100000, description="Most sandboxes at a time of one API key; 0: no limit."
     )
+    share_per_key: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Part of the host's capacity, and of the queue, that one API key may take "
+        "where there are several; 1: all of it.",
+    )
     store_mb_per_key: int = Field(
         32,
         ge=1,

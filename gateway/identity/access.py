@@ -78,6 +78,11 @@ class Access:
         """Whether keys are configured."""
         return self._keys.configured
 
+    @property
+    def has_several_owners(self) -> bool:
+        """Whether keys of more than one name are valid."""
+        return self._keys.configured and self._keys.current().has_several_names
+
     def identify(self, shown: str | None) -> Caller:
         """The caller who has shown a key or a token, or nothing.
 

@@ -54,6 +54,11 @@ class Keyring:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def has_several_names(self) -> bool:
+        """Whether there is more than one owner."""
+        return len(self._limits) > 1
+
     def find(self, shown: str) -> ApiKey | None:
         """The key that somebody has shown.
 

@@ -116,7 +116,7 @@ class CreationService(Protocol):
         """A new sandbox, ready to be used, or the first one of the idempotency key. Whoever
         `has_left` while there was no room gets none.
 
-        Raises BadFields, TooManySandboxes, TooManyLabels, IdempotencyKeyReused,
+        Raises BadFields, TooManySandboxes, TooManyLabels, TooManyWaiting, IdempotencyKeyReused,
         IdempotencyKeySpent and any HostFault.
         """
 

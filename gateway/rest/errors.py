@@ -52,6 +52,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.TooManyCommands: 429,
     errors.TooManySandboxes: 429,
     errors.TooManyLabels: 429,
+    errors.TooManyWaiting: 429,
     errors.RateLimited: 429,
     errors.SandboxFault: 502,
     errors.HostFault: 503,

@@ -31,6 +31,7 @@ from gateway.errors import (
     StoreUnavailable,
     TooManyLabels,
     TooManySandboxes,
+    TooManyWaiting,
 )
 from gateway.messages import translate
 from gateway.models import (
@@ -73,7 +74,8 @@ def blueprint(
     @documented(
         summary="Create a sandbox",
         description="Answers when the sandbox can be used. The body may be empty. Where there is "
-        "no room it waits for some, in a queue that serves all API keys alike.",
+        "no room it waits for some, in a queue that serves all API keys alike; one that does not "
+        "fit is passed by those that do, for a while.",
         tag="Sandboxes",
         body=SandboxCreate,
         headers={
@@ -93,6 +95,7 @@ def blueprint(
             IdempotencyKeySpent,
             TooManySandboxes,
             TooManyLabels,
+            TooManyWaiting,
             CapacityExhausted,
             GatewayStopping,
             *_BACKEND_FAULTS,
@@ -220,7 +223,13 @@ def _owner() -> Owner:
     """Whoever the current request comes from, as the owner of what it creates."""
     caller = guard.caller()
     limits = caller.limits
-    return Owner(caller.name, limits.max_sandboxes, limits.max_cpus, limits.max_memory_mb)
+    return Owner(
+        caller.name,
+        limits.max_sandboxes,
+        limits.max_cpus,
+        limits.max_memory_mb,
+        has_neighbours=guard.has_neighbours(),
+    )
 
 
 def _idempotency_key() -> str | None:

@@ -41,21 +41,37 @@ class Capacity:
     memory_reserve_mb: int
     queue_size: int
     queue_wait_s: float
+    share: float = 1.0
+    """Of the host and of the queue: the part that one owner may have while there are others."""
 
 
 def host_limits(capacity: Capacity, host: EngineHost, owner: Owner) -> Limits:
     """What the settings, the host's memory and the owner's own limits come to."""
     per_owner = owner.max_sandboxes if owner.max_sandboxes is not None else capacity.per_owner
+    sandboxes = capacity.sandboxes or None
+    # Where the operator gives a number, that number rules.
+    memory_mb = None if sandboxes else int(host.memory_bytes / MIB * capacity.memory_overcommit)
+    share = share_of(capacity, owner)
     return Limits(
-        sandboxes=capacity.sandboxes or None,
-        # Where the operator gives a number, that number rules.
-        memory_mb=None
-        if capacity.sandboxes
-        else int(host.memory_bytes / MIB * capacity.memory_overcommit),
+        sandboxes=sandboxes,
+        memory_mb=memory_mb,
+        # Likewise where he says what this owner may have.
+        share_sandboxes=None if per_owner else part_of(sandboxes, share),
+        share_memory_mb=None if owner.max_memory_mb else part_of(memory_mb, share),
         of_owner=per_owner or None,
         cpus_of_owner=owner.max_cpus,
         memory_mb_of_owner=owner.max_memory_mb,
     )
+
+
+def share_of(capacity: Capacity, owner: Owner) -> float:
+    """The part that the owner may have of the host and of the queue."""
+    return capacity.share if owner.has_neighbours else 1.0
+
+
+def part_of(whole: int | None, share: float) -> int | None:
+    """A share of a number, at least one. None: no limit."""
+    return None if whole is None or share >= 1 else max(1, int(whole * share))
 
 
 def free_memory_mb(meminfo: str) -> int | None:
@@ -100,8 +116,8 @@ class Gate:
         """The sandbox that was noted or taken, or the first one of the key. Waits for room, as
         long as the client has not left.
 
-        Raises TooManySandboxes, TooManyLabels, CapacityExhausted, IdempotencyKeyReused,
-        GatewayStopping and the engine's errors.
+        Raises TooManySandboxes, TooManyLabels, TooManyWaiting, CapacityExhausted,
+        IdempotencyKeyReused, GatewayStopping and the engine's errors.
         """
         limits = host_limits(self._capacity, self._host(), owner)
 
@@ -125,11 +141,13 @@ class Gate:
                 raise IdempotencyKeyReused()
             return None if admission.refused else admission
 
-        return attempt(None) or self._wait(owner, attempt, has_left)
+        return attempt(None) or self._wait(owner, wanted.memory_mb, limits, attempt, has_left)
 
     def _wait(
         self,
         owner: Owner,
+        memory_mb: int,
+        limits: Limits,
         attempt: Callable[[int | None], Admission | None],
         has_left: Callable[[], bool],
     ) -> Admission:
@@ -140,6 +158,10 @@ class Gate:
             now=clock.boot_s(),
             valid_until=deadline + SPARE_TICKET_S,
             longest=self._capacity.queue_size,
+            longest_of_owner=part_of(self._capacity.queue_size, share_of(self._capacity, owner)),
+            memory_mb=memory_mb,
+            limits=limits,
+            wait_s=self._capacity.queue_wait_s,
         )
         if ticket is None:
             raise CapacityExhausted("the queue is full")
@@ -149,14 +171,14 @@ class Gate:
                     raise GatewayStopping()
                 if has_left():
                     raise CapacityExhausted("the client did not wait for room")
-                if self._store.next_ticket(now=clock.boot_s()) == ticket:
+                if self._store.next_ticket(now=clock.boot_s(), limits=limits) == ticket:
                     admission = attempt(ticket)
                     if admission is not None:
                         return admission
                 gevent.wait([self._closing], timeout=LOOK_S)
             raise CapacityExhausted("no room within the time that a create may wait")
         finally:
-            self._store.leave_queue(ticket)
+            self._store.leave_queue(ticket, now=clock.boot_s())
 
     def _memory_is_free(self) -> bool:
         if not self._is_local():

@@ -24,6 +24,7 @@ from gateway.errors import (
     SandboxFault,
     SandboxNotFound,
     TooManySandboxes,
+    TooManyWaiting,
 )
 from gateway.metrics import Kind, Metrics
 from gateway.models import SandboxCreate
@@ -124,7 +125,7 @@ class Creation:
                 admission = self._gate.admit(
                     wanted, owner, idempotency, needs_update=needs_update, has_left=has_left
                 )
-            except (CapacityExhausted, TooManySandboxes) as refusal:
+            except (CapacityExhausted, TooManySandboxes, TooManyWaiting) as refusal:
                 self._metrics.refused(refusal.code)
                 raise
             if admission.existing is not None:

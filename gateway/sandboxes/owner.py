@@ -13,6 +13,8 @@ class Owner:
     max_sandboxes: int | None = None
     max_cpus: float | None = None
     max_memory_mb: int | None = None
+    has_neighbours: bool = False
+    """Whether there are others, to whom it leaves a part of the host and of the queue."""
 
 
 EVERYBODY = Owner()

@@ -1,10 +1,10 @@
 """Who may create a sandbox now: one transaction decides, over all workers.
 
 It finds the first sandbox of an idempotency key, holds the owner's and the host's limits, keeps
-the queue's order, and takes a pooled sandbox or notes a new one. Whoever has to wait holds a
-ticket. Tickets are served by their `turn`, which is a virtual time (start-time fair queueing,
-Goyal and others 1996): an owner's tickets follow each other at a distance of one, whatever their
-number, so that who asks for a hundred sandboxes delays nobody who asks for one.
+the queue's order (`gateway.store.turns`), and takes a pooled sandbox or notes a new one. Whoever
+has to wait holds a ticket. Tickets are ordered by their `turn`, which is a virtual time (start-time
+fair queueing, Goyal and others 1996): an owner's tickets follow each other at a distance of one,
+whatever their number, so that who asks for a hundred sandboxes delays nobody who asks for one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
+from gateway.errors import TooManyWaiting
 from gateway.store import rows as reading
 from gateway.store.allowance import labels_fit
 from gateway.store.database import Database
 from gateway.store.events import record
 from gateway.store.rows import LIVE, SandboxRow
 from gateway.store.tables import idempotency, sandboxes, tickets
+from gateway.store.turns import Holding, Room, Ticket, whose_turn
 from gateway.store.updates import labels_size
 
 
@@ -32,6 +34,15 @@ class Limits:
     of_owner: int | None = None
     cpus_of_owner: float | None = None
     memory_mb_of_owner: int | None = None
+    share_sandboxes: int | None = None
+    share_memory_mb: int | None = None
+    """What one owner may have while there are others: beyond it a create waits, as it does when
+    the host is full."""
+
+    @property
+    def room(self) -> Room:
+        """What the host bears."""
+        return Room(self.sandboxes, self.memory_mb)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class AdmissionStore:
         """Admit the sandbox `wanted` (in state `starting`, with the `pool_key` of those that will
         do in its place, or None), or say why not.
 
-        Without a `ticket` it is refused while others wait.
+        Without a `ticket` it is refused while somebody waits who could be served.
         """
 
         def work(connection: Connection) -> Admission:
@@ -102,14 +113,27 @@ class AdmissionStore:
                 )
             if ticket is not None:
                 connection.execute(delete(tickets).where(tickets.c.number == ticket))
+                connection.execute(_AGE, {"now": now})
             return admitted
 
         return self._database.write(work)
 
     def join_queue(
-        self, owner: str, *, worker_id: str, now: float, valid_until: float, longest: int
+        self,
+        owner: str,
+        *,
+        worker_id: str,
+        now: float,
+        valid_until: float,
+        longest: int,
+        longest_of_owner: int | None = None,
+        memory_mb: int = 0,
+        limits: Limits | None = None,
+        wait_s: float = 0.0,
     ) -> int | None:
-        """A ticket; None when so many wait already."""
+        """A ticket for a sandbox of `memory_mb`, which waits for `wait_s` seconds at most; None
+        when so many wait already. Raises TooManyWaiting when so many of this owner do."""
+        limits = limits or Limits()
 
         def work(connection: Connection) -> int | None:
             connection.execute(delete(tickets).where(tickets.c.valid_until < now))
@@ -117,34 +141,50 @@ class AdmissionStore:
             count, first_turn = connection.execute(waiting).one()
             if count >= longest:
                 return None
-            latest = select(func.max(tickets.c.turn)).where(tickets.c.owner == owner)
-            own_turn = connection.execute(latest).scalar_one()
+            own = select(func.count(), func.max(tickets.c.turn)).where(tickets.c.owner == owner)
+            own_count, own_turn = connection.execute(own).one()
+            if _exceeds(own_count + 1, longest_of_owner):
+                raise TooManyWaiting()
             turn = max((first_turn or 1) - 1, own_turn or 0) + 1
             added = connection.execute(
                 insert(tickets).values(
-                    owner=owner, worker_id=worker_id, turn=turn, valid_until=valid_until
+                    owner=owner,
+                    worker_id=worker_id,
+                    turn=turn,
+                    valid_until=valid_until,
+                    memory_mb=memory_mb,
+                    share_sandboxes=limits.share_sandboxes,
+                    share_memory_mb=limits.share_memory_mb,
+                    wait_s=wait_s,
                 )
             )
+            connection.execute(_AGE, {"now": now})
             assert added.inserted_primary_key is not None
             return int(added.inserted_primary_key[0])
 
         return self._database.write(work)
 
-    def next_ticket(self, *, now: float) -> int | None:
-        """Whose turn it is."""
-        return self._database.read(lambda c: _next_ticket(c, now))
+    def next_ticket(self, *, now: float, limits: Limits | None = None) -> int | None:
+        """Whose turn it is; None also when nobody who waits can be served."""
+        room = (limits or Limits()).room
+        return self._database.read(
+            lambda c: whose_turn(_waiting(c, now), _held(c), room, now) if _waits(c, now) else None
+        )
 
-    def leave_queue(self, ticket: int) -> None:
+    def leave_queue(self, ticket: int, *, now: float = 0.0) -> None:
         """Give a ticket back. May be repeated."""
-        self._database.write(lambda c: c.execute(delete(tickets).where(tickets.c.number == ticket)))
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(tickets).where(tickets.c.number == ticket))
+            connection.execute(_AGE, {"now": now})
+
+        self._database.write(work)
 
     def has_work(self, *, now: float) -> bool:
         """Whether sandboxes are being created or waited for: the pool is filled afterwards."""
         starting = exists().where(sandboxes.c.state == "starting")
         return self._database.read(
-            lambda c: (
-                bool(c.execute(select(starting)).scalar_one()) or _next_ticket(c, now) is not None
-            )
+            lambda c: bool(c.execute(select(starting)).scalar_one()) or _waits(c, now)
         )
 
 
@@ -176,13 +216,40 @@ def _owner_is_full(connection: Connection, wanted: SandboxRow, limits: Limits) -
 def _has_room(
     connection: Connection, wanted: SandboxRow, limits: Limits, ticket: int | None, now: float
 ) -> bool:
-    """Whether it is the ticket's turn and the host bears another one."""
-    waits, count, memory_mb = connection.execute(_ROOM, {"now": now}).one()
-    return (
-        waits in (None, ticket)
-        and not _exceeds(count + 1, limits.sandboxes)
-        and not _exceeds(memory_mb + wanted.memory_mb, limits.memory_mb)
-    )
+    """Whether it is the ticket's turn, or, without one, nobody's who waits and there is room."""
+    waiting = _waiting(connection, now)
+    if ticket is None:
+        waiting.append(
+            Ticket(
+                _NEWCOMER,
+                wanted.owner,
+                wanted.memory_mb,
+                limits.share_sandboxes,
+                limits.share_memory_mb,
+            )
+        )
+    return whose_turn(waiting, _held(connection), limits.room, now) == (ticket or _NEWCOMER)
+
+
+_NEWCOMER = 0
+"""No ticket has this number."""
+
+
+def _waiting(connection: Connection, now: float) -> list[Ticket]:
+    """The tickets in the order of their turns."""
+    return [Ticket(*found) for found in connection.execute(_WAITING, {"now": now})]
+
+
+def _waits(connection: Connection, now: float) -> bool:
+    return connection.execute(_WAITING.limit(1), {"now": now}).first() is not None
+
+
+def _held(connection: Connection) -> dict[str, Holding]:
+    """What each owner has."""
+    return {
+        owner: Holding(int(count), int(memory_mb))
+        for owner, count, memory_mb in connection.execute(_HELD)
+    }
 
 
 def _sums(connection: Connection, *conditions: Any) -> tuple[int, float, int]:
@@ -197,10 +264,6 @@ def _sums(connection: Connection, *conditions: Any) -> tuple[int, float, int]:
 
 def _exceeds(value: float, limit: float | None) -> bool:
     return limit is not None and value > limit
-
-
-def _next_ticket(connection: Connection, now: float) -> int | None:
-    return connection.execute(_NEXT_TICKET, {"now": now}).scalar_one_or_none()
 
 
 def _take(connection: Connection, wanted: SandboxRow, needs_update: bool) -> Admission | None:
@@ -234,19 +297,41 @@ def _values(row: SandboxRow) -> dict[str, Any]:
 
 # Built once: to build them takes SQLAlchemy five times as long as SQLite needs to carry them out.
 
-_NEXT_TICKET = (
-    select(tickets.c.number)
+_WAITING = (
+    select(
+        tickets.c.number,
+        tickets.c.owner,
+        tickets.c.memory_mb,
+        tickets.c.share_sandboxes,
+        tickets.c.share_memory_mb,
+        tickets.c.ages_from,
+        tickets.c.wait_s,
+    )
     .where(tickets.c.valid_until >= bindparam("now"))
     .order_by(tickets.c.turn, tickets.c.number)
-    .limit(1)
 )
 
 # Pooled ones do not count: they are taken, or make room (`gateway.sandboxes.pool`).
-_ROOM = select(
-    _NEXT_TICKET.scalar_subquery(),
-    func.count(),
-    func.coalesce(func.sum(sandboxes.c.memory_mb), 0),
-).where(sandboxes.c.state.in_(LIVE))
+_HELD = (
+    select(sandboxes.c.owner, func.count(), func.coalesce(func.sum(sandboxes.c.memory_mb), 0))
+    .where(sandboxes.c.state.in_(LIVE))
+    .group_by(sandboxes.c.owner)
+)
+
+_EARLIER = tickets.alias("earlier")
+_AGE = (
+    update(tickets)
+    .where(
+        tickets.c.ages_from.is_(None),
+        ~exists().where(
+            _EARLIER.c.owner == tickets.c.owner,
+            _EARLIER.c.turn < tickets.c.turn,
+            _EARLIER.c.valid_until >= bindparam("now"),
+        ),
+    )
+    .values(ages_from=bindparam("now"))
+)
+"""The first ticket of each owner ages, from the moment on that it is the first."""
 
 _GIVEN_OVER = [
     column.name

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -103,6 +103,12 @@ tickets = Table(
     Column("worker_id", String, nullable=False),
     Column("turn", Integer, nullable=False),  # virtual time: see `gateway.store.admission`
     Column("valid_until", Float, nullable=False),  # boot time
+    # What whose turn it is depends on: see `gateway.store.turns`.
+    Column("memory_mb", Integer, nullable=False, server_default="0"),
+    Column("share_sandboxes", Integer),
+    Column("share_memory_mb", Integer),
+    Column("ages_from", Float),  # boot time
+    Column("wait_s", Float, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import requests
 
 from tests.support.eventually import always, eventually
 from tests.support.gateway_process import GatewayProcess
+from tests.support.keys import ALICE, BOB, INLINE, bearer
 from tests.support.lifecycle import MakeGateway, states
 from tests.support.problems import problem_of
 
@@ -244,3 +247,57 @@ def test_sandboxes_that_end_by_themselves_make_room(
     for call in waiting:
         assert call.result(timeout=15)[0].status_code == 201
     eventually(lambda: len(gateway.listed()) == 2)
+
+
+def test_a_tenant_who_wants_more_holds_up_nobody(
+    own_gateway: MakeGateway, pool: ThreadPoolExecutor
+) -> None:
+    """Alice has three quarters of the host's memory and waits for another quarter; Bob's small one
+    has its answer at once, and Alice's is served when one of hers ends. It used to take 29 s."""
+    gateway = own_gateway(api_keys=INLINE, memory_overcommit="0.25", queue_wait="20")
+    gateway.headers = bearer(ALICE)
+    gateway.start_ready()
+    whole_mb = gateway.engine.api.info()["MemTotal"] // (1 << 20) // 4
+    large = {"memory_mb": int(whole_mb * 0.258)}
+    made = [gateway.create(**large) for _ in range(3)]
+    waiting = [pool.submit(gateway.post, "/sandboxes", json=large) for _ in range(2)]
+    eventually(lambda: _queue_length(gateway) == 2)
+
+    for _ in range(2):
+        started = time.monotonic()
+        small = gateway.post("/sandboxes", json={"memory_mb": 64}, headers=bearer(BOB))
+        assert small.status_code == 201
+        assert time.monotonic() - started < 6
+    assert not any(one.done() for one in waiting)
+    gateway.delete(f"/sandboxes/{made[0]}")
+
+    eventually(lambda: any(one.done() for one in waiting), within_s=10)
+    answers = [one.result(timeout=30) for one in waiting]
+    assert sorted(answer.status_code for answer in answers) == [201, 503]
+
+
+def test_one_key_leaves_room_in_host_and_queue(
+    own_gateway: MakeGateway, pool: ThreadPoolExecutor
+) -> None:
+    """Of five sandboxes and five places in the queue Alice gets four each, over both workers; the
+    others are Bob's to have at once."""
+    gateway = own_gateway(api_keys=INLINE, max="5", queue_size="5", queue_wait="6")
+    gateway.headers = bearer(ALICE)
+    gateway.start_ready()
+    for _ in range(4):
+        gateway.create()
+    waiting = [pool.submit(_ask, gateway) for _ in range(4)]
+    eventually(lambda: _queue_length(gateway) == 4)
+
+    refused = problem_of(gateway.post("/sandboxes"), 429)
+    assert refused["code"] == "too_many_waiting"
+    bobs = gateway.post("/sandboxes", headers=bearer(BOB))
+
+    assert bobs.status_code == 201
+    assert len(gateway.engine.containers()) == 5
+    assert all(_exhausted(one.result(timeout=30)[0]) for one in waiting)
+
+
+def _queue_length(gateway: GatewayProcess) -> int:
+    with closing(sqlite3.connect(gateway.data_dir / "gateway.db")) as store:
+        return store.execute("SELECT count(*) FROM tickets").fetchone()[0]

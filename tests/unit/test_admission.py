@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.engine.interface import EngineHost
+from gateway.errors import TooManyWaiting
 from gateway.sandboxes.admission import Capacity, free_memory_mb, host_limits
 from gateway.sandboxes.owner import EVERYBODY, Owner
 from gateway.store.admission import Admission, AdmissionStore, Key, Limits
@@ -186,6 +187,80 @@ def test_there_is_work_while_somebody_waits_or_is_served(store: Store) -> None:
     assert not store.admission.has_work(now=1.0)
 
 
+def test_a_ticket_that_fits_passes_one_that_does_not(store: Store) -> None:
+    """Over the real tables: A has three of 240 and waits for a fourth; B's small one is served at
+    once, with a ticket and without; A's own turn comes when it has room."""
+    limits = Limits(memory_mb=930, share_memory_mb=744)
+    for number in range(3):
+        assert store.admit(f"a{number}", limits, owner="A", memory_mb=240).row is not None
+    assert store.admit("a3", limits, owner="A", memory_mb=240).refused == "full"
+    large = store.admission.join_queue(
+        "A",
+        worker_id="w",
+        now=1.0,
+        valid_until=100.0,
+        longest=10,
+        memory_mb=240,
+        limits=limits,
+        wait_s=30.0,
+    )
+    small = store.admission.join_queue(
+        "B", worker_id="w", now=1.0, valid_until=100.0, longest=10, memory_mb=5, wait_s=30.0
+    )
+    assert store.admission.next_ticket(now=1.0, limits=limits) == small
+    assert store.admit("b", limits, owner="B", ticket=small, memory_mb=5).row is not None
+    assert store.admit("b2", limits, owner="B", memory_mb=5).row is not None
+    assert store.admission.next_ticket(now=29.0, limits=limits) is None
+    assert store.admit("a3", limits, owner="A", ticket=large, memory_mb=240).refused == "full"
+    store.endings.mark_ended("a0", "deleted", ended_at=1.0)
+    assert store.admission.next_ticket(now=1.0, limits=limits) == large
+    assert store.admit("a3", limits, owner="A", ticket=large, memory_mb=240).row is not None
+
+
+def test_only_the_first_ticket_of_an_owner_ages(store: Store) -> None:
+    """A hundred tickets are no more able to hold others up than one; the next one begins to age
+    when it is the first."""
+    limits = Limits(memory_mb=100)
+    store.admit("held", limits, owner="B", memory_mb=50)
+
+    def join(owner: str, memory_mb: int, now: float) -> int | None:
+        return store.admission.join_queue(
+            owner,
+            worker_id="w",
+            now=now,
+            valid_until=1000.0,
+            longest=10,
+            memory_mb=memory_mb,
+            limits=limits,
+            wait_s=30.0,
+        )
+
+    first, _second = join("A", 60, 0.0), join("A", 60, 0.0)
+    modest = join("B", 10, 5.0)
+    assert store.admission.next_ticket(now=5.0, limits=limits) == modest
+    assert store.admission.next_ticket(now=28.0, limits=limits) is None
+    assert first is not None
+    store.admission.leave_queue(first, now=29.0)
+    assert store.admission.next_ticket(now=30.0, limits=limits) == modest
+    assert store.admission.next_ticket(now=38.0, limits=limits) == modest
+    assert store.admission.next_ticket(now=57.0, limits=limits) is None
+
+
+def test_one_owner_cannot_take_the_whole_queue(store: Store) -> None:
+    """Beyond its part it is told so at once; others still get in."""
+
+    def join(owner: str) -> int | None:
+        return store.admission.join_queue(
+            owner, worker_id="w", now=1.0, valid_until=9.0, longest=5, longest_of_owner=4
+        )
+
+    assert all(join("A") for _ in range(4))
+    with pytest.raises(TooManyWaiting):
+        join("A")
+    assert join("B") is not None
+    assert join("B") is None
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
@@ -251,6 +326,30 @@ def test_the_operators_number_rules_over_the_hosts_memory() -> None:
     assert host_limits(by_number, host, EVERYBODY) == Limits(sandboxes=7, of_owner=3)
     own = Owner("A", max_sandboxes=5, max_cpus=2.0, max_memory_mb=100)
     assert host_limits(by_number, host, own) == Limits(7, None, 5, 2.0, 100)
+
+
+def test_a_share_holds_only_where_there_are_others() -> None:
+    """One key alone has the whole host; what the operator allows a key rules over the share; and
+    one sandbox is always possible."""
+    host = EngineHost(memory_bytes=1000 << 20, cpus=2, runtimes=frozenset())
+    usual = {
+        "per_owner": 0,
+        "memory_overcommit": 1.5,
+        "memory_reserve_mb": 0,
+        "queue_size": 1,
+        "queue_wait_s": 1.0,
+        "share": 0.8,
+    }
+    by_memory, by_number = Capacity(sandboxes=0, **usual), Capacity(sandboxes=7, **usual)
+    one, neighbour = Owner("A"), Owner("A", has_neighbours=True)
+    assert host_limits(by_memory, host, one) == Limits(memory_mb=1500)
+    assert host_limits(by_memory, host, neighbour) == Limits(memory_mb=1500, share_memory_mb=1200)
+    assert host_limits(by_number, host, neighbour) == Limits(sandboxes=7, share_sandboxes=5)
+    single = Capacity(sandboxes=1, **usual)
+    assert host_limits(single, host, neighbour) == Limits(sandboxes=1, share_sandboxes=1)
+    allowed = Owner("A", max_sandboxes=7, max_memory_mb=1500, has_neighbours=True)
+    limits = host_limits(by_memory, host, allowed)
+    assert (limits.share_sandboxes, limits.share_memory_mb) == (None, None)
 
 
 def test_free_memory_is_what_the_kernel_calls_available() -> None:
