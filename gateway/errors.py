@@ -49,6 +49,7 @@ GatewayError
     ├── AgentMissing              the image has no python3 to run the agent
     ├── AgentUnavailable          the agent could not be reached or started
     ├── LinkLost                  the stream to the agent broke
+    │   └── ProtocolBroken        what came was nothing that an agent sends
     └── CommandLost               a command's end can no longer be known
 
 `code` is stable and machine-readable. `title` is constant. `message` is what the edge translates
@@ -352,6 +353,10 @@ class AgentUnavailable(SandboxFault):
 class LinkLost(SandboxFault):
     code = "link_lost"
     title = N_("The connection into the sandbox broke")
+
+
+class ProtocolBroken(LinkLost):
+    pass
 
 
 class CommandLost(SandboxFault):

@@ -25,12 +25,13 @@ class Account:
         self._begun = time.monotonic()
         self._settled = False
 
-    def ended(self, exited: Exited) -> None:
-        """Its end is known."""
+    def ended(self, exited: Exited, received: int) -> None:
+        """Its end is known, and so many bytes of its output have come. How much it wrote in all is
+        only the sandbox's word: it counts nowhere."""
         if not self._settled:
             self._settled = True
             seconds = time.monotonic() - self._begun
-            self._metrics.command_ended(outcome_of(exited), seconds, sum(exited.sizes))
+            self._metrics.command_ended(outcome_of(exited), seconds, received)
 
     def __enter__(self) -> Account:
         return self

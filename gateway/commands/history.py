@@ -91,7 +91,7 @@ class CommandHistory:
         record = found.record | {
             "returncode": outcome.exited.returncode,
             "output": stdout,
-            "error": outcome.exited.failure or stderr,
+            "error": (outcome.exited.failure or stderr)[:TAIL_BYTES],
         }
         self._note(sandbox_id, key, _Entry(found.began_at, record))
 
@@ -163,7 +163,7 @@ class CommandHistory:
         link = self._links.get(container_id)
         said = ask(link, "last_words", count=KEPT, bytes=TAIL_BYTES).get("commands")
         try:
-            words = [_LastWords.model_validate(one) for one in said or []]
+            words = [_LastWords.model_validate(one) for one in list(said or [])[-2 * KEPT :]]
         except (ValidationError, TypeError):
             return  # an agent may say anything
         self._store.write(

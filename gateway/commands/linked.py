@@ -17,11 +17,17 @@ from gevent.event import Event
 from gateway.commands.account import Account
 from gateway.commands.budget import Budget
 from gateway.commands.result import Outcome
-from gateway.errors import AgentUnavailable, CommandLost, EngineUnavailable, LinkLost
+from gateway.errors import (
+    AgentUnavailable,
+    CommandLost,
+    EngineUnavailable,
+    LinkLost,
+    ProtocolBroken,
+)
 from gateway.link.ask import ask
 from gateway.link.collector import Collector
 from gateway.link.exited import Exited
-from gateway.link.follower import Follower, Happening, Started
+from gateway.link.follower import Follower, Happening, Started, window_of
 from gateway.link.link import Link
 from gateway.link.links import Links
 
@@ -32,6 +38,9 @@ RETRY_S = 0.2
 
 MAX_LOSSES = 10
 """Of links in a row without progress. More is not an accident but an agent that wants it so."""
+
+BROKEN_COUNTS = 4
+"""So many losses is one by an agent that broke the protocol."""
 
 
 class Persistence:
@@ -63,11 +72,11 @@ class Persistence:
         self.daemon = link.daemon
         return link
 
-    def lost(self) -> None:
+    def lost(self, why: LinkLost) -> None:
         """A link broke. Raises CommandLost when that happens again and again."""
-        self._losses += 1
+        self._losses += BROKEN_COUNTS if isinstance(why, ProtocolBroken) else 1
         if self._losses > MAX_LOSSES:
-            raise CommandLost("the link broke again and again")
+            raise CommandLost("the link broke again and again") from why
 
     def progressed(self) -> None:
         """The link was good for something."""
@@ -105,12 +114,13 @@ def collect(
                     held.pop_all().close()
                     held.enter_context(budget.hold(sum(to_grant.values())))
                 for stream, size in to_grant.items():
+                    collector.granted(stream, size)
                     link.grant(number, stream, size)
                 collector.wait_complete()
                 link.forget(number)
                 break
-            except LinkLost:
-                persistence.lost()
+            except LinkLost as why:
+                persistence.lost(why)
             finally:
                 if number is not None:
                     _cancel(link, number)
@@ -156,7 +166,7 @@ class Following:
             link = self._persistence.link()
             number = None
             try:
-                number = link.open(self._follower, self._follower.message())
+                number = link.open(self._follower, self._follower.message(window_of(link.channels)))
                 if self._handed_over is not None:
                     self._handed_over.set()
                 for happening in self._follower.happenings(link, number):
@@ -164,7 +174,7 @@ class Following:
                     if isinstance(happening, Exited):
                         self.exited = happening
                         if self._account is not None:
-                            self._account.ended(happening)
+                            self._account.ended(happening, self._follower.received)
                     if not isinstance(happening, Started):
                         yield happening
                     elif self.started is None:
@@ -173,8 +183,8 @@ class Following:
                     if isinstance(happening, Exited):
                         link.forget(number)
                         return
-            except LinkLost:
-                self._persistence.lost()
+            except LinkLost as why:
+                self._persistence.lost(why)
             finally:
                 if number is not None:
                     _cancel(link, number)
@@ -199,5 +209,5 @@ def ask_persistently(
         link = persistence.link()
         try:
             return ask(link, operation, **arguments)
-        except LinkLost:
-            persistence.lost()
+        except LinkLost as why:
+            persistence.lost(why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Protocol
 
 import gevent
@@ -27,6 +28,12 @@ POLL_S = 1.0
 RETRY_S = 2.0
 TRIES = 10
 """How often a sandbox or an engine that does not answer is asked before the watch ends."""
+
+QUIET_S = 300.0
+"""How long an agent may say nothing about what runs before it is asked whether it still answers."""
+
+STEADY_S = 5.0
+"""A link that breaks sooner counts as no answer."""
 
 
 class Leases(Protocol):
@@ -117,11 +124,17 @@ class Occupancy:
     def _wait_until_quiet(self, container_id: str) -> None:
         failures = 0
         while failures < TRIES:
+            asked_at = time.monotonic()
             try:
-                wait_until_quiet(self._links.get(container_id))
-                return
+                link = self._links.get(container_id)
+                asked_at = time.monotonic()
+                if wait_until_quiet(link, QUIET_S) or not running_commands(link):
+                    return
+                failures = 0
             except LinkLost:
-                failures = 0  # it worked until now
+                # `links` sees to it that the next one is not made at once, again and again.
+                steady = time.monotonic() - asked_at >= STEADY_S
+                failures = 0 if steady else failures + 1
             except AgentMissing:
                 self._poll_execs(container_id)
                 return

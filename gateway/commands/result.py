@@ -22,6 +22,11 @@ class Outcome:
     exited: Exited
     pieces: tuple[list[bytes], list[bytes]]
 
+    @property
+    def received(self) -> int:
+        """Bytes of output that the gateway got."""
+        return sum(len(piece) for pieces in self.pieces for piece in pieces)
+
 
 def result_of(
     command: str,

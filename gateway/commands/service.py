@@ -130,7 +130,7 @@ class Commands:
         """
         account = Account(self._metrics, spec.handed_over)
         with account, self._outcome(place, spec) as outcome:
-            account.ended(outcome.exited)
+            account.ended(outcome.exited, outcome.received)
             self._history.ended(place.sandbox_id, spec.key, outcome)
             yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
 
@@ -268,6 +268,7 @@ class Commands:
             self._tell(
                 place,
                 "stdin",
+                within_s=None,  # as long as the command does not read
                 request_id=request_id,
                 write_id=uuid.uuid4().hex,
                 data=base64.b64encode(piece).decode("ascii"),

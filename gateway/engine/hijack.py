@@ -15,9 +15,10 @@ from typing import Any
 
 from gateway.engine.interface import ExecOutput
 from gateway.errors import EngineUnavailable
+from gateway.pacing import Turn
 
 _HEADER = struct.Struct("!BxxxI")
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 STDERR_KEPT = 4096
 
 
@@ -34,6 +35,7 @@ class HijackedStream:
         self._stderr = bytearray()
         self._closed = False
         self._reading = False
+        self._turn = Turn()
 
     def pieces(self) -> list[ExecOutput]:
         """The pieces that the next read brings, [] at the end of the stream."""
@@ -41,8 +43,10 @@ class HijackedStream:
             received = self._read()
             if not received:
                 return []
+            self._turn.begins()
             self._buffer += received
             pieces = self._take_pieces()
+            self._turn.took(len(received))
             if pieces:
                 return pieces
 

@@ -19,6 +19,7 @@ from gevent.server import StreamServer
 from gateway import clock
 from gateway.errors import HostToolFailed
 from gateway.host.proxy_requests import PORTS, ProxyRequest, Refused, check, public, read_request
+from gateway.pacing import Turn
 
 log = logging.getLogger(__name__)
 
@@ -131,9 +132,11 @@ class EgressProxy:
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
     """The head with its empty line, and what came after it."""
     received = b""
+    turn = Turn()
     with gevent.Timeout(HEAD_LIMIT_S, TimeoutError()):
         while b"\r\n\r\n" not in received:
             piece = client.recv(4096)
+            turn.took(len(piece))
             received += piece
             if not piece or len(received) > HEAD_BYTES:
                 raise Refused("431 Request Header Fields Too Large", "no end of the headers")
@@ -162,13 +165,16 @@ class _Relay:
             upload.kill()
 
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
+        turn = Turn()
         try:
             while limit is None or limit > 0:
                 piece = self._receive(source, limit)
+                turn.begins()
                 if not piece:
                     target.shutdown(sockets.SHUT_WR)
                     return
                 target.sendall(piece)
+                turn.took(len(piece))
                 self._moved_at = clock.boot_s()
                 limit = None if limit is None else limit - len(piece)
         except OSError:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 from gevent.event import AsyncResult
 
 from gateway.agent import frames
-from gateway.errors import LinkLost
+from gateway.errors import AgentUnavailable, LinkLost
+from gateway.link.incoming import is_count
 from gateway.link.link import Link
 from gateway.link.refusals import refusal
+
+ANSWER_S = 20.0
+"""How long an agent may take to answer what it can answer at once."""
+
+MOST_RUNNING = 2**31
 
 
 class _Question:
@@ -19,6 +26,8 @@ class _Question:
         self.answer: AsyncResult = AsyncResult()
 
     def on_event(self, event: dict[str, Any]) -> None:
+        if self.answer.ready():
+            raise frames.FrameError("a second answer to one question")
         if event.get("event") == "refused":
             self.answer.set_exception(refusal(event))
         else:
@@ -27,32 +36,56 @@ class _Question:
     def on_data(self, stream: int, offset: int, data: bytes) -> None:
         raise frames.FrameError("output on a channel without any")
 
-    def on_lost(self) -> None:
-        self.answer.set_exception(LinkLost("the link broke before the agent answered"))
+    def on_lost(self, why: LinkLost) -> None:
+        if not self.answer.ready():
+            self.answer.set_exception(why)
 
 
-def ask(link: Link, operation: str, **arguments: Any) -> dict[str, Any]:
-    """The event that answers an operation. Blocks.
+def ask(
+    link: Link, operation: str, *, within_s: float | None = ANSWER_S, **arguments: Any
+) -> dict[str, Any]:
+    """The event that answers an operation. Blocks for `within_s`; None is for what depends on
+    something else than the agent, and is as long as the caller says.
 
-    Raises LinkLost, or what the agent refused the operation for (`gateway.link.refusals`).
+    Raises LinkLost, AgentUnavailable when no answer comes in time, or what the agent refused the
+    operation for (`gateway.link.refusals`).
     """
     question = _Question()
     number = link.open(question, {"op": operation, **arguments})
+    silence = AgentUnavailable(f"the agent did not answer within {within_s} s")
     try:
-        event: dict[str, Any] = question.answer.get()
-        link.forget(number)
+        with gevent.Timeout(within_s, silence):
+            event: dict[str, Any] = question.answer.get()
         return event
     finally:
-        if not question.answer.ready():
-            link.cancel(number)
+        if question.answer.ready():
+            link.forget(number)
+        else:
+            _close(link, number)
+
+
+def _close(link: Link, number: int) -> None:
+    try:
+        link.cancel(number)
+    except LinkLost:
+        pass  # then nobody is asked any more
 
 
 def running_commands(link: Link) -> int:
-    """How many commands run in the sandbox, as the agent says."""
+    """How many commands run in the sandbox, as the agent says. Raises what `ask` does."""
     count = ask(link, "running").get("running")
-    return count if isinstance(count, int) else 0
+    return count if is_count(count, MOST_RUNNING) else 0
 
 
-def wait_until_quiet(link: Link) -> None:
-    """Block until no command runs in the sandbox. Raises LinkLost."""
-    ask(link, "quiet")
+def wait_until_quiet(link: Link, within_s: float) -> bool:
+    """Block until no command runs in the sandbox; False when `within_s` was not enough. Raises
+    LinkLost."""
+    over = gevent.Timeout(within_s)
+    try:
+        with over:
+            ask(link, "quiet", within_s=None)
+    except gevent.Timeout as timeout:
+        if timeout is not over:
+            raise
+        return False
+    return True

@@ -6,15 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gevent
 from gevent.event import Event
 
 from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
-from gateway.link.exited import Exited, exited_from
+from gateway.link.exited import LARGEST, Exited, exited_from
+from gateway.link.incoming import is_count
 from gateway.link.refusals import refusal
 
 EAGER_CREDIT = 64 * 1024
 """Bytes of each stream that come along with the exit, without asking first."""
+
+PROGRESS_S = 30.0
+"""How long an agent may take for the next bytes of what it has announced."""
+
+MAX_GAPS = 1024
+"""Of one result: an honest agent tells of a gap when it has dropped a block of 64 KiB."""
 
 
 @dataclass
@@ -41,6 +49,8 @@ class Collector:
         self._buffers: dict[int, list[bytearray]] = {frames.STDOUT: [], frames.STDERR: []}
         self._next = {frames.STDOUT: 0, frames.STDERR: 0}
         self._to_grant: dict[int, int] = {}
+        self._credit = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._gaps = 0
         self._error: GatewayError | None = None
         self._changed = Event()
 
@@ -48,6 +58,8 @@ class Collector:
         """The OPEN that asks for the outcome or, after a lost link, for the rest of it."""
         self._exit_seen = False
         self._error = None
+        self._credit = {frames.STDOUT: EAGER_CREDIT, frames.STDERR: EAGER_CREDIT}
+        self._gaps = 0
         return self._request | {
             "mode": "collect",
             "cap": self._cap,
@@ -63,9 +75,19 @@ class Collector:
         self._wait(lambda: self._exit_seen)
         return {stream: size for stream, size in self._to_grant.items() if size}
 
-    def wait_complete(self) -> None:
-        """Block until everything kept has come. Raises LinkLost."""
-        self._wait(self._complete)
+    def granted(self, stream: int, size: int) -> None:
+        """The agent is about to be allowed so many bytes more."""
+        self._credit[stream] += size
+
+    def wait_complete(self, within_s: float = PROGRESS_S) -> None:
+        """Block until everything kept has come. Raises LinkLost, also when nothing comes for
+        `within_s`: a result that does not come holds memory that others wait for."""
+        while not self._complete():
+            before = dict(self._next)
+            with gevent.Timeout(within_s, False):
+                self._wait(self._complete)
+            if self._next == before and not self._complete():
+                raise LinkLost("the agent does not send what it announced")
 
     def _wait(self, reached: Callable[[], bool]) -> None:
         while not reached():
@@ -73,6 +95,11 @@ class Collector:
                 raise self._error
             self._changed.wait()
             self._changed.clear()
+
+    @property
+    def received(self) -> int:
+        """Bytes of output that have come."""
+        return sum(len(buffer) for buffers in self._buffers.values() for buffer in buffers)
 
     def collected(self) -> Collected:
         """The outcome, once complete. The collector gives its buffers away."""
@@ -90,6 +117,8 @@ class Collector:
 
     def on_event(self, event: dict[str, Any]) -> None:
         kind = event.get("event")
+        if self._error is not None:
+            raise frames.FrameError("an event after the end")
         if kind == "exit":
             self._on_exit(event)
         elif kind == "gap":
@@ -100,20 +129,25 @@ class Collector:
             raise frames.FrameError(f"unexpected event {kind!r:.80}")
 
     def on_data(self, stream: int, offset: int, data: bytes) -> None:
-        if self._exit is None or offset != self._next.get(stream) or not data:
+        if not self._exit_seen or offset != self._next.get(stream) or not data:
             raise frames.FrameError(f"unexpected output at {offset} of stream {stream}")
+        self._credit[stream] -= len(data)
+        if self._credit[stream] < 0:
+            raise frames.FrameError("more output than was asked for")
         index, end = self._window(stream, offset)
         if offset + len(data) > end:
             raise frames.FrameError("more output than announced")
         self._buffers[stream][index] += data
         self._advance(stream, offset + len(data))
 
-    def on_lost(self) -> None:
-        self._fail(LinkLost("the link broke while the command ran"))
+    def on_lost(self, why: LinkLost) -> None:
+        self._fail(self._error or why)
 
     # --- checks ----------------------------------------------------------------------------------
 
     def _on_exit(self, event: dict[str, Any]) -> None:
+        if self._exit_seen:
+            raise frames.FrameError("the command ended twice")
         exited = exited_from(event)
         windows = _checked_windows(event.get("windows"), exited.sizes, self._cap)
         if self._exit is None:
@@ -136,8 +170,11 @@ class Collector:
 
     def _on_gap(self, event: dict[str, Any]) -> None:
         stream, start, end = event.get("stream"), event.get("from"), event.get("to")
-        if self._exit is None or not isinstance(stream, int) or not isinstance(end, int):
+        self._gaps += 1
+        if not self._exit_seen or not is_count(stream, 256) or not is_count(end, LARGEST):
             raise frames.FrameError("unexpected gap")
+        if self._gaps > MAX_GAPS:
+            raise frames.FrameError("more gaps than an agent has blocks to drop")
         if start != self._next.get(stream) or end <= self._next[stream]:
             raise frames.FrameError("gap at another place")
         self._advance(stream, end)
@@ -180,7 +217,7 @@ def _checked_windows(
             if not isinstance(window, list) or len(window) != 2:
                 raise frames.FrameError("exit with a broken range")
             start, end = window
-            if not isinstance(start, int) or not isinstance(end, int) or not at <= start <= end:
+            if not is_count(start, LARGEST) or not is_count(end, LARGEST) or not at <= start <= end:
                 raise frames.FrameError("ranges out of order")
             at, total = end, total + end - start
         if total > cap or at > size:

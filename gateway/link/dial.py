@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,9 @@ from gateway.errors import (
 from gateway.link import bundle, direct
 from gateway.link.ask import ask
 from gateway.link.direct import DirectStream
-from gateway.link.link import MAX_PAYLOAD_FROM_AGENT, Link
+from gateway.link.incoming import Incoming, decode_json
+from gateway.link.link import Link
+from gateway.pacing import Turn
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,10 @@ DIRECT_LIMIT_S = 3.0
 
 _NO_PYTHON = (b"executable file not found", b"no such file or directory")
 """How the engine says on the stream that `python3` is not in the image."""
+
+
+_DAEMON = re.compile(r"[A-Za-z0-9-]{1,64}")
+"""Names a process of an agent; it is kept in the store."""
 
 
 @dataclass(frozen=True)
@@ -137,24 +144,27 @@ def _configure(link: Link, configuration: dict[str, float]) -> None:
 
 
 def _shake_hands(stream: ExecStream | DirectStream) -> Link:
-    decoder = frames.Decoder(MAX_PAYLOAD_FROM_AGENT)
+    incoming = Incoming()
+    turn = Turn()
     seen = b""
     while True:
         received = stream.receive()
+        turn.begins()
+        turn.took(len(received))
         seen = (seen + received)[:4096]
         if not received or not seen.startswith(b"\0"[: len(seen)]):
             # Frames of the agent are short enough to start with a zero; text is the engine's.
             _explain_failure(seen, stream.error_text())
         try:
-            greeting = decoder.feed(received)
+            greeting = next(incoming.frames(received), None)
         except frames.FrameError as error:
             raise AgentUnavailable(f"not an agent: {error}") from error
-        if not greeting:
+        if greeting is None:
             continue
-        kind, _channel, payload = greeting[0]
-        if kind != frames.HELLO or len(greeting) > 1:
+        kind, _channel, payload = greeting
+        if kind != frames.HELLO or incoming.holds_more():
             raise AgentUnavailable("the agent did not say hello")
-        return _link(stream, decoder, payload)
+        return _link(stream, incoming, payload)
 
 
 def _explain_failure(seen: bytes, error_text: str) -> None:
@@ -164,12 +174,14 @@ def _explain_failure(seen: bytes, error_text: str) -> None:
     raise AgentUnavailable(f"the agent did not start: {text:.500}")
 
 
-def _link(stream: ExecStream | DirectStream, decoder: frames.Decoder, payload: bytes) -> Link:
+def _link(stream: ExecStream | DirectStream, incoming: Incoming, payload: bytes) -> Link:
     try:
-        hello = frames.decode_json(payload)
-        protocol, daemon, running = hello["protocol"], hello["daemon"], hello["running"]
+        hello = decode_json(payload)
+        protocol, daemon = hello["protocol"], hello["daemon"]
     except (frames.FrameError, KeyError) as error:
         raise AgentUnavailable(f"the agent's hello is broken: {error}") from error
-    if protocol != frames.PROTOCOL or not isinstance(daemon, str) or not isinstance(running, int):
+    if protocol != frames.PROTOCOL or not isinstance(daemon, str):
         raise AgentUnavailable("the agent speaks another protocol")
-    return Link(stream, decoder, daemon, running)
+    if not _DAEMON.fullmatch(daemon):
+        raise AgentUnavailable("the agent's hello is broken: its identity")
+    return Link(stream, incoming, daemon)

@@ -21,7 +21,7 @@ from gevent.threadpool import ThreadPool
 from gateway.errors import AgentUnavailable, LinkLost
 from gateway.link.bundle import SOCKET_NAME
 
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 64 * 1024
 
 IS_LINK = b"L"
 """What says to the agent that this connection itself is the link."""

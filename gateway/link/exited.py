@@ -7,8 +7,12 @@ from typing import Any
 
 from gateway import clock
 from gateway.agent import frames
+from gateway.link.incoming import is_count
 
 EARLIEST = 1.6e9
+
+LONGEST_FAILURE = 4096
+"""Characters of why a command could not be run. It goes into results, and into end records."""
 
 LARGEST = 2**62
 """Bytes. No stream is larger, whatever an agent says."""
@@ -37,19 +41,15 @@ def exited_from(event: dict[str, Any]) -> Exited:
     """The agent's word on how a command ended. Raises FrameError when it is none."""
     returncode, failure = event.get("returncode"), event.get("failure")
     stdout, stderr = event.get("stdout"), event.get("stderr")
-    if not isinstance(returncode, int) or not 0 <= returncode <= 255:
+    if not is_count(returncode, 256):
         raise frames.FrameError("exit without a return code")
     if not (failure is None or isinstance(failure, str)):
         raise frames.FrameError("exit with a broken failure")
-    if (
-        not isinstance(stdout, int)
-        or not isinstance(stderr, int)
-        or not (0 <= stdout < LARGEST and 0 <= stderr < LARGEST)
-    ):
+    if not is_count(stdout, LARGEST) or not is_count(stderr, LARGEST):
         raise frames.FrameError("exit without its sizes")
     return Exited(
         returncode,
-        None if failure is None else writable(failure),
+        None if failure is None else writable(failure[:LONGEST_FAILURE]),
         event.get("timed_out") is True,
         event.get("session_ended") is True,
         (stdout, stderr),

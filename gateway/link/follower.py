@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gevent.event import Event
 
 from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
-from gateway.link.exited import Exited, exited_from
+from gateway.link.exited import LARGEST, Exited, exited_from
+from gateway.link.incoming import is_count
 from gateway.link.link import Link
 from gateway.link.refusals import refusal
 
 WINDOW = 512 * 1024
 """Bytes of a stream that may be under way or waiting here. Bounds a slow reader's memory."""
 
-GRANT_FROM = WINDOW // 4
-"""Credit is given back in pieces of at least this size, to send fewer frames."""
+LINK_WINDOW = 4 * 1024 * 1024
+LEAST_WINDOW = 8 * 1024
+"""Of one link, for one stream of each: more than eight commands that are followed at a time get
+smaller windows, down to the least."""
+
+MERGED_FROM = 64
+"""So many happenings wait one by one; beyond that, a stream's next bytes join its last ones."""
+
+GAPS_WAITING = 256
+"""An honest agent tells of a gap when it has dropped a block of 64 KiB."""
+
+LARGEST_PID = 2**31
 
 
 @dataclass(frozen=True)
@@ -51,37 +62,67 @@ class Gap:
 Happening = Started | Output | Gap | Exited
 
 
+@dataclass
+class _Bytes:
+    """Output that waits here, and may grow at its end."""
+
+    stream: int
+    offset: int
+    data: bytearray = field(default_factory=bytearray)
+
+
+def window_of(followed: int) -> int:
+    """The window of a stream on a link on which so many other commands are followed."""
+    return max(LEAST_WINDOW, min(WINDOW, LINK_WINDOW // (followed + 1)))
+
+
 class Follower:
-    """A channel that follows a command. It outlives a link: `message` says where to go on."""
+    """A channel that follows a command. It outlives a link: `message` says where to go on.
+
+    What waits here is bounded in bytes by the window and, whatever the size of the agent's frames,
+    in happenings.
+    """
 
     def __init__(self, request: dict[str, Any], offsets: tuple[int, int]) -> None:
         self._request = dict(request)
+        self._wants_meta = request.get("op") != "run"
         self._next = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
         self._owed = {frames.STDOUT: 0, frames.STDERR: 0}
         self._queued = {frames.STDOUT: 0, frames.STDERR: 0}
-        self._queue: deque[Happening] = deque()
+        self._queue: deque[Started | _Bytes | Gap | Exited] = deque()
+        self._last: dict[int, _Bytes | None] = {}
+        """What a stream's next bytes may join."""
+        self._gaps = 0
+        self._window = WINDOW
         self._error: GatewayError | None = None
         self._changed = Event()
+        self._begun = False
         self._ended = False
+        self.received = 0
+        """Bytes of output that came, once for each time that they came."""
 
-    def message(self) -> dict[str, Any]:
-        """The OPEN that starts following or, after a lost link, goes on.
+    def message(self, window: int = WINDOW) -> dict[str, Any]:
+        """The OPEN that starts following or, after a lost link, goes on; with `window` bytes of
+        each stream.
 
         Whatever had arrived but was not taken is asked for again.
         """
         for happening in self._queue:
-            if isinstance(happening, Output):
+            if isinstance(happening, _Bytes):
                 self._next[happening.stream] = min(self._next[happening.stream], happening.offset)
             elif isinstance(happening, Gap):
                 self._next[happening.stream] = min(self._next[happening.stream], happening.start)
         self._queue.clear()
+        self._last = {}
+        self._gaps = 0
         self._error = None
-        self._ended = False
+        self._begun = self._ended = False
+        self._window = window
         for stream in self._owed:
             self._owed[stream] = self._queued[stream] = 0
         return self._request | {
             "mode": "follow",
-            "credit": WINDOW,
+            "credit": window,
             "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
         }
 
@@ -96,17 +137,29 @@ class Follower:
                     raise self._error
                 self._changed.wait()
                 self._changed.clear()
-            happening = self._queue.popleft()
+            happening = self._taken()
             yield happening
             if isinstance(happening, Exited):
                 return
             if isinstance(happening, Output):
                 self._give_back(link, number, happening.stream, len(happening.data))
 
+    def _taken(self) -> Happening:
+        """The first that waits."""
+        first = self._queue.popleft()
+        if isinstance(first, Gap):
+            self._gaps -= 1
+        if not isinstance(first, _Bytes):
+            return first
+        if self._last.get(first.stream) is first:
+            self._last[first.stream] = None
+        return Output(first.stream, first.offset, bytes(first.data))
+
     def _give_back(self, link: Link, number: int, stream: int, size: int) -> None:
         self._queued[stream] -= size
         self._owed[stream] += size
-        if self._owed[stream] >= GRANT_FROM and not self._ended:
+        # In pieces of at least a quarter of the window, to send fewer frames.
+        if self._owed[stream] >= self._window // 4 and not self._ended:
             size, self._owed[stream] = self._owed[stream], 0
             link.grant(number, stream, size)
 
@@ -114,18 +167,16 @@ class Follower:
 
     def on_event(self, event: dict[str, Any]) -> None:
         kind = event.get("event")
+        if self._ended or self._error is not None:
+            raise frames.FrameError("an event after the end")
         if kind == "started":
-            pid, meta = event.get("pid"), event.get("meta")
-            if not (pid is None or isinstance(pid, int)) or not isinstance(meta, dict):
-                raise frames.FrameError("start without its facts")
-            if self._request.pop("tail", None) is not None:
-                self._start_at(event.get("offsets"))
-            self._add(Started(pid, meta))
+            self._on_start(event)
         elif kind == "gap":
             self._on_gap(event)
         elif kind == "exit":
+            exited = exited_from(event)
             self._ended = True
-            self._add(exited_from(event))
+            self._add(exited)
         elif kind == "refused":
             self._error = refusal(event)
             self._changed.set()
@@ -133,37 +184,57 @@ class Follower:
             raise frames.FrameError(f"unexpected event {kind!r:.80}")
 
     def on_data(self, stream: int, offset: int, data: bytes) -> None:
-        if offset != self._next.get(stream) or not data or self._ended:
+        if offset != self._next.get(stream) or not data or self._ended or self._error is not None:
             raise frames.FrameError(f"unexpected output at {offset} of stream {stream}")
         self._queued[stream] += len(data)
-        if self._queued[stream] + self._owed[stream] > WINDOW:
+        if self._queued[stream] + self._owed[stream] > self._window:
             raise frames.FrameError("more output than was asked for")
         self._next[stream] = offset + len(data)
-        self._add(Output(stream, offset, data))
+        self.received += len(data)
+        last = self._last.get(stream)
+        if last is None or len(self._queue) < MERGED_FROM:
+            last = self._last[stream] = _Bytes(stream, offset)
+            self._add(last)
+        last.data += data
+
+    def _on_start(self, event: dict[str, Any]) -> None:
+        pid, meta = event.get("pid"), event.get("meta")
+        if not (pid is None or is_count(pid, LARGEST_PID)) or not isinstance(meta, dict):
+            raise frames.FrameError("start without its facts")
+        if self._begun:
+            raise frames.FrameError("a second start")
+        self._begun = True
+        if self._request.pop("tail", None) is not None:
+            self._start_at(event.get("offsets"))
+        self._add(Started(pid, meta if self._wants_meta else {}))
 
     def _start_at(self, offsets: Any) -> None:
         """The agent chose where to begin, so as to show no more than the end of what is kept."""
         if not isinstance(offsets, list) or len(offsets) != 2:
             raise frames.FrameError("start without its offsets")
         for stream, offset in zip(self._next, offsets, strict=True):
-            if not isinstance(offset, int) or offset < 0:
+            if not is_count(offset, LARGEST):
                 raise frames.FrameError("start at a broken offset")
             self._next[stream] = offset
 
-    def on_lost(self) -> None:
-        self._error = LinkLost("the link broke while the command was followed")
+    def on_lost(self, why: LinkLost) -> None:
+        self._error = self._error or why
         self._changed.set()
 
     def _on_gap(self, event: dict[str, Any]) -> None:
         stream, start, end = event.get("stream"), event.get("from"), event.get("to")
-        if not isinstance(stream, int) or not isinstance(end, int):
+        if not is_count(stream, 256) or not is_count(end, LARGEST):
             raise frames.FrameError("gap without its place")
         if start != self._next.get(stream) or end <= self._next[stream]:
             raise frames.FrameError("gap at another place")
+        self._gaps += 1
+        if self._gaps > GAPS_WAITING:
+            raise frames.FrameError("more gaps than an agent has blocks to drop")
         gap = Gap(stream, self._next[stream], end)
         self._next[stream] = end
+        self._last[stream] = None
         self._add(gap)
 
-    def _add(self, happening: Happening) -> None:
+    def _add(self, happening: Started | _Bytes | Gap | Exited) -> None:
         self._queue.append(happening)
         self._changed.set()

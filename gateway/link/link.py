@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
@@ -11,16 +12,27 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from gateway.agent import frames
-from gateway.errors import EngineFault, LinkLost
+from gateway.errors import EngineFault, LinkLost, ProtocolBroken
+from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
+from gateway.pacing import Rate, Turn
 
 log = logging.getLogger(__name__)
 
-MAX_PAYLOAD_FROM_AGENT = 4 * 1024 * 1024
-"""Bytes. The agent is on the tenant's side: a larger frame is an attack. The largest that it sends
-tells whoever attaches the text of the command."""
-
 SEND_LIMIT_S = 20.0
 """An agent that does not take frames for so long is not there any more."""
+
+CLOSE_LIMIT_S = 1.0
+"""Likewise for the few bytes that close a channel, for which somebody waits who has given up."""
+
+SMALL_BYTES = 4096
+SMALL_PER_S = 20_000
+SMALL_AT_ONCE = 40_000
+"""Frames below that size are read no faster. An honest agent then puts more into each: what it
+cannot write yet it sends together."""
+
+CLOSED_REMEMBERED = 4096
+LATE_BYTES = 2 * 1024 * 1024
+"""Of a channel that was closed before its end, an agent may have so much under way still."""
 
 
 class Transport(Protocol):
@@ -43,22 +55,29 @@ class Channel(Protocol):
 
     def on_data(self, stream: int, offset: int, data: bytes) -> None: ...
 
-    def on_lost(self) -> None: ...
+    def on_lost(self, why: LinkLost) -> None: ...
 
 
 class Link:
     """A live connection to one agent. Owns its transport and one greenlet that reads it."""
 
     def __init__(
-        self, transport: Transport, decoder: frames.Decoder, daemon: str, running: int
+        self,
+        transport: Transport,
+        incoming: Incoming,
+        daemon: str,
     ) -> None:
         self.daemon = daemon
         """Identity of the agent's process: while it stays, so do the commands it runs."""
-        self.running_at_start = running
         self.lost = False
+        self._why = LinkLost("the link broke")
         self._transport = transport
-        self._decoder = decoder
+        self._incoming = incoming
+        self._incoming.max_payload = MAX_PAYLOAD_BYTES
+        self._small = Rate(SMALL_PER_S, SMALL_AT_ONCE)
         self._channels: dict[int, Channel] = {}
+        self._closed: OrderedDict[int, int] = OrderedDict()
+        """Bytes that may still come, by channels that were closed before their end."""
         self._numbers = count(1)
         self._sending = BoundedSemaphore(1)
         self._changed: Callable[[int], None] = lambda difference: None
@@ -69,6 +88,11 @@ class Link:
         if not self.lost:
             self._changed = changed
             changed(1)
+
+    @property
+    def channels(self) -> int:
+        """How many are open."""
+        return len(self._channels)
 
     def open(self, channel: Channel, message: dict[str, Any]) -> int:
         """Open a channel for `message` and return its number. Raises LinkLost."""
@@ -86,20 +110,24 @@ class Link:
         self._channels.pop(number, None)
 
     def cancel(self, number: int) -> None:
-        """Stop listening to a channel and tell the agent so."""
+        """Stop listening to a channel and tell the agent so. Raises LinkLost, when that takes more
+        than `CLOSE_LIMIT_S` too."""
         if self._channels.pop(number, None) is not None and not self.lost:
-            self.send(frames.encode(frames.CLOSE, number))
+            self._closed[number] = LATE_BYTES
+            if len(self._closed) > CLOSED_REMEMBERED:
+                self._closed.popitem(last=False)
+            self.send(frames.encode(frames.CLOSE, number), CLOSE_LIMIT_S)
 
     def grant(self, number: int, stream: int, size: int) -> None:
         """Allow the agent `size` more bytes of a stream. Raises LinkLost."""
         self.send(frames.encode_credit(number, stream, size))
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, within_s: float = SEND_LIMIT_S) -> None:
         """Write one frame whole. Raises LinkLost."""
         if self.lost:
             raise LinkLost("the link is closed")
         try:
-            with gevent.Timeout(SEND_LIMIT_S, TimeoutError), self._sending:
+            with gevent.Timeout(within_s, TimeoutError("the agent takes no frames")), self._sending:
                 self._send_whole(frame)
         except (EngineFault, LinkLost, TimeoutError) as error:
             self.close()
@@ -122,30 +150,48 @@ class Link:
         self._transport.close()
         channels, self._channels = self._channels, {}
         for channel in channels.values():
-            channel.on_lost()
+            channel.on_lost(self._why)
 
     def _read(self) -> None:
+        turn = Turn()
         try:
             while not self.lost:
                 received = self._transport.receive()
                 if not received:
                     break
-                for kind, number, payload in self._decoder.feed(received):
+                turn.begins()
+                for kind, number, payload in self._incoming.frames(received):
                     self._dispatch(kind, number, payload)
+                    if len(payload) < SMALL_BYTES:
+                        self._small.take(1)
+                    turn.took(len(payload))
+                    if self._is_lost():  # meanwhile, by another greenlet
+                        break
         except frames.FrameError as error:
-            log.warning("an agent broke the protocol: %s", error)
+            self._why = ProtocolBroken(f"the agent broke the protocol: {error}")
+            log.warning("%s", self._why)
         except Exception:
             log.exception("reading a link failed")
         finally:
             self.close()
 
+    def _is_lost(self) -> bool:
+        return self.lost
+
     def _dispatch(self, kind: int, number: int, payload: bytes) -> None:
         channel = self._channels.get(number)
         if channel is None:
-            return  # the end of a channel that was cancelled meanwhile
-        if kind == frames.DATA:
+            self._late(number, len(payload) + frames.HEADER_SIZE)
+        elif kind == frames.DATA:
             channel.on_data(*frames.decode_data(payload))
         elif kind == frames.EVENT:
-            channel.on_event(frames.decode_json(payload))
+            channel.on_event(decode_json(payload))
         else:
             raise frames.FrameError(f"an agent does not send kind {kind}")
+
+    def _late(self, number: int, size: int) -> None:
+        """The end of a channel that was closed meanwhile. Raises FrameError for any other."""
+        left = self._closed.get(number, 0) - size
+        if left < 0:
+            raise frames.FrameError(f"a frame on channel {number}, which is not open")
+        self._closed[number] = left

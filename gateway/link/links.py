@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import gevent
 from gevent.lock import RLock
 
-from gateway.errors import AgentMissing, GatewayError
+from gateway.errors import AgentMissing, GatewayError, SandboxFault
 from gateway.link.link import Link
+from gateway.link.redial import STEADY_S, Redial
 
 
 @dataclass
@@ -23,6 +24,8 @@ class _Entry:
     """Waits to drop it, while nobody uses it."""
     dialling: RLock = field(default_factory=RLock)
     link: Link | None = None
+    made_at: float = 0.0
+    """Monotonic seconds, of the link."""
     missing: AgentMissing | None = None
     attempts: int = 0
     failure: GatewayError | None = None
@@ -45,6 +48,7 @@ class Links:
     def __init__(self, dial: Callable[[str], Link]) -> None:
         self._dial = dial
         self._entries: dict[str, _Entry] = {}
+        self._redial = Redial()
         self._closed = False
 
     @contextmanager
@@ -81,7 +85,8 @@ class Links:
         """The container's link, made anew if there is none or it is lost; only within `using`.
 
         Greenlets that ask at the same time share one attempt. That an image has no python3 is
-        remembered.
+        remembered. An agent whose links do not last is dialled more and more slowly
+        (`gateway.link.redial`), and the caller waits for that.
         """
         entry = self._entries.get(container_id) or _Entry()
         link = entry.link
@@ -95,7 +100,12 @@ class Links:
                 return entry.link
             if entry.failure is not None and entry.attempts > attempts:
                 raise entry.failure  # of the attempt that this greenlet waited for
+            if entry.link is not None:
+                self._judge(container_id, entry, entry.link)
+                entry.link = None
             entry.failure = None
+            gevent.sleep(self._redial.wait_s(container_id))
+            self._redial.dialled(container_id)
             try:
                 link = self._dial(container_id)
             except AgentMissing as missing:
@@ -103,10 +113,13 @@ class Links:
                 raise
             except GatewayError as failure:
                 entry.failure = failure
+                if not isinstance(failure, SandboxFault):
+                    self._redial.lasted(container_id)
                 raise
             finally:
                 entry.attempts += 1
             entry.link = link
+            entry.made_at = time.monotonic()
             if self._entries.get(container_id) is not entry:
                 link.close()  # dropped while it was being made: the caller finds it lost
             return link
@@ -123,7 +136,12 @@ class Links:
             return
         entry.stay()
         if entry.link is not None:
+            self._judge(container_id, entry, entry.link)
             entry.link.close()
+
+    def _judge(self, container_id: str, entry: _Entry, link: Link) -> None:
+        if not link.lost or time.monotonic() - entry.made_at >= STEADY_S:
+            self._redial.lasted(container_id)
 
     def close(self) -> None:
         """Close all, at once, and let none linger from now on. May be repeated."""

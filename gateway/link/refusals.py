@@ -29,7 +29,13 @@ _KINDS: dict[str, type[GatewayError]] = {
 }
 
 
+LONGEST_DETAIL = 500
+"""Characters."""
+
+
 def refusal(event: dict[str, Any]) -> GatewayError:
     """The error behind a `refused` event; CommandLost when the agent says something unheard of."""
-    kind = _KINDS.get(str(event.get("code")), CommandLost)
-    return kind(writable(str(event.get("detail"))[:500]))
+    code = event.get("code")
+    kind = _KINDS.get(code, CommandLost) if isinstance(code, str) else CommandLost
+    detail = event.get("detail")
+    return kind(writable(detail[:LONGEST_DETAIL]) if isinstance(detail, str) else "")

@@ -71,7 +71,9 @@ class Metrics:
             COMMAND_BOUNDS_S,
         )
         self._command_output = Counter(
-            shelf, "command_output_bytes", "What commands wrote, kept or not, once they had ended."
+            shelf,
+            "command_output_bytes",
+            "What was received of what commands wrote, once they had ended.",
         )
         self._websocket_bytes = Counter(
             shelf,

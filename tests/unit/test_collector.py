@@ -80,7 +80,7 @@ def test_after_a_lost_link_it_goes_on_at_the_next_byte() -> None:
     collector = _collector()
     collector.on_event(_exit(1000))
     collector.on_data(STDOUT, 0, b"h" * 60)
-    collector.on_lost()
+    collector.on_lost(LinkLost("x"))
     with pytest.raises(LinkLost):
         collector.wait_complete()
 

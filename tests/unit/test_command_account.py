@@ -63,7 +63,7 @@ def test_an_end_has_one_word(
 ) -> None:
     """124 may be a command's own; what was timed out is known from elsewhere."""
     with Account(counted.metrics, _handed_over()) as account:
-        account.ended(Exited(returncode, None, timed_out, False, (1, 2)))
+        account.ended(Exited(returncode, None, timed_out, False, (1, 2)), 3)
 
     assert counted() == {outcome: 1}
 
@@ -71,8 +71,8 @@ def test_an_end_has_one_word(
 def test_what_goes_wrong_after_the_end_does_not_count_again(counted: _Counted) -> None:
     """The client left while its result was being sent."""
     account = Account(counted.metrics, _handed_over())
-    account.ended(Exited(0, None, False, False, (0, 0)))
-    account.ended(Exited(0, None, False, False, (0, 0)))
+    account.ended(Exited(0, None, False, False, (0, 0)), 0)
+    account.ended(Exited(0, None, False, False, (0, 0)), 0)
     with pytest.raises(OSError, match="gone"), account:
         raise OSError("gone")
 

@@ -60,9 +60,9 @@ class FakeLeases:
 
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> FakeLinks:
-    def wait(links: FakeLinks) -> None:
+    def wait(links: FakeLinks, within_s: float) -> bool:
         links.asked += 1
-        links.quiet.wait()
+        return links.quiet.wait(within_s)
 
     monkeypatch.setattr(module, "wait_until_quiet", wait)
     monkeypatch.setattr(module, "RETRY_S", 0.001)

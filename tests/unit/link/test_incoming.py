@@ -1,0 +1,91 @@
+"""Frames and their JSON, before anything is made of them."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.agent import frames
+from gateway.agent.frames import FrameError
+from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
+
+MIB = 1024 * 1024
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(frames.KINDS)), st.binary(max_size=300)), max_size=8),
+    st.lists(st.integers(1, 60), max_size=30),
+)
+def test_frames_come_out_as_they_went_in(sent: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    """Wherever the stream is cut, as the agent's own decoder has it."""
+    stream = b"".join(frames.encode(kind, 7, payload) for kind, payload in sent)
+    incoming, got, at = Incoming(), [], 0
+    for size in [*cuts, len(stream)]:
+        got += list(incoming.frames(stream[at : at + size]))
+        at += size
+
+    assert got == [(kind, 7, payload) for kind, payload in sent]
+    assert not incoming.holds_more()
+
+
+def test_a_frame_that_comes_byte_by_byte_costs_no_more_for_each() -> None:
+    """The largest one, in pieces: neither copied nor looked through each time."""
+    incoming = Incoming(MAX_PAYLOAD_BYTES)
+    head = frames.encode(frames.EVENT, 1, b" " * MAX_PAYLOAD_BYTES)[: frames.HEADER_SIZE]
+    assert list(incoming.frames(head + b" " * (MAX_PAYLOAD_BYTES - 100_000))) == []
+    started = time.process_time()
+    for _ in range(99_999):
+        assert not list(incoming.frames(b" "))
+
+    assert time.process_time() - started < 2
+    assert len(list(incoming.frames(b" "))) == 1
+
+
+@pytest.mark.parametrize("unit", ["[],", "{},", "1,", '"",', '{"a":1},', "[[[1]]],", '"\\"",'])
+def test_a_text_of_many_values_is_refused_before_it_is_decoded(unit: str) -> None:
+    """Four megabytes of `[],` are a hundred of objects, in a worker that all share."""
+    payload = ('{"x":[' + unit * (MAX_PAYLOAD_BYTES // len(unit) - 10) + "0]}").encode()
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        with pytest.raises(FrameError, match="too many"):
+            decode_json(payload)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 32 * MIB
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "text", ["[,{" * 300_000, '"\\' * 300_000, "é\n\u2028" * 200_000, "x" * MIB]
+)
+def test_a_long_text_is_one_value(text: str) -> None:
+    """What a command looks like is the client's choice: it comes back to whoever attaches."""
+    payload = json.dumps({"meta": {"command": text}}, ensure_ascii=False).encode()
+
+    assert decode_json(payload) == {"meta": {"command": text}}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' + b"9" * 10_000 + b"}", b"\xff", b"[]", b"NaN"],
+)
+def test_what_is_no_object_is_a_broken_frame(payload: bytes) -> None:
+    """By that one error, which ends the link."""
+    with pytest.raises(FrameError):
+        decode_json(payload)
+
+
+def test_a_longest_honest_list_is_read() -> None:
+    """Two hundred commands that run, and the last two hundred."""
+    entry = {"request_id": "r" * 256, "command": ",[{" * 66, "status": "running", "pid": 1}
+    message = {"event": "commands", "commands": [entry | {str(n): n for n in range(6)}] * 400}
+
+    assert decode_json(json.dumps(message).encode()) == message
