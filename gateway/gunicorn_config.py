@@ -15,11 +15,14 @@ from gateway.audit_log import log_of
 from gateway.errors import SettingsError
 from gateway.host import oom_score
 from gateway.identity.key_source import source_of
+from gateway.log_lines import FORMAT, OneLine
 from gateway.settings import check_reach, load_settings
 from gateway.store.master import register_master
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 _settings = load_settings()
 
@@ -35,6 +38,7 @@ timeout = 120
 graceful_timeout = 10
 keepalive = 75
 loglevel = _settings.log_level
+logger_class = "gateway.gunicorn_log.GunicornLog"
 accesslog = None
 # The control interface of gunicorn 25 and later is not used, so its socket is not opened.
 control_socket_disable = True
@@ -97,14 +101,17 @@ def post_worker_init(worker: Any) -> None:
 
     gunicorn itself says nothing to open WebSockets until `graceful_timeout` and then cuts them.
     """
-    logging.basicConfig(
-        level=_settings.log_level.upper(),
-        format="%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine(FORMAT))
+    logging.basicConfig(level=_settings.log_level.upper(), handlers=[handler])
+    logging.captureWarnings(capture=True)
     # That a job is skipped because its last run still goes on is meant so.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     give_back_what_is_freed()
     import gevent  # after the worker's monkey-patching
+
+    # gevent would write the tracebacks of greenlets to stderr itself.
+    gevent.get_hub().print_exception = _log_failed_greenlet
 
     runtime = _runtime(worker)
     runtime.start()
@@ -117,6 +124,11 @@ def post_worker_init(worker: Any) -> None:
         runtime.close()
 
     gevent.spawn(close_when_told_to_stop)
+
+
+def _log_failed_greenlet(context: Any, kind: Any, error: Any, trace: Any) -> None:
+    """See `gevent.hub.Hub.print_exception`."""
+    log.error("a greenlet failed: %.300r", context, exc_info=(kind, error, trace))
 
 
 def worker_int(worker: Any) -> None:
