@@ -12,7 +12,9 @@ monkey.patch_all()
 gc.disable()
 
 from gateway.app import create_app  # noqa: E402  (nothing may be imported before the patch)
+from gateway.private_files import create_for_owner_only  # noqa: E402
 
+create_for_owner_only()
 app = create_app()
 
 gc.freeze()

@@ -8,6 +8,7 @@ GatewayError
 │   ├── ForeignOrigin             a web page of another site asked
 │   ├── Unauthorized              no key, or none that is valid
 │   ├── TokenNotEnough            an access token opens one sandbox and nothing else
+│   ├── OperatorsOnly             the key is none of an operator's
 │   ├── RateLimited               more requests than the key may make
 │   ├── AddressNotFound           there is no such route
 │   ├── MethodNotAllowed
@@ -121,6 +122,11 @@ class Unauthorized(ClientFault):
 class TokenNotEnough(ClientFault):
     code = "forbidden"
     title = N_("This takes an API key: an access token opens one sandbox only")
+
+
+class OperatorsOnly(ClientFault):
+    code = "operators_only"
+    title = N_("Only an operator's API key shows this")
 
 
 class RateLimited(ClientFault):
@@ -319,7 +325,7 @@ class GatewayStopping(HostFault):
 
 class NotReady(HostFault):
     """`checks` say what works and what does not, by name, as `gateway.models.Check`; `posture`
-    likewise, as `gateway.models.PostureCheck`."""
+    likewise, as `gateway.models.PostureCheck`. Both for operators only."""
 
     code = "not_ready"
     title = N_("The gateway is not ready")
@@ -331,8 +337,10 @@ class NotReady(HostFault):
         posture: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.members["checks"] = dict(checks or {})
-        self.members["posture"] = dict(posture or {})
+        if checks is not None:
+            self.members["checks"] = dict(checks)
+        if posture is not None:
+            self.members["posture"] = dict(posture)
 
 
 class SandboxFault(GatewayError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
@@ -16,6 +16,7 @@ from gateway.errors import GatewayError, SandboxNotFound, TokenNotEnough
 from gateway.identity.access import Access, AccessToken
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.models import SANDBOX_ID_PATTERN
+from gateway.settings import is_loopback
 
 OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
 """What needs no key. Everything else does, and every address that does not exist."""
@@ -30,6 +31,8 @@ CHECK_S = 1.0
 """How often a streamed answer is looked at: is its caller still welcome?"""
 
 _EXTENSION = "sandbox-gateway.access"
+_OPERATORS = "sandbox-gateway.operators"
+_BY_A_PROXY = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 _SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
 _LONGEST_ECHO = 64
@@ -46,9 +49,13 @@ class BearerSubprotocols:
         return isinstance(offered, str) and offered.startswith(SUBPROTOCOL)
 
 
-def install(app: Flask, access: Access) -> None:
-    """Close the routes of `app`. Call it after `gateway.origin.install`, before any routes."""
+def install(app: Flask, access: Access, operators: Collection[str] = ()) -> None:
+    """Close the routes of `app`. Call it after `gateway.origin.install`, before any routes.
+
+    `operators` are the names of keys whose holders may see the host.
+    """
     app.extensions[_EXTENSION] = access
+    app.extensions[_OPERATORS] = frozenset(operators)
 
     def check(endpoint: str | None, values: dict[str, Any] | None) -> None:
         if endpoint in OPEN_ENDPOINTS:
@@ -100,6 +107,24 @@ def has_neighbours() -> bool:
     """Whether keys of more than one name are configured: then each leaves room to others."""
     access = _access()
     return access is not None and access.has_several_owners
+
+
+def is_operator() -> bool:
+    """Whether the current request's caller may see the host: by an operator's key or, where no keys
+    are configured, from this machine itself."""
+    access = _access()
+    if access is not None and access.needs_key:
+        operators: Collection[str] = current_app.extensions[_OPERATORS]
+        return caller().sandbox_id is None and caller().name in operators
+    forwarded = any(name in request.headers for name in _BY_A_PROXY)
+    return not forwarded and is_loopback(request.remote_addr or "")
+
+
+def pace() -> Callable[[], None]:
+    """Counts, for the current request's caller and in any greenlet, what it asks for on a
+    WebSocket, as requests are counted. What it gives raises RateLimited."""
+    access, who = _access(), caller()
+    return (lambda: None) if access is None else (lambda: access.count(who))
 
 
 def shown() -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.allocator import give_back_what_is_freed
@@ -16,6 +17,7 @@ from gateway.errors import SettingsError
 from gateway.host import oom_score
 from gateway.identity.key_source import source_of
 from gateway.log_lines import FORMAT, OneLine
+from gateway.private_files import close_key_file, close_to_others, create_for_owner_only
 from gateway.settings import check_reach, load_settings
 from gateway.store.master import register_master
 
@@ -37,6 +39,11 @@ backlog = 2048
 timeout = 120
 graceful_timeout = 10
 keepalive = 75
+# A proxy's word is not taken, wherever it comes from: every user of this machine is on loopback.
+# `SCRIPT_NAME` as a header moved the addresses of a request; the scheme is not looked at.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 loglevel = _settings.log_level
 logger_class = "gateway.gunicorn_log.GunicornLog"
 accesslog = None
@@ -58,7 +65,11 @@ def on_starting(server: Any) -> None:
     In the master, once: a worker that refused would be started again, or take the others down. The
     command line may name another address than the settings: the same holds for it.
     """
+    create_for_owner_only()
     try:
+        close_to_others(_settings.data_dir)
+        if _settings.api_keys_file:
+            close_key_file(Path(_settings.api_keys_file))
         for address in server.cfg.address:
             if isinstance(address, tuple):
                 check_reach(_settings, address[0])

@@ -19,11 +19,16 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations
 from flask import Flask, Response, g, has_request_context, request
 from flask_babel import Babel, get_locale, get_translations
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from gateway.errors import GatewayError
 
 DEFAULT_LANGUAGE = "en"
 LANGUAGES = (DEFAULT_LANGUAGE, "it", "zh")
+
+_LONGEST_ACCEPTED = 512
+"""Characters of `Accept-Language` that are looked at."""
 
 _CATALOGUES = Path(__file__).parent / "locale"
 
@@ -116,7 +121,9 @@ def compile_catalogues(directory: Path) -> None:
 
 
 def _language_of_request() -> str:
-    return best_language(request.accept_languages)
+    accepted = request.headers.get("Accept-Language", "")
+    # A header of 8 KiB would take 13 ms to read, for whoever sends it, with or without a key.
+    return best_language(parse_accept_header(accepted[:_LONGEST_ACCEPTED], LanguageAccept))
 
 
 def _declare_language(response: Response) -> Response:

@@ -7,9 +7,9 @@ Any web page may open a WebSocket to localhost or post a form there, and a name 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
@@ -20,6 +20,15 @@ from gateway.settings import Settings
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 _ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared only)
 _DEFAULT_PORT = {"http": 80, "https": 443}
+
+# RFC 3986, section 3.2, without what no client of this gateway has a reason to send: user
+# information, percent-encoding, an empty port, an address of the future.
+_AUTHORITY = re.compile(
+    r"(?P<name>[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])"
+    r"(:(?P<port>[0-9]{1,5}))?"
+)
+_LONGEST_NAME = 253
+_ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = (
@@ -40,6 +49,9 @@ class Site(NamedTuple):
     port: int | None
 
 
+NOWHERE = Site("", None)
+
+
 def install(app: Flask, settings: Settings) -> None:
     """Refuse foreign `Host` and `Origin` headers before anything else happens.
 
@@ -53,7 +65,9 @@ def install(app: Flask, settings: Settings) -> None:
     allowed = settings.origins
 
     def check(_endpoint: str | None, _values: object) -> None:
-        host = site_of(f"//{request.headers.get('Host', '')}")
+        host = site_of(request.headers.get("Host", ""))
+        if not _names_only(host, request.environ.get("RAW_URI", "/")):
+            host = NOWHERE
         if not (host.name in own or is_named(host.name, names) or (addresses and _is_ip(host))):
             g.denied = ForeignHost.code
             raise ForeignHost()
@@ -90,14 +104,34 @@ def is_named(name: str, names: Collection[str]) -> bool:
     return any(f"*.{'.'.join(labels[at:])}" in names for at in range(1, len(labels)))
 
 
-def site_of(address: str) -> Site:
-    """Host, in lower case, and port in an address or `//host:port`."""
+def site_of(authority: str) -> Site:
+    """Host, in lower case, and port of `host:port`. NOWHERE for all that is anything else: two
+    readers of a doubtful name may not come to the same host."""
+    found = _AUTHORITY.fullmatch(authority[: _LONGEST_NAME + 7])
+    if found is None or len(found["name"]) > _LONGEST_NAME:
+        return NOWHERE
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 0 < port < 65536:
+        return NOWHERE
+    if found["ipv6"] is None:
+        return Site(found["name"].lower(), port)
     try:
-        parts = urlsplit(address)
-        # `port` raises for what is no number.
-        return Site((parts.hostname or "").lower(), parts.port or _DEFAULT_PORT.get(parts.scheme))
+        return Site(ipaddress.IPv6Address(found["ipv6"]).compressed, port)
     except ValueError:
-        return Site("", None)
+        return NOWHERE
+
+
+def _names_only(host: Site, target: str) -> bool:
+    """Whether the target of a request, as it was sent, names no other site than `Host` does. It
+    may be a whole address (RFC 9112, section 3.2.2), which then counts more than `Host`."""
+    if target.startswith(("/", "*")):
+        return True
+    found = _ORIGIN.match(target)
+    default = found and _DEFAULT_PORT.get(found["scheme"].lower())
+    if found is None or default is None:
+        return False
+    theirs = site_of(found["authority"])
+    return theirs.name == host.name and (theirs.port or default) == (host.port or default)
 
 
 def _is_ip(host: Site) -> bool:
@@ -116,9 +150,12 @@ def _is_allowed(origin: str, allowed: Collection[str]) -> bool:
 def _is_same(origin: str, host: Site, own: Collection[str]) -> bool:
     """Same host and port. The names of this machine are one; the scheme may differ, for a proxy
     speaks https outside and http to the gateway."""
-    theirs = site_of(origin)
-    default = _DEFAULT_PORT.get(urlsplit(origin).scheme) if theirs.name else None
-    if default is None or theirs.port != (host.port or default):
+    found = _ORIGIN.fullmatch(origin)
+    default = found and _DEFAULT_PORT.get(found["scheme"].lower())
+    if found is None or default is None:
+        return False
+    theirs = site_of(found["authority"])
+    if theirs == NOWHERE or (theirs.port or default) != (host.port or default):
         return False
     return theirs.name == host.name or (theirs.name in own and host.name in own)
 

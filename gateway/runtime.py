@@ -29,6 +29,7 @@ from gateway.link.dial import Known, dial
 from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.metrics import Exposition, Metrics
+from gateway.private_files import close_to_others
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
 from gateway.sandboxes.admission import Gate
@@ -89,6 +90,7 @@ class Runtime:
         self._started = False
         self._settings = settings
         data_dir = settings.data_dir
+        close_to_others(data_dir)
         self._database = Database(data_dir / "gateway.db", Allowance.of(settings.store_mb_per_key))
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)

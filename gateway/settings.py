@@ -23,6 +23,7 @@ OWN_NETWORK = "sandbox-gateway"
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*")
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
 
@@ -64,6 +65,11 @@ class Settings(BaseSettings):
         "",
         description="File of API keys, read again when it changes. A line each: `name "
         "sha256:<hex>`, and limits.",
+    )
+    operators: str = Field(
+        "",
+        description="Names of API keys, separated by commas, whose holders see the host's versions "
+        "and totals (`/readyz`, `/metrics`). Others only see whether the gateway is ready.",
     )
     insecure: bool = Field(
         False, description="Listen on any address even without API keys: whoever gets there may."
@@ -402,6 +408,19 @@ class Settings(BaseSettings):
     def has_keys(self) -> bool:
         """Whether callers need a key."""
         return bool(self.api_keys.get_secret_value() or self.api_keys_file)
+
+    @field_validator("operators")
+    @classmethod
+    def _operators_are_names_of_keys(cls, names: str) -> str:
+        for name in _listed(names):
+            if not _KEY_NAME.fullmatch(name):
+                raise ValueError(f"{name!r:.80} cannot be the name of a key")
+        return names
+
+    @property
+    def operator_names(self) -> frozenset[str]:
+        """`operators`, one by one."""
+        return frozenset(_listed(self.operators))
 
     @property
     def names(self) -> frozenset[str]:

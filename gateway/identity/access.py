@@ -96,11 +96,22 @@ class Access:
         if caller is None:
             # Whether it has expired, was revoked, or never was one, is nobody's business.
             raise Unauthorized("the key or token is not valid")
-        if caller.limits.rate is not None:
-            wait_s = self._rates.take(caller.name, caller.limits.rate)
-            if wait_s > 0:
-                raise RateLimited(retry_after_s=wait_s)
+        self._take(caller.name, caller.limits.rate)
         return caller
+
+    def count(self, caller: Caller) -> None:
+        """Count something that a known caller asks for, by the limits that its name has now.
+
+        Raises RateLimited when it is one too many.
+        """
+        limits = None if caller.is_anonymous else self._keys.current().limits_of(caller.name)
+        if limits is not None:
+            self._take(caller.name, limits.rate)
+
+    def _take(self, name: str, rate: float | None) -> None:
+        wait_s = 0.0 if rate is None else self._rates.take(name, rate)
+        if wait_s > 0:
+            raise RateLimited(f"the next one in {wait_s:.3g} s", retry_after_s=wait_s)
 
     def _by_key(self, shown: str) -> Caller | None:
         key = self._keys.current().find(shown)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from gateway.models.base import Request
+from gateway.models.base import Request, Sliced
 
 RequestId = Annotated[str, StringConstraints(max_length=256)]
 Columns = Annotated[int, Field(ge=1, le=1000)]
@@ -21,6 +21,7 @@ _NO_NUL = r"^[^\x00]*$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
+Variables = dict[Annotated[str, StringConstraints(pattern=_VARIABLE)], Text]
 
 
 class TerminalSize(Request):
@@ -51,7 +52,7 @@ class CommandOptions(Request):
         description="Working directory, absolute or below the user's home, which is the default.",
         examples=["/tmp"],  # noqa: S108  (in the sandbox)
     )
-    env: dict[Annotated[str, StringConstraints(pattern=_VARIABLE)], Text] | None = Field(
+    env: Annotated[Variables, Sliced] | None = Field(
         None, description="Extra environment variables.", examples=[{"GREETING": "hello"}]
     )
     stdin: str | None = Field(

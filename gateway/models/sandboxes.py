@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
-from gateway.models.base import Answer, Request, left_out_when_none, without_defaults
+from gateway.models.base import Answer, Request, Sliced, left_out_when_none, without_defaults
 from gateway.models.tokens import EXAMPLE
 
 SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
@@ -36,7 +36,9 @@ _NO_OTHER_NAMES = {"additionalProperties": False}
 """Only the names that fit; pydantic's JSON Schema does not say so by itself."""
 
 Labels = Annotated[
-    dict[LabelName, LabelValue], Field(max_length=MOST_LABELS, json_schema_extra=_NO_OTHER_NAMES)
+    dict[LabelName, LabelValue],
+    Sliced,
+    Field(max_length=MOST_LABELS, json_schema_extra=_NO_OTHER_NAMES),
 ]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -79,7 +81,9 @@ class SandboxCreate(Request):
         examples=[2048],
     )
     env: Annotated[
-        dict[Variable, Value], Field(max_length=MOST_VARIABLES, json_schema_extra=_NO_OTHER_NAMES)
+        dict[Variable, Value],
+        Sliced,
+        Field(max_length=MOST_VARIABLES, json_schema_extra=_NO_OTHER_NAMES),
     ] = Field({}, description="Environment of every command.", examples=[{"STAGE": "test"}])
     labels: Labels = Field(
         {}, description="To find it again by; not seen inside.", examples=[{"team": "blue"}]

@@ -54,8 +54,10 @@ class Problem(Answer):
     code: str = Field(description="Stable and machine-readable.", examples=["sandbox_not_found"])
     message: str = Field(description="Localised by `Accept-Language`.")
     errors: list[FieldError] | None = Field(None, description="With `invalid_fields`.")
-    checks: dict[str, Check] | None = Field(None, description="With `not_ready`.")
-    posture: dict[str, PostureCheck] | None = Field(None, description="With `not_ready`.")
+    checks: dict[str, Check] | None = Field(None, description="With `not_ready`, for operators.")
+    posture: dict[str, PostureCheck] | None = Field(
+        None, description="With `not_ready`, for operators."
+    )
     ended: Ended | None = Field(
         None, description="With `sandbox_not_found`, for days: why the sandbox is no more."
     )
@@ -73,9 +75,12 @@ class Health(Answer):
 class Readiness(Answer):
     """Everything that is needed works."""
 
+    model_config = ConfigDict(json_schema_extra=left_out_when_none)
+
     status: Literal["ready"] = Field(examples=["ready"])
-    checks: dict[str, Check]
-    posture: dict[str, PostureCheck] = Field(
+    checks: dict[str, Check] | None = Field(None, description="For operators only.")
+    posture: dict[str, PostureCheck] | None = Field(
+        None,
         description="What the host enforces of the isolation of sandboxes. What fails here does "
-        "not make the gateway unready, unless `SANDBOX_REQUIRE` names it."
+        "not make the gateway unready, unless `SANDBOX_REQUIRE` names it. For operators only.",
     )

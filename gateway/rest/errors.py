@@ -30,6 +30,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.ForeignOrigin: 403,
     errors.Unauthorized: 401,
     errors.TokenNotEnough: 403,
+    errors.OperatorsOnly: 403,
     errors.SandboxNotFound: 404,
     errors.AddressNotFound: 404,
     errors.CommandNotFound: 404,

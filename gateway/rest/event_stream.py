@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from flask import Response, request
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from gateway import messages
 from gateway.commands.telling import Told, encode_message
@@ -37,13 +39,17 @@ _JOIN_BELOW = 128 * 1024
 
 _HEARTBEAT = b":\n\n"
 
+_LONGEST_ACCEPTED = 1024
+"""Characters of `Accept` that are looked at."""
+
 _END = "end"
 _LAST_EVENT_ID = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 
 
 def is_asked_for(instead_of: str) -> bool:
     """Whether the client prefers an event stream to `instead_of`: it must name it in `Accept`."""
-    named = dict(reversed(list(request.accept_mimetypes)))
+    accepted = request.headers.get("Accept", "")[:_LONGEST_ACCEPTED]
+    named = dict(reversed(list(parse_accept_header(accepted, MIMEAccept))))
     return named.get(MEDIA_TYPE, 0) > named.get(instead_of, 0)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from gateway import guard
 from gateway.apidoc import Reply, documented
-from gateway.errors import NotReady
+from gateway.errors import NotReady, OperatorsOnly
 from gateway.metrics import CONTENT_TYPE
 from gateway.models import Health, Readiness
 from gateway.rest import answers
@@ -29,29 +30,41 @@ def blueprint(readiness: ReadinessService, metrics: MetricsService) -> Blueprint
     @routes.get("/readyz")
     @documented(
         summary="Can sandboxes be served?",
+        description="`checks` and `posture`, which name the host's versions, are for operators: "
+        "whoever has a key that `SANDBOX_OPERATORS` names, or asks from the machine itself where "
+        "no keys are configured. What is said may be a second old, of the posture ten.",
         tag="Service",
         replies={200: Reply(Readiness, "Everything that is needed works.")},
         errors=(NotReady,),
     )
     def readyz() -> Response:
         checks, posture = readiness.look()
+        is_operator = guard.is_operator()
         if not all(check.ok for check in checks.values()):
+            if not is_operator:
+                raise NotReady
             raise NotReady(
                 checks={name: check.model_dump() for name, check in checks.items()},
                 posture={name: check.model_dump() for name, check in posture.items()},
             )
-        return answers.one(Readiness(status="ready", checks=checks, posture=posture))
+        shown = Readiness(status="ready")
+        if is_operator:
+            shown = Readiness(status="ready", checks=checks, posture=posture)
+        return answers.one(shown, without_none=True)
 
     @routes.get("/metrics")
     @documented(
         summary="What the gateway has counted",
-        description="For Prometheus. The numbers are those of all workers, whichever answers, and "
-        "begin at zero when the gateway is started. While the store cannot be read, those about "
-        "present sandboxes are left out.",
+        description="For Prometheus, with an operator's key (`SANDBOX_OPERATORS`). The numbers are "
+        "those of all workers, whichever answers, and begin at zero when the gateway is started. "
+        "While the store cannot be read, those about present sandboxes are left out.",
         tag="Service",
         replies={200: Reply(None, "The text format, 0.0.4.", media_type=CONTENT_TYPE)},
+        errors=(OperatorsOnly,),
     )
     def show_metrics() -> Response:
+        if not guard.is_operator():
+            raise OperatorsOnly
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     return routes

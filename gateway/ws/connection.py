@@ -19,9 +19,11 @@ from gateway.errors import (
     CommandNotFound,
     ContainerGone,
     GatewayError,
+    RateLimited,
     RequestIdInUse,
     TooManyCommands,
 )
+from gateway.heavy_json import read_aside
 from gateway.models import (
     AttachMessage,
     CommandList,
@@ -113,12 +115,16 @@ class Connection:
 
     def _take(self, frame: str | bytes) -> None:
         try:
-            message = frames.parse_message(frame)
+            message = read_aside(frame, lambda: frames.parse_message(frame))
+            if not isinstance(message, PingMessage):
+                self._peer.count()
+                self._peer.asks()
         except UnreadableRequest as error:
             self._outbox.send_error(error, error.request_id)
             return
-        if not isinstance(message, PingMessage):
-            self._peer.asks()
+        except RateLimited as error:
+            self._outbox.send_error(error, message.request_id)
+            return
         if isinstance(message, CommandRequest):
             self._take_command(frames.request_id_of(message), message)
         elif isinstance(message, StdinMessage):

@@ -27,6 +27,7 @@ from gateway.errors import (
     EngineFault,
     FeatureMissing,
     GatewayError,
+    RateLimited,
     RequestIdInUse,
     SandboxFault,
     SandboxNotFound,
@@ -158,6 +159,7 @@ def blueprint(
             ),
             errors=(
                 BadRequest,
+                RateLimited,
                 RequestIdInUse,
                 TooManyCommands,
                 CommandNotFound,
@@ -189,7 +191,10 @@ def blueprint(
         socket=Socket(
             from_client=(ResizeMessage,),
             to_client=(CommandResult, SocketError, SandboxEnded),
-            errors=(BadRequest, CommandNotFound, CommandFinished, EngineFault, SandboxFault),
+            errors=(
+                *(BadRequest, RateLimited, CommandNotFound, CommandFinished),
+                *(EngineFault, SandboxFault),
+            ),
         ),
     )
     def show_terminal(websocket: Server, sandbox_id: str) -> None:
@@ -204,7 +209,7 @@ def blueprint(
     def serve(websocket: Server, sandbox_id: str, work: Callable[[Peer, Any], bool]) -> None:
         """Let `work` serve the client; it says whether a command still runs then."""
         lease, socket = g.pop("lease"), g.socket
-        peer = Peer(socket, websocket, texts(), guard.caller(), auditing.trail())
+        peer = Peer(socket, websocket, texts(), guard.caller(), auditing.trail(), guard.pace())
         peer.note("ws_connect")
         begun = time.monotonic()
         try:

@@ -36,10 +36,13 @@ class Peer:
         texts: Texts,
         caller: Caller = ANONYMOUS,
         trail: Trail | None = None,
+        count: Callable[[], None] = lambda: None,
     ) -> None:
         self.caller = caller
         self.note = (trail or Trail.nowhere()).note
         """What the client does, for the audit log."""
+        self.count = count
+        """Counts what the client asks for. Raises RateLimited when it is one too many."""
         self._socket = socket
         self._websocket = websocket
         self.before_end: Callable[[], None] = lambda: None

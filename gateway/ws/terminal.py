@@ -10,6 +10,7 @@ from gateway.commands.happenings import Output
 from gateway.commands.service import Commands, Place
 from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
+from gateway.heavy_json import read_aside
 from gateway.models import ResizeMessage
 from gateway.ws import frames
 from gateway.ws.frames import UnreadableRequest
@@ -68,7 +69,8 @@ class Terminal:
             self._input.put(self._request_id, message, eof=False)
             return
         try:
-            request = frames.parse_message(message)
+            self._peer.count()
+            request = read_aside(message, lambda: frames.parse_message(message))
             if not isinstance(request, ResizeMessage):
                 raise BadRequest("a terminal takes binary frames, and `resize`")
             self._commands.resize(self._place, self._request_id, request.cols, request.rows)

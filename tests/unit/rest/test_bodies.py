@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from io import BytesIO
 
 import gevent
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from gunicorn.http.errors import InvalidChunkSize
 
@@ -243,3 +245,56 @@ def test_messages_of_the_parser_are_short(client: FlaskClient) -> None:
     response = client.post("/sandboxes", data=body, content_type=JSON)
 
     assert b"hunter2" not in response.data
+
+
+WRONG_NAMES = {
+    "variables of a sandbox": ("/sandboxes", {"env": {f"{n}x": "" for n in range(80_000)}}),
+    "labels": ("/sandboxes", {"labels": {f"-{n}": "" for n in range(80_000)}}),
+    "values": ("/sandboxes", {"labels": {f"n{n}": 0 for n in range(80_000)}}),
+    "fields": ("/sandboxes", {f"f{n}": "" for n in range(80_000)}),
+    "variables of a command": (
+        "/sandboxes/a1/commands",
+        {"command": "true", "env": {f"{n}x": "" for n in range(80_000)}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_NAMES)
+def test_tens_of_thousands_of_wrong_names_cost_little(
+    app: Flask, client: FlaskClient, sandbox: str, name: str
+) -> None:
+    """The look ends at the twentieth: 80,000 cost 0.9 s, in which the worker answered nobody."""
+    app.config["MAX_CONTENT_LENGTH"] = 4 * 1024 * 1024
+    path, body = WRONG_NAMES[name]
+    raw = json.dumps(body)
+    begun = time.process_time()
+
+    response = client.post(path, data=raw, content_type="application/json")
+
+    assert time.process_time() - begun < 0.45
+    assert response.status_code == 422
+    assert len(response.json["errors"]) == 20
+    assert "at least 20" in response.json["detail"]
+
+
+def test_a_worker_goes_on_while_a_large_body_is_read(app: Flask) -> None:
+    """A mebibyte of empty objects takes 0.3 s; meanwhile others get their turns."""
+    app.config["MAX_CONTENT_LENGTH"] = 2 * 1024 * 1024
+    raw = b'{"image":[' + b"{}," * 300_000 + b"0]}"
+    reading = gevent.spawn(
+        lambda: app.test_client().post("/sandboxes", data=raw, content_type="application/json")
+    )
+    turns = 0
+    while not reading.ready():
+        gevent.sleep(0.001)
+        turns += 1
+
+    assert reading.get().status_code == 422
+    assert turns > 5
+
+
+def test_a_type_with_thousands_of_parameters_is_415(client: FlaskClient) -> None:
+    """They would be read one by one."""
+    content_type = "application/json;" + "a=b;" * 2000
+
+    assert client.post("/sandboxes", data="{}", content_type=content_type).status_code == 415

@@ -39,6 +39,36 @@ def _status(client: FlaskClient, host: str, origin: str | None = None, **options
         ("evil.example:80:localhost", 403),
         ("localhost:x", 403),
         ("[::1", 403),
+        ("evil.example@localhost", 403),
+        ("user:secret@localhost:8003", 403),
+        ("@localhost", 403),
+        ("localhost:", 403),
+        ("localhost:0", 403),
+        ("localhost:65536", 403),
+        ("localhost:+80", 403),
+        ("localhost.", 403),
+        ("localhost..", 403),
+        (".localhost", 403),
+        ("local%68ost", 403),
+        ("[::1%25lo]", 403),
+        ("[::1]x", 403),
+        ("[localhost]", 403),
+        ("[127.0.0.1]", 403),
+        ("[v1.x]", 403),
+        ("[0:0:0:0:0:0:0:1]", 200),
+        ("local host", 403),
+        ("localhost\tx", 403),
+        ("localhost/x", 403),
+        ("localhost?x", 403),
+        ("localhost#x", 403),
+        ("localhost,evil.example", 403),
+        ("evil.example,localhost", 403),
+        ("//localhost", 403),
+        ("http://localhost", 403),
+        ("localhost\\evil.example", 403),
+        ("lo\u0441alhost", 403),
+        ("", 403),
+        ("a." * 2000 + "localhost", 403),
     ],
 )
 def test_on_loopback_only_its_names_are_known(app: Flask, host: str, status: int) -> None:
@@ -99,6 +129,11 @@ def test_on_all_addresses_an_address_is_known(app: Flask, host: str, status: int
         ("localhost:8003", "chrome-extension://localhost:8003", 403),
         ("localhost:8003", "http://localhost:8003.evil.example", 403),
         ("localhost:8003", "http://evil@localhost:8003x", 403),
+        ("localhost:8003", "http://evil.example@localhost:8003", 403),
+        ("localhost:8003", "http://localhost:8003/", 403),
+        ("localhost:8003", "http://localhost.:8003", 403),
+        ("localhost:8003", "http://local%68ost:8003", 403),
+        ("localhost:8003", "http://localhost:8003,http://evil.example", 403),
     ],
 )
 def test_pages_of_the_same_host_and_port_are_welcome(
@@ -268,3 +303,29 @@ def test_every_answer_has_the_security_headers(
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert ("script-src" in policy) == (path == "/docs")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/sandboxes", 200),
+        ("http://localhost:8003/sandboxes", 200),
+        ("HTTP://LOCALHOST:8003/sandboxes", 200),
+        ("http://evil.example/sandboxes", 403),
+        ("http://localhost/sandboxes", 403),
+        ("http://evil.example@localhost:8003/sandboxes", 403),
+        ("http://localhost:8003@evil.example/sandboxes", 403),
+        ("http:///sandboxes", 403),
+        ("ftp://localhost:8003/sandboxes", 403),
+        ("localhost:8003", 403),
+    ],
+)
+def test_a_whole_address_as_target_names_the_same_site(
+    app: Flask, target: str, status: int
+) -> None:
+    """It counts more than `Host` (RFC 9112, section 3.2.2), so they must not differ."""
+    answer = _client(app).get(
+        "/sandboxes", headers={"Host": "localhost:8003"}, environ_overrides={"RAW_URI": target}
+    )
+
+    assert answer.status_code == status
