@@ -10,33 +10,43 @@ import errno
 import logging
 import socket as sockets
 from collections.abc import Callable
+from contextlib import closing
 
 import gevent
 from gevent import socket
+from gevent.monkey import get_original
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gevent.threadpool import ThreadPool
 
 from gateway import clock
 from gateway.errors import HostToolFailed
+from gateway.host.proxy_relay import PIECE_BYTES, Relay
 from gateway.host.proxy_requests import PORTS, ProxyRequest, Refused, check, public, read_request
-from gateway.pacing import Turn
+from gateway.host.proxy_shares import MAX_CONNECTIONS, Share, Shares
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 512
-MAX_PER_SANDBOX = 64
 HEAD_BYTES = 16 * 1024
 HEAD_LIMIT_S = 10.0
 CONNECT_LIMIT_S = 15.0
-IDLE_LIMIT_S = 300.0
-_PIECE_BYTES = 64 * 1024
+
+_BEING_REFUSED = 64
+"""Connections beyond those that are served: each is answered and closed at once."""
+
+_LOOKUP_THREADS = 8
+"""Of the proxy's own: gevent's are few, and the disks of sandboxes wait for those."""
+
+LINES_PER_MINUTE = 60
+"""Refusals that are logged: sandboxes can cause any number."""
 
 Resolve = Callable[[str], list[str]]
 
 
 def resolve(host: str) -> list[str]:
-    """The addresses of a name, by this host's resolver. Raises OSError."""
-    found = socket.getaddrinfo(host, None, type=sockets.SOCK_STREAM)
+    """The addresses of a name, by this host's resolver; blocks the thread. Raises OSError."""
+    # In a worker `socket` is gevent's, which would look it up in a thread of its own again.
+    found = get_original("socket", "getaddrinfo")(host, None, type=sockets.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -50,11 +60,15 @@ class EgressProxy:
         ports: frozenset[int] = PORTS,
         resolve: Resolve = resolve,
     ) -> None:
+        """`resolve` is called in a thread."""
         self._domains = domains
         self._ports = ports
         self._resolve = resolve
         self._server: StreamServer | None = None
-        self._connections: dict[str, int] = {}
+        self._shares = Shares()
+        self._lookups: ThreadPool | None = None
+        self._lines = 0
+        self._lines_since = 0.0
 
     def start(self, address: str, port: int) -> None:
         """Listen there, unless it does already. Raises HostToolFailed."""
@@ -62,7 +76,11 @@ class EgressProxy:
             if self._server.address == (address, port):
                 return
             self.close()
-        server = StreamServer((address, port), self._serve, spawn=Pool(MAX_CONNECTIONS))
+        if self._lookups is None:
+            self._lookups = ThreadPool(_LOOKUP_THREADS)
+        server = StreamServer(
+            (address, port), self._serve, spawn=Pool(MAX_CONNECTIONS + _BEING_REFUSED)
+        )
         try:
             server.start()
         except OSError as error:
@@ -79,45 +97,49 @@ class EgressProxy:
 
     def _serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
         sandbox = peer[0]
-        if self._connections.get(sandbox, 0) >= MAX_PER_SANDBOX:
-            client.close()
-            return
-        self._connections[sandbox] = self._connections.get(sandbox, 0) + 1
-        try:
-            self._answer(client)
-        except Refused as refused:
-            log.info("egress proxy refused %s: %s", sandbox, refused.why)
-            _refuse(client, refused)
-        except OSError:
-            pass  # either side went away
-        finally:
-            client.close()
-            self._connections[sandbox] -= 1
-            if not self._connections[sandbox]:
-                del self._connections[sandbox]
+        with closing(client), self._shares.enter(sandbox) as share:
+            if share is None:
+                _turn_away(client)
+                return
+            try:
+                self._answer(client, share)
+            except Refused as refused:
+                self._note(sandbox, refused)
+                _refuse(client, refused)
+            except OSError:
+                pass  # either side went away
 
-    def _answer(self, client: socket.socket) -> None:
+    def _note(self, sandbox: str, refused: Refused) -> None:
+        now = clock.boot_s()
+        if now - self._lines_since >= 60:
+            self._lines, self._lines_since = 0, now
+        self._lines += 1
+        if self._lines <= LINES_PER_MINUTE:
+            log.info("egress proxy refused %s: %s", sandbox, refused.why)
+
+    def _answer(self, client: socket.socket, share: Share) -> None:
         head, rest = _read_head(client)
         request = read_request(head)
         check(request, self._domains, self._ports)
-        server = self._connect(request)
+        server = self._connect(request, share)
         try:
             if request.tunnel:
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 server.sendall(rest)
-                _Relay(client, server).run(None)
+                Relay(client, server, share).run(None)
             else:
                 own = rest[: request.body_bytes]
                 server.sendall(request.head + own)
-                _Relay(client, server).run(request.body_bytes - len(own))
+                Relay(client, server, share).run(request.body_bytes - len(own))
         finally:
             server.close()
 
-    def _connect(self, request: ProxyRequest) -> socket.socket:
+    def _connect(self, request: ProxyRequest, share: Share) -> socket.socket:
         """To an address that was checked: the name is not looked up again."""
         try:
             with gevent.Timeout(CONNECT_LIMIT_S, TimeoutError("it took too long")):
-                addresses = public(self._resolve(request.host))
+                with share.lookups:
+                    addresses = public(self._look_up(request.host))
                 if not addresses:
                     raise Refused("403 Forbidden", f"{request.host} has no public address")
                 server = socket.create_connection((addresses[0], request.port))
@@ -128,15 +150,28 @@ class EgressProxy:
             raise Refused("403 Forbidden", f"{request.host} is the gateway's own host")
         return server
 
+    def _look_up(self, host: str) -> list[str]:
+        assert self._lookups is not None
+
+        def attempt() -> list[str] | OSError:
+            # Handed over, for gevent prints what is raised in a thread of its pools.
+            try:
+                return self._resolve(host)
+            except OSError as error:
+                return error
+
+        found: list[str] | OSError = self._lookups.spawn(attempt).get()
+        if isinstance(found, OSError):
+            raise found
+        return found
+
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
     """The head with its empty line, and what came after it."""
     received = b""
-    turn = Turn()
     with gevent.Timeout(HEAD_LIMIT_S, TimeoutError()):
         while b"\r\n\r\n" not in received:
             piece = client.recv(4096)
-            turn.took(len(piece))
             received += piece
             if not piece or len(received) > HEAD_BYTES:
                 raise Refused("431 Request Header Fields Too Large", "no end of the headers")
@@ -144,52 +179,15 @@ def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
     return head + b"\r\n\r\n", rest
 
 
-class _Relay:
-    """Both ways until the server ends, or nothing has moved for long.
-
-    `upload_bytes` bounds what the client may still send; None is no bound.
-    """
-
-    def __init__(self, client: socket.socket, server: socket.socket) -> None:
-        self._client = client
-        self._server = server
-        self._moved_at = clock.boot_s()
-        for end in (client, server):
-            end.settimeout(IDLE_LIMIT_S)
-
-    def run(self, upload_bytes: int | None) -> None:
-        upload = gevent.spawn(self._pump, self._client, self._server, upload_bytes)
-        try:
-            self._pump(self._server, self._client, None)
-        finally:
-            upload.kill()
-
-    def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
-        turn = Turn()
-        try:
-            while limit is None or limit > 0:
-                piece = self._receive(source, limit)
-                turn.begins()
-                if not piece:
-                    target.shutdown(sockets.SHUT_WR)
-                    return
-                target.sendall(piece)
-                turn.took(len(piece))
-                self._moved_at = clock.boot_s()
-                limit = None if limit is None else limit - len(piece)
-        except OSError:
-            pass  # the other direction ends by itself
-
-    def _receive(self, source: socket.socket, limit: int | None) -> bytes:
-        """One direction may be silent for as long as the other is not."""
-        while True:
-            try:
-                size = _PIECE_BYTES if limit is None else min(limit, _PIECE_BYTES)
-                piece: bytes = source.recv(size)
-                return piece
-            except TimeoutError:
-                if clock.boot_s() - self._moved_at >= IDLE_LIMIT_S:
-                    raise
+def _turn_away(client: socket.socket) -> None:
+    """Without waiting for anything: these are not counted."""
+    try:
+        client.settimeout(0)
+        client.send(
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+        )
+    except OSError:
+        pass
 
 
 def _refuse(client: socket.socket, refused: Refused) -> None:
@@ -204,6 +202,6 @@ def _refuse(client: socket.socket, refused: Refused) -> None:
         client.shutdown(sockets.SHUT_WR)
         client.settimeout(1)
         # What is left unread at the close would reset the connection, and the answer with it.
-        client.recv(_PIECE_BYTES)
+        client.recv(PIECE_BYTES)
     except OSError:
         pass  # it does not listen any more

@@ -24,10 +24,11 @@ NOT_PUBLIC: tuple[Network, ...] = tuple(
         *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
         # Public by its looks: the metadata service of Azure.
         "168.63.129.16/32",
-        # IPv6. 64:ff9b::/96, 2001::/32 and 2002::/16 carry IPv4 addresses, private ones too.
-        *("::/128", "::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64"),
-        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16"),
-        *("fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+        # IPv6: all that is no global unicast (2000::/3; RFC 4291). In it are those that stand for
+        # IPv4 addresses, private ones too: ::/96, ::ffff:0:0/96, ::ffff:0:0:0/96, 64:ff9b::/96.
+        *("::/3", "4000::/2", "8000::/1"),
+        # Of the rest: Teredo and 6to4, which carry IPv4 addresses, and what is for documentation.
+        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
     )
 )
 

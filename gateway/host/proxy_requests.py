@@ -12,6 +12,11 @@ from gateway.host.packet_rules import NOT_PUBLIC
 PORTS = frozenset({80, 443})
 
 _NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9-]{1,63}")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_TARGET = re.compile(r"[!-~]{1,8192}")
+"""Visible ASCII: all that a URI consists of, and more (RFC 3986)."""
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""All but the tab (RFC 9110, section 5.5)."""
 _CONNECTION_HEADERS = {"connection", "proxy-connection", "keep-alive", "te", "upgrade", "host"}
 
 
@@ -44,15 +49,18 @@ def read_request(head: bytes) -> ProxyRequest:
         method, target, version = lines[0].split(" ")
     except ValueError:
         raise Refused("400 Bad Request", "not an HTTP request") from None
-    if not version.startswith("HTTP/1."):
+    # Servers differ in what they make of other characters, and so might the filter and a server.
+    if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
+        raise Refused("400 Bad Request", "not an HTTP request")
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
         raise Refused("505 HTTP Version Not Supported", "HTTP/1.1 only")
+    headers = [_header(line) for line in lines[1:] if line]
     if method == "CONNECT":
         host, port = _authority(f"//{target}", None)
         return ProxyRequest(host, port, tunnel=True)
     if not target.lower().startswith("http://"):
         raise Refused("400 Bad Request", "this is a proxy: it takes CONNECT and http:// addresses")
     host, port = _authority(target, 80)
-    headers = [_header(line) for line in lines[1:] if line]
     parts = urlsplit(target)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # The server is told the host that was checked, whatever the client's own header says
@@ -69,9 +77,7 @@ def read_request(head: bytes) -> ProxyRequest:
 
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
-    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        raise Refused("400 Bad Request", "a header is broken")
-    if re.search(r"[\r\n\0]", value):
+    if not colon or not _TOKEN.fullmatch(name) or _CONTROL.search(value):
         raise Refused("400 Bad Request", "a header is broken")
     return name, value.strip()
 

@@ -101,6 +101,20 @@ def test_a_body_is_bounded_by_its_length() -> None:
         ["GET http://pypi.org/ HTTP/1.1", "a: b\nHost: evil.net"],
         ["GET http://pypi.org/ HTTP/1.1", " folded: x"],
         ["\x00"],
+        ["G\x07T http://pypi.org/ HTTP/1.1"],
+        ["G\tT http://pypi.org/ HTTP/1.1"],
+        ["GET http://pypi.org/a\x00b HTTP/1.1"],
+        ["GET http://pypi.org/a\nb HTTP/1.1"],
+        ["GET http://pypi.org/a\tb HTTP/1.1"],
+        ["GET http://pypi.org/a\x7fb HTTP/1.1"],
+        ["GET http://pypi.org/a\x85b HTTP/1.1"],
+        ["GET http://pypi.org/\xe9 HTTP/1.1"],
+        ["CONNECT pypi.org\x0b:443 HTTP/1.1"],
+        ["CONNECT pypi.org:443 HTTP/1.1", "broken header"],
+        ["GET http://pypi.org/ HTTP/1.1", "a: b\x1bc"],
+        ["GET http://pypi.org/ HTTP/1.1", "a: b\x7f"],
+        ["GET http://pypi.org/ HTTP/1.1\x00"],
+        ["GET http://pypi.org/ HTTP/1.9"],
     ],
 )
 def test_what_is_not_clear_is_refused(lines: list[str]) -> None:
@@ -129,3 +143,23 @@ def test_only_public_addresses_are_left() -> None:
 
     assert public(found) == ["93.184.216.34"]
     assert public(["::ffff:127.0.0.1"]) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("::7f00:1", "::10.0.0.1", "::ffff:0:a9fe:a9fe", "::ffff:0:127.0.0.1", "64:ff9b::a00:1"),
+        *("64:ff9b:1::a00:1", "2002:a00:1::1", "2001:0:a00:1::1", "fec0::1", "100::1", "4000::1"),
+        *("2001:db8::1", "ff0e::1", "1fff::1", "c000::1"),
+    ],
+)
+def test_addresses_that_stand_for_others_are_not_public(address: str) -> None:
+    """Gateways of the host's network may lead each of these to a private IPv4 address."""
+    assert public([address]) == []
+
+
+def test_public_addresses_of_both_versions_are() -> None:
+    """The internet stays reachable, by mapped addresses too."""
+    found = ["2606:4700::1111", "2a00:1450::1", "8.8.8.8", "::ffff:8.8.8.8"]
+
+    assert public(found) == found
