@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # In this order: each sees a request before those after it, and before any route.
     auditing.install(app, runtime.audit_log)
     origin.install(app, settings)
-    guard.install(app, runtime.access, settings.operator_names)
+    guard.install(app, runtime.access, settings.operator_names, runtime.clients)
     app.before_request(runtime.start)
     messages.install(app, settings.data_dir / "locale")
     rest.register(

@@ -10,6 +10,7 @@ GatewayError
 │   ├── TokenNotEnough            an access token opens one sandbox and nothing else
 │   ├── OperatorsOnly             the key is none of an operator's
 │   ├── RateLimited               more requests than the key may make
+│   ├── TooManyConnections        of one client, or of all together
 │   ├── AddressNotFound           there is no such route
 │   ├── MethodNotAllowed
 │   ├── BadFields                 understood, but its values are refused
@@ -136,6 +137,11 @@ class RateLimited(ClientFault):
     def __init__(self, detail: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class TooManyConnections(ClientFault):
+    code = "too_many_connections"
+    title = N_("Too many connections at once")
 
 
 class AddressNotFound(ClientFault):

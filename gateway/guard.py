@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
 
+from gateway.client_connections import ClientConnections
 from gateway.errors import GatewayError, SandboxNotFound, TokenNotEnough
 from gateway.identity.access import Access, AccessToken
 from gateway.identity.caller import ANONYMOUS, Caller
@@ -49,10 +50,16 @@ class BearerSubprotocols:
         return isinstance(offered, str) and offered.startswith(SUBPROTOCOL)
 
 
-def install(app: Flask, access: Access, operators: Collection[str] = ()) -> None:
+def install(
+    app: Flask,
+    access: Access,
+    operators: Collection[str] = (),
+    connections: ClientConnections | None = None,
+) -> None:
     """Close the routes of `app`. Call it after `gateway.origin.install`, before any routes.
 
-    `operators` are the names of keys whose holders may see the host.
+    `operators` are the names of keys whose holders may see the host; `connections` learn who is
+    at their other end.
     """
     app.extensions[_EXTENSION] = access
     app.extensions[_OPERATORS] = frozenset(operators)
@@ -70,6 +77,9 @@ def install(app: Flask, access: Access, operators: Collection[str] = ()) -> None
                 sandbox_id is None or endpoint in KEYS_ONLY_ENDPOINTS
             ):
                 raise TokenNotEnough()
+            if connections is not None:
+                who = f"key {g.caller.name}" if g.caller.name else request.remote_addr or ""
+                connections.know(request.environ.get("gunicorn.socket"), who)
         except GatewayError as error:
             g.denied = error.code
             raise

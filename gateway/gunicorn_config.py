@@ -33,7 +33,8 @@ bind = f"{_host}:{_settings.port}"
 workers = _settings.workers
 worker_class = "gateway.worker.GatewayWorker"
 # Each open WebSocket takes one; the default of 1,000 would let idle clients shut REST out.
-worker_connections = 20000
+# The worker itself counts them, so that who is refused is refused, and not kept waiting.
+worker_connections = 2 * _settings.max_connections + 1000
 backlog = 2048
 # Seconds that the hub may be blocked before the worker counts as hung.
 timeout = 120

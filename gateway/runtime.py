@@ -7,6 +7,7 @@ from functools import partial
 
 from gateway import __version__
 from gateway.audit_log import log_of
+from gateway.client_connections import ClientConnections, bounded_by_descriptors
 from gateway.commands.budget import OutputBudget
 from gateway.commands.history import CommandHistory
 from gateway.commands.occupancy import Occupancy
@@ -95,6 +96,9 @@ class Runtime:
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
         self.access = self._access()
+        self.clients = ClientConnections(
+            bounded_by_descriptors(settings.max_connections), settings.max_connections_per_client
+        )
         self.audit_log = log_of(settings)
         self.metrics = Metrics(data_dir / "metrics")
         self.exposition = Exposition(self.metrics.shelf, StoreCensus(self._database), __version__)

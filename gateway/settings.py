@@ -71,6 +71,20 @@ class Settings(BaseSettings):
         description="Names of API keys, separated by commas, whose holders see the host's versions "
         "and totals (`/readyz`, `/metrics`). Others only see whether the gateway is ready.",
     )
+    max_connections: int = Field(
+        20000,
+        ge=20,
+        le=1000000,
+        description="Most connections of clients per worker, and at most three quarters of its "
+        "open files. A tenth is for those who have not shown a key yet.",
+    )
+    max_connections_per_client: int = Field(
+        0,
+        ge=0,
+        le=1000000,
+        description="Most connections per worker of one key or, without keys, of one address; 0: "
+        "four fifths of those that are not for strangers.",
+    )
     insecure: bool = Field(
         False, description="Listen on any address even without API keys: whoever gets there may."
     )

@@ -15,6 +15,7 @@ from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.answer_headers import HEADERS
+from gateway.client_connections import ClientConnections, Held
 from gateway.models import Problem
 from gateway.server.lingering import linger
 from gateway.server.reading import HEAD_S, HeadTooSlow, Requests
@@ -40,15 +41,24 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end, and close it. In the place of gunicorn's own."""
         client.setblocking(1)
+        held = self._clients.enter(client, addr[0] if isinstance(addr, tuple) else "")
         try:
-            if self._serve(listener, client, addr):
+            if self._serve(listener, client, addr, held):
                 linger(client)
         except OSError as error:
             self.log.debug("a connection broke: %s", error)
         finally:
+            self._clients.leave(held)
             client.close()
 
-    def _serve(self, listener: Any, client: Any, addr: Any) -> bool:
+    @property
+    def _clients(self) -> ClientConnections:
+        # Not imported above: this module is read before the monkey-patching.
+        from gateway.app import runtime_of
+
+        return runtime_of(self.wsgi).clients
+
+    def _serve(self, listener: Any, client: Any, addr: Any, held: Held) -> bool:
         """Answer request after request; whether the client may still be sending at the end."""
         requests, request = Requests(self.cfg, client, addr), None
         idle_s = HEAD_S
@@ -58,10 +68,13 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
                 request = requests.next_within(idle_s)
                 if request is None:
                     return False
+                held.is_busy = True
                 self.handle_request(listener.getsockname(), request, client, addr)
+                held.is_busy = False
                 idle_s = self.cfg.keepalive
                 requests.turns.give()  # what is pipelined is read already, and answers need no wait
         except (StopIteration, NoMoreData):
+            held.is_busy = False
             return request is not None and not request.is_read
         except HeadTooSlow:
             _send(client, refusal(408, "Request Timeout"))

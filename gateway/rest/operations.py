@@ -25,6 +25,7 @@ from gateway.errors import (
     GatewayError,
     RateLimited,
     TokenNotEnough,
+    TooManyConnections,
     Unauthorized,
 )
 from gateway.models import Problem
@@ -42,7 +43,7 @@ _SERVER_SENT_EVENT = {
 }
 
 _ANYWHERE = (BadRequest, ForeignHost, ForeignOrigin)
-_WITH_KEYS = (Unauthorized, TokenNotEnough, RateLimited)
+_WITH_KEYS = (Unauthorized, TokenNotEnough, RateLimited, TooManyConnections)
 
 
 def operation(
