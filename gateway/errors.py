@@ -22,6 +22,7 @@ GatewayError
 │   ├── SandboxBusy               it is in the middle of another change
 │   ├── TooManySandboxes          of one API key
 │   ├── TooManyLabels             of one API key's sandboxes together
+│   ├── TooManyFollowers          of one API key, of events
 │   ├── TooManyWaiting            creates of one API key that wait for room
 │   ├── IdempotencyKeyReused      for another request
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
@@ -208,6 +209,11 @@ class TooManySandboxes(ClientFault):
 class TooManyLabels(ClientFault):
     code = "too_many_labels"
     title = N_("The labels of this API key's sandboxes are too large together")
+
+
+class TooManyFollowers(ClientFault):
+    code = "too_many_followers"
+    title = N_("This API key follows events as often as it may")
 
 
 class TooManyWaiting(ClientFault):

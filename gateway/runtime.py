@@ -38,6 +38,7 @@ from gateway.sandboxes.changes import Changes
 from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.creation import Creation
 from gateway.sandboxes.expiry import Expiry
+from gateway.sandboxes.followers import Followers
 from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.housekeeping import Housekeeping
 from gateway.sandboxes.lifecycle import Lifecycle
@@ -55,6 +56,7 @@ from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
 from gateway.store.allowance import Allowance
 from gateway.store.census import StoreCensus
+from gateway.store.change_feed import ChangeFeed
 from gateway.store.database import Database
 from gateway.store.endings import EndingStore
 from gateway.store.events import EventStore
@@ -188,7 +190,10 @@ class Runtime:
             lambda: len(self._store.live()),
             worker_id,
         )
-        gate = Gate(admission, capacity_of(settings), options.host, self.engine.is_local, worker_id)
+        feed = ChangeFeed(self._database)
+        gate = Gate(
+            admission, capacity_of(settings), options.host, self.engine.is_local, worker_id, feed
+        )
         self.creation = Creation(
             self._store,
             self.engine,
@@ -201,7 +206,9 @@ class Runtime:
             worker_id,
             self.metrics,
         )
-        self.lifecycle = Lifecycle(self._events, self._store)
+        self.lifecycle = Lifecycle(
+            self._events, self._store, Followers(self._events, feed, settings.followers_per_key)
+        )
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
         self.connections = Connections(self.sandboxes, settings.ping_interval, self.access.lapsed)
         self.readiness: ReadinessService = Readiness(

@@ -235,6 +235,13 @@ class Settings(BaseSettings):
         description="Part of the host's capacity, and of the queue, that one API key may take "
         "where there are several; 1: all of it.",
     )
+    followers_per_key: int = Field(
+        1000,
+        ge=1,
+        le=100000,
+        description="Event streams (`GET /events` and those of sandboxes) that one API key may "
+        "have open at a time, per worker.",
+    )
     store_mb_per_key: int = Field(
         32,
         ge=1,

@@ -54,6 +54,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.TooManySandboxes: 429,
     errors.TooManyLabels: 429,
     errors.TooManyWaiting: 429,
+    errors.TooManyFollowers: 429,
     errors.RateLimited: 429,
     errors.TooManyConnections: 429,
     errors.SandboxFault: 502,

@@ -17,6 +17,7 @@ from gateway.errors import (
     GatewayStopping,
     SandboxNotFound,
     StoreUnavailable,
+    TooManyFollowers,
 )
 from gateway.models import Event, EventQuery
 from gateway.rest import answers
@@ -48,7 +49,7 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
         query=EventQuery,
         headers={"Last-Event-ID": "Event stream: id of the last event that the client has."},
         replies={200: Reply(list[Event], events=(Event,), event_fields=_FIELDS)},
-        errors=(BadFields, GatewayStopping, StoreUnavailable),
+        errors=(BadFields, TooManyFollowers, GatewayStopping, StoreUnavailable),
     )
     def of_all() -> Response:
         return answer(None)
@@ -65,7 +66,7 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
             200: Reply(list[Event], events=(Event,), event_fields=_FIELDS),
             204: Reply(description="Event stream: nothing follows any more.", media_type=None),
         },
-        errors=(BadFields, SandboxNotFound, GatewayStopping, StoreUnavailable),
+        errors=(BadFields, SandboxNotFound, TooManyFollowers, GatewayStopping, StoreUnavailable),
     )
     def of_one(sandbox_id: str) -> Response:
         return answer(sandbox_id)
@@ -89,14 +90,15 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
                 after = lifecycle.last_number()
         elif sandbox_id is not None and _is_last(after, sandbox_id):
             return answers.nothing()
-        told = waiting.each(
-            lifecycle.follow(after, sandbox_id=sandbox_id, owner=_owner()),
-            first_s=0.0,
-            then_s=HEARTBEAT_S,
-        )
-        held = ExitStack()
-        held.callback(told.close)
-        response = answers.streamed(_bytes_of(told), held, MEDIA_TYPE)
+        with ExitStack() as held:
+            held.enter_context(lifecycle.place_of(guard.caller().name))
+            told = waiting.each(
+                lifecycle.follow(after, sandbox_id=sandbox_id, owner=_owner()),
+                first_s=0.0,
+                then_s=HEARTBEAT_S,
+            )
+            held.callback(told.close)
+            response = answers.streamed(_bytes_of(told), held, MEDIA_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

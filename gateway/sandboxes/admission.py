@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import gevent
 from gevent.event import Event
 
 from gateway import clock
@@ -20,12 +19,14 @@ from gateway.errors import (
 )
 from gateway.sandboxes.owner import Owner
 from gateway.store.admission import Admission, AdmissionStore, Key, Limits
+from gateway.store.change_feed import ChangeFeed
 from gateway.store.rows import SandboxRow
 
 MIB = 1024 * 1024
 
-LOOK_S = 0.05
-"""How often one that waits looks whether it is its turn: another worker may have made room."""
+LOOK_S = 0.25
+"""How often one that waits looks whether it is its turn, beside each change in the store: memory
+of the host may be free, and tickets age."""
 
 SPARE_TICKET_S = 5.0
 """After the wait's end a ticket is void, should its worker be stopped or hang."""
@@ -96,8 +97,11 @@ class Gate:
         host: Callable[[], EngineHost],
         is_local: Callable[[], bool],
         worker_id: str,
+        feed: ChangeFeed,
     ) -> None:
         self._store = store
+        self._feed = feed
+        self._turn: tuple[int, float, int | None] = (-1, 0.0, None)
         self._capacity = capacity
         self._host = host
         self._is_local = is_local
@@ -171,14 +175,24 @@ class Gate:
                     raise GatewayStopping()
                 if has_left():
                     raise CapacityExhausted("the client did not wait for room")
-                if self._store.next_ticket(now=clock.boot_s(), limits=limits) == ticket:
+                mark = self._feed.mark
+                if self._next(limits, mark) == ticket:
                     admission = attempt(ticket)
                     if admission is not None:
                         return admission
-                gevent.wait([self._closing], timeout=LOOK_S)
+                self._feed.wait_after(mark, LOOK_S)
             raise CapacityExhausted("no room within the time that a create may wait")
         finally:
             self._store.leave_queue(ticket, now=clock.boot_s())
+
+    def _next(self, limits: Limits, mark: int) -> int | None:
+        """Whose turn it is: looked up once for all who wait in this process."""
+        seen, at, ticket = self._turn
+        now = clock.boot_s()
+        if seen != mark or now - at >= LOOK_S / 2:
+            ticket = self._store.next_ticket(now=now, limits=limits)
+            self._turn = (mark, now, ticket)
+        return ticket
 
     def _memory_is_free(self) -> bool:
         if not self._is_local():

@@ -45,6 +45,7 @@ class Database:
     def __init__(self, path: Path, allowance: Allowance = USUAL_ALLOWANCE) -> None:
         self._path = path
         self._allowance = allowance
+        self._commits = 0
         with _translated():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._set_aside_if_outdated()
@@ -101,7 +102,9 @@ class Database:
                 with self._engine.connect() as connection:
                     writing = connection.execution_options(**{_WRITES: True})
                     with writing.begin():
-                        return work(writing)
+                        result = work(writing)
+                    self._commits += 1
+                    return result
             except OperationalError as error:
                 if not _is_locked(error) or time.monotonic() > deadline:
                     raise StoreUnavailable(str(error.orig)) from error
@@ -113,6 +116,12 @@ class Database:
         """Run `work` outside a transaction; in WAL mode no writer is waited for."""
         with _translated(), self._engine.connect() as connection:
             return work(connection)
+
+    def version(self) -> tuple[int, int]:
+        """Another one whenever something was written, by this process or another."""
+        return self._commits, self.read(
+            lambda c: int(c.exec_driver_sql("PRAGMA data_version").scalar_one())
+        )
 
     def close(self) -> None:
         """Close the connection. May be repeated."""

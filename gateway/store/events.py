@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
@@ -27,6 +27,7 @@ class EventRow:
     at: float
     event: str
     facts: Mapping[str, Any]
+    owner: str = ""
 
 
 def record(connection: Connection, sandbox_id: str, event: str, **facts: Any) -> None:
@@ -47,6 +48,9 @@ _RECORD = (
 )
 
 
+_COLUMNS = [events.c[column.name] for column in fields(EventRow)]
+
+
 class EventStore:
     """Reads events, oldest first."""
 
@@ -61,9 +65,7 @@ class EventStore:
         self, number: int, *, sandbox_id: str | None, owner: str | None, limit: int
     ) -> list[EventRow]:
         """Events after `number`: of one sandbox or all, of one owner's sandboxes or everybody's."""
-        query = select(
-            events.c.number, events.c.sandbox_id, events.c.at, events.c.event, events.c.facts
-        ).where(events.c.number > number)
+        query = select(*_COLUMNS).where(events.c.number > number)
         if sandbox_id is not None:
             query = query.where(events.c.sandbox_id == sandbox_id)
         if owner is not None:

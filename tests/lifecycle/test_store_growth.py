@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 import requests
 
+from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.keys import ALICE, BOB, INLINE, bearer
 from tests.support.lifecycle import events_of
@@ -26,7 +27,10 @@ MIB = 1024 * 1024
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """Two tenants, and little to keep of each."""
     gateway = GatewayProcess(
-        tmp_path_factory.mktemp("store-growth"), api_keys=INLINE, store_mb_per_key="1"
+        tmp_path_factory.mktemp("store-growth"),
+        api_keys=INLINE,
+        store_mb_per_key="1",
+        followers_per_key="3",
     )
     gateway.headers = bearer(ALICE)
     try:
@@ -141,3 +145,31 @@ def _changes_s(gateway: GatewayProcess, sandbox_id: str) -> float:
         assert answer.status_code == 200
         took.append(time.monotonic() - started)
     return statistics.median(took)
+
+
+def test_one_key_has_so_many_followers(keyed: GatewayProcess) -> None:
+    """429 beyond, at once; another key is not asked to wait, and one that leaves makes room."""
+    stream = {"Accept": "text/event-stream"}
+    with keyed.only(keyed.workers()[0]):
+        streams = [keyed.get("/events", headers=stream | bearer(ALICE), stream=True)]
+        while streams[-1].status_code == 200:
+            assert len(streams) <= 3
+            streams.append(keyed.get("/events", headers=stream | bearer(ALICE), stream=True))
+        assert problem_of(streams.pop(), 429)["code"] == "too_many_followers"
+        assert len(streams) == 3
+        bobs = keyed.get("/events", headers=stream | bearer(BOB), stream=True)
+        assert bobs.status_code == 200
+        bobs.close()
+        sandbox_id = keyed.create()
+        for one in streams:
+            assert any(b"created" in piece for piece in one.iter_content(None))
+            one.close()
+        keyed.delete(f"/sandboxes/{sandbox_id}")
+
+        def fits() -> bool:
+            answer = keyed.get("/events", headers=stream | bearer(ALICE), stream=True)
+            answer.close()
+            return answer.status_code == 200
+
+        # A client that has gone is noticed when something is written to it.
+        eventually(fits, within_s=40, every_s=1.0)

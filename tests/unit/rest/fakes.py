@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -142,6 +143,9 @@ class FakeSandboxes:
             and sandbox_id in (None, one.sandbox_id)
             and owner in (None, self.owners.get(one.sandbox_id))
         ][:limit]
+
+    def place_of(self, owner: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def last_number(self) -> int:
         return max((one.number for one in self.happened), default=0)

@@ -8,8 +8,10 @@ from pathlib import Path
 import gevent
 
 from gateway.sandboxes.bulk import slice_of_work
+from gateway.sandboxes.followers import Followers
 from gateway.sandboxes.lifecycle import Lifecycle
 from gateway.store.admission import AdmissionStore, Limits
+from gateway.store.change_feed import ChangeFeed
 from gateway.store.database import Database
 from gateway.store.events import EventStore
 from gateway.store.sandboxes import SandboxStore
@@ -46,11 +48,17 @@ def test_many_lists_take_turns_and_leave_half() -> None:
     assert time.monotonic() - started >= 2 * 100 * 0.002
 
 
+def _lifecycle(database: Database) -> Lifecycle:
+    events = EventStore(database)
+    followers = Followers(events, ChangeFeed(database), 10)
+    return Lifecycle(events, SandboxStore(database), followers)
+
+
 def test_a_page_of_events_is_whole_though_others_run(tmp_path: Path) -> None:
     """A thousand events in slices: in order, none twice, with somebody else between; and what is
     written meanwhile does not disturb it."""
     database = Database(tmp_path / "gateway.db")
-    store, events = SandboxStore(database), EventStore(database)
+    events = EventStore(database)
     AdmissionStore(database).admit(row_of(), Limits(), now=1.0)
     for _ in range(1200):
         events.note("s", "oom")
@@ -65,7 +73,7 @@ def test_a_page_of_events_is_whole_though_others_run(tmp_path: Path) -> None:
 
     other = gevent.spawn(others)
     try:
-        page = Lifecycle(events, store).since(0, sandbox_id="s", limit=1000)
+        page = _lifecycle(database).since(0, sandbox_id="s", limit=1000)
     finally:
         other.kill()
         database.close()

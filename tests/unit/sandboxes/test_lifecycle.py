@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.sandboxes.followers import Followers
 from gateway.sandboxes.lifecycle import Lifecycle
 from gateway.store.events import EventRow
 from tests.support.rows import row_of
@@ -25,9 +26,14 @@ class EndsMeanwhile:
         return row_of(sandbox_id=sandbox_id, state="ended" if self.is_over else "ready")
 
 
+def _lifecycle(stores: EndsMeanwhile) -> Lifecycle:
+    followers = Followers(stores, None, 10)  # type: ignore[arg-type]
+    return Lifecycle(stores, stores, followers)  # type: ignore[arg-type]
+
+
 def test_an_end_between_two_looks_is_told() -> None:
     stores = EndsMeanwhile()
-    lifecycle = Lifecycle(stores, stores)  # type: ignore[arg-type]
+    lifecycle = _lifecycle(stores)
 
     told = [event.event for event in lifecycle.follow(0, sandbox_id="s")]
 
@@ -37,6 +43,6 @@ def test_an_end_between_two_looks_is_told() -> None:
 def test_whoever_comes_after_the_last_event_is_sent_away() -> None:
     stores = EndsMeanwhile()
     stores.since(1)
-    lifecycle = Lifecycle(stores, stores)  # type: ignore[arg-type]
+    lifecycle = _lifecycle(stores)
 
     assert list(lifecycle.follow(2, sandbox_id="s")) == []
