@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from gateway.engine import hardening
-from gateway.engine.interface import Bridge, ContainerInfo, Engine, Isolation, Preparation
-from gateway.host import name_limits, oom_score, packet_filter
+from gateway.engine.interface import (
+    Bridge,
+    ContainerInfo,
+    Engine,
+    Isolation,
+    Preparation,
+)
+from gateway.host import name_limits, oom_score, packet_filter, programs
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
 from gateway.host.layer_disks import LayerDisks
+from gateway.host.layer_users import LayerUsers
 from gateway.host.name_limits import NameLimits
 from gateway.host.packet_filter import PacketFilter
 from gateway.models import PostureCheck
 from gateway.sandboxes.labels import INSTANCE
 from gateway.sandboxes.posture import asked
-from gateway.settings import Settings
+from gateway.settings import SHARED_UID, Settings
 from gateway.store.rows import SandboxRow
 
 PACKET_FILTER_S = 5.0
@@ -27,19 +34,19 @@ STRAY_DISKS_S = 60.0
 Job = tuple[str, float, Callable[[], None]]
 
 
-class _Both:
-    """Two preparations of one container, one after the other."""
+class Steps:
+    """Preparations of one container, one after the other."""
 
-    def __init__(self, first: Preparation, second: Preparation) -> None:
-        self._parts = (first, second)
+    def __init__(self, steps: Sequence[Preparation]) -> None:
+        self._steps = steps
 
     def before_start(self, container: ContainerInfo) -> None:
-        for part in self._parts:
-            part.before_start(container)
+        for step in self._steps:
+            step.before_start(container)
 
     def after_start(self, container: ContainerInfo) -> None:
-        for part in self._parts:
-            part.after_start(container)
+        for step in self._steps:
+            step.after_start(container)
 
 
 class Enforcement:
@@ -69,6 +76,9 @@ class Enforcement:
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
         )
+        self._users = LayerUsers(
+            self._no_users, engine.image_layers, self._disks.checked, SHARED_UID
+        )
         self._disk_watch = DiskWatch(
             self._disks,
             floor_mb=settings.disk_floor_mb,
@@ -97,14 +107,37 @@ class Enforcement:
         """Set the packet filter's rules, before the first sandbox is on the network."""
         self._packet_filter.apply()
 
-    def preparation(self, disk_mb: int | None, isolation: Isolation) -> Preparation | None:
-        """What gives a container its disk, and bounds what it asks for names. At level `strict`
-        all that can be written to is in memory, and has its size already, and there is no
+    def own_user(self, image: str, uid: int) -> Preparation | None:
+        """What makes `uid` the user of a container, where this process may and the image allows
+        it. Raises ImageMissing, HostToolFailed and the engine's errors."""
+        return self._users.preparation(image, uid)
+
+    def preparation(
+        self, disk_mb: int | None, isolation: Isolation, user: Preparation | None
+    ) -> Preparation | None:
+        """What gives a container its user and its disk, and bounds what it asks for names. At level
+        `strict` all that can be written to is in memory, and has its size already, and there is no
         network."""
-        if isolation == "strict":
-            return None
-        disk = self._disks.preparation(disk_mb)
-        return self._name_limits if disk is None else _Both(disk, self._name_limits)
+        steps: list[Preparation] = [] if user is None else [user]
+        if isolation != "strict":
+            disk = self._disks.preparation(disk_mb)
+            # What the user step has put into the layer is copied to the disk.
+            steps += [self._name_limits] if disk is None else [disk, self._name_limits]
+        return Steps(steps) if steps else None
+
+    def _no_users(self) -> str | None:
+        """Why sandboxes have no users of their own."""
+        if not self._settings.uid_range:
+            return "SANDBOX_UIDS is empty"
+        if not self._engine.is_local():
+            return "the engine is on another host"
+        if not programs.is_root():
+            return "only root gives files away"
+        if not self._disks.sees_layers():
+            return "the engine's files are not on this host"
+        if self._engine.facts().security_options & {"userns", "rootless"}:
+            return "the engine maps users to others"
+        return None
 
     def variables(self) -> Mapping[str, str]:
         """By which programs in sandboxes find the egress proxy, where there is one."""
@@ -143,6 +176,7 @@ class Enforcement:
     def checks(self) -> dict[str, Callable[[], PostureCheck]]:
         """For the posture report, by name."""
         return {
+            "users": asked(self._users.check),
             "network": asked(self._network),
             "disk": asked(self._disks.check),
             "disk_space": asked(self._disk_watch.check),

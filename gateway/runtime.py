@@ -41,6 +41,7 @@ from gateway.sandboxes.expiry import Expiry
 from gateway.sandboxes.followers import Followers
 from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.housekeeping import Housekeeping
+from gateway.sandboxes.labels import uid_of
 from gateway.sandboxes.lifecycle import Lifecycle
 from gateway.sandboxes.lookup import Lookup
 from gateway.sandboxes.options import Options
@@ -130,7 +131,7 @@ class Runtime:
         budget = OutputBudget(OUTPUT_BUDGET_BYTES)
         self.commands = Commands(
             self._links,
-            PlainRunner(self.engine, budget, hardening.SANDBOX_USER),
+            PlainRunner(self.engine, budget, self._user_of),
             budget,
             OnceRegister(OnceTable(self._database)),
             self._history,
@@ -143,7 +144,7 @@ class Runtime:
         settings, worker_id = self._settings, self._workers.worker_id
         leases = self._leases = LeaseStore(self._database)
         self._events = EventStore(self._database)
-        admission = AdmissionStore(self._database)
+        admission = AdmissionStore(self._database, settings.uid_range)
         options = self._options = Options(bounds_of(settings), self.engine.host)
         self._enforcement = Enforcement(
             self.engine, settings, self._store.live, self._end_for_its_disk
@@ -173,7 +174,7 @@ class Runtime:
             self._links.alive,
         )
         self.changes = Changes(self._store, lookup, self._removal, self._freezing, options)
-        pool_store = PoolStore(self._database)
+        pool_store = PoolStore(self._database, settings.uid_range)
         self._standby = Standby(
             pool_store.containers,
             partial(self.commands.using, linger_s=LINGER_S),
@@ -260,7 +261,6 @@ class Runtime:
         link = dial(
             self.engine,
             container_id,
-            user=hardening.SANDBOX_USER,
             directly=self._directly,
             known_of=self._known_of,
         )
@@ -276,7 +276,16 @@ class Runtime:
             "total_bytes": min(settings.retain_total_mb, memory_mb / 4) * MIB,
             "retain_s": settings.retain_s,
         }
-        return Known(None if row is None else row.pid, limits)
+        if row is not None:
+            return Known(row.pid, limits, hardening.user_of(row.uid))
+        # It is being made for the pool: only the engine knows it yet.
+        container = self.engine.inspect(container_id)
+        return Known(container.pid, limits, hardening.user_of(uid_of(container.labels)))
+
+    def _user_of(self, container_id: str) -> str:
+        row = self._store.of_container(container_id)
+        uid = uid_of(self.engine.inspect(container_id).labels) if row is None else row.uid
+        return hardening.user_of(uid)
 
     def _end_for_its_disk(self, sandbox_id: str, why: str) -> None:
         row = self._store.get(sandbox_id)

@@ -20,18 +20,23 @@ MIB = 1024 * 1024
 OWN_NETWORK = "sandbox-gateway"
 """Name of the bridge network that the gateway makes for its sandboxes, and of its interface."""
 
+SHARED_UID = 1000
+"""The user that images' files belong to, and of sandboxes that have none of their own."""
+
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*")
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_UIDS = re.compile("([0-9]{4,10})-([0-9]{4,10})")
+_NOBODY = 65534
 _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
 
 Isolation = Literal["standard", "strict", "gvisor"]
 
 POSTURE = (
     *("engine", "containerd", "runc", "seccomp", "lsm", "userns", "cgroups", "limits"),
-    *("disk", "disk_space", "network", "oom"),
+    *("disk", "disk_space", "users", "network", "oom"),
 )
 """What `/readyz` says about the host, and SANDBOX_REQUIRE may demand."""
 
@@ -303,6 +308,12 @@ class Settings(BaseSettings):
         description="Directory for the images that limit what sandboxes write. Default: "
         "`sandbox-gateway` in the engine's own directory.",
     )
+    uids: str = Field(
+        "65536-99999",
+        description="Numbers of which each sandbox gets one for its user, where the gateway is "
+        "root on the engine's host: `first-last`. Empty: all sandboxes run as user 1000, and share "
+        "what the kernel counts per user.",
+    )
     max_output_mb: int = Field(
         8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
     )
@@ -357,6 +368,17 @@ class Settings(BaseSettings):
             if "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
                 raise ValueError(f"{entry!r} names no isolation level after its `@`")
         return text
+
+    @field_validator("uids")
+    @classmethod
+    def _uids_are_a_range(cls, text: str) -> str:
+        _uid_range(text)
+        return text
+
+    @property
+    def uid_range(self) -> range:
+        """`uids`, read."""
+        return _uid_range(self.uids)
 
     @field_validator("require")
     @classmethod
@@ -473,6 +495,20 @@ class Settings(BaseSettings):
     @property
     def max_message_bytes(self) -> int:
         return self.max_message_kb * 1024
+
+
+def _uid_range(text: str) -> range:
+    if not text:
+        return range(0)
+    found = _UIDS.fullmatch(text)
+    uids = range(int(found[1]), int(found[2]) + 1) if found else range(0)
+    # The container's first process is user 65534. Beyond 2^31 containerd has taken numbers for
+    # root's (CVE-2024-40635).
+    if not uids or uids[0] <= SHARED_UID or uids[-1] >= 1 << 31 or _NOBODY in uids:
+        raise ValueError(
+            "must be `first-last`, from 1001 to 2147483647 and without 65534, or empty"
+        )
+    return uids
 
 
 def _networks(text: str) -> list[IPv4Network | IPv6Network]:

@@ -4,7 +4,8 @@
 #
 # with the sources on stdin (`gateway.link.bundle` writes them). The first one to come binds the
 # abstract socket NAME (unix(7)) and becomes the daemon's parent; every one then connects to it,
-# hands over its own stdin and stdout, and waits. No byte of the link passes through here.
+# hands over its own stdin and stdout, and waits. No byte of the link passes through here, unless
+# the kernel lets no descriptor be handed over: then each is carried.
 #
 # `rest` is what follows this text on stdin: the other modules, read in any case so that stdin
 # stands at the first byte of the link.
@@ -50,11 +51,37 @@ def hand_over(name):
     carrier = socket.socket(socket.AF_UNIX)
     carrier.connect("\0" + name)
     descriptors = array.array("i", [0, 1])
-    carrier.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+    try:
+        carrier.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+    except OSError:
+        # ETOOMANYREFS (unix(7)): what is in flight is counted per user of the whole host, and
+        # another sandbox with the same user may hold all of it.
+        carry(carrier)
+        return
     # The daemon's copies must be the only ones: the stream ends when it closes them.
     os.close(0)
     os.close(1)
     carrier.recv(1)
+
+
+def carry(link):
+    """Be the link's pipe: to the daemon what comes on stdin, and to stdout what it sends."""
+    import select
+
+    link.sendall(b"L")
+    while True:
+        ready = select.select([0, link], [], [])[0]
+        if 0 in ready:
+            data = os.read(0, 65536)
+            if not data:
+                return
+            link.sendall(data)
+        if link in ready:
+            data = link.recv(65536)
+            if not data:
+                return
+            while data:
+                data = data[os.write(1, data) :]
 
 
 def main(name, rest):

@@ -7,7 +7,7 @@ killed or followed, and its result is lost with the gateway.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gevent.event import Event
@@ -28,12 +28,12 @@ SHELLS_REMEMBERED = 1000
 
 
 class PlainRunner:
-    """Runs commands in sandboxes without an agent, as `user`."""
+    """Runs commands in sandboxes without an agent. `user_of` a container is whom they run as."""
 
-    def __init__(self, engine: Engine, budget: OutputBudget, user: str) -> None:
+    def __init__(self, engine: Engine, budget: OutputBudget, user_of: Callable[[str], str]) -> None:
         self._engine = engine
         self._budget = budget
-        self._user = user
+        self._user_of = user_of
         self._shells: dict[str, tuple[str, str]] = {}
 
     @contextmanager
@@ -61,7 +61,7 @@ class PlainRunner:
     ) -> Outcome:
         kept = {1: HeadAndTail(cap), 2: HeadAndTail(cap)}
         with contextlib.closing(
-            self._engine.open_run(container_id, argv, self._user, home)
+            self._engine.open_run(container_id, argv, self._user_of(container_id), home)
         ) as process:
             if handed_over is not None:
                 handed_over.set()

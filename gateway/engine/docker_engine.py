@@ -24,6 +24,7 @@ from gateway.engine.interface import (
     EngineHost,
     ExecRun,
     ExecStream,
+    ImageLayers,
     Isolation,
     Limits,
     Preparation,
@@ -87,9 +88,16 @@ class DockerEngine:
         return True
 
     def image_id(self, image: str) -> str:
+        return str(self._inspect_image(image)["Id"])
+
+    def image_layers(self, image: str) -> ImageLayers:
+        found = self._inspect_image(image)
+        return ImageLayers(str(found["Id"]), _layers(found.get("GraphDriver") or {}))
+
+    def _inspect_image(self, image: str) -> dict[str, Any]:
         with translated():
             try:
-                return str(self._api.inspect_image(image)["Id"])
+                return cast(dict[str, Any], self._api.inspect_image(image))
             except docker_errors.ImageNotFound as error:
                 raise ImageMissing(f"image {image!r} does not exist") from error
 
@@ -142,7 +150,9 @@ class DockerEngine:
                         hostname="sandbox",
                         working_dir="/",
                         host_config=api.create_host_config(
-                            **hardening.host_config(spec.limits, spec.network, spec.isolation)
+                            **hardening.host_config(
+                                spec.limits, spec.network, spec.isolation, spec.uid
+                            )
                         ),
                     )
                 except docker_errors.ImageNotFound as error:
@@ -186,6 +196,7 @@ class DockerEngine:
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
             layer=_layer(found.get("GraphDriver") or {}),
+            image_id=found.get("Image"),
         )
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
@@ -303,3 +314,15 @@ def _layer(driver: dict[str, Any]) -> str | None:
         return None
     upper = (driver.get("Data") or {}).get("UpperDir")
     return os.path.dirname(upper) if upper else None
+
+
+def _layers(driver: dict[str, Any]) -> tuple[str, ...]:
+    if driver.get("Name") != "overlay2":
+        return ()
+    data = driver.get("Data") or {}
+    return tuple(part for part in (data.get("UpperDir"), *_lower(data)) if part)
+
+
+def _lower(data: dict[str, Any]) -> list[str]:
+    """An image of one layer has none."""
+    return (data.get("LowerDir") or "").split(":")

@@ -6,10 +6,12 @@ from typing import Any
 
 from gateway.engine import seccomp
 from gateway.engine.interface import Isolation, Limits
-from gateway.settings import MIB, OWN_NETWORK
+from gateway.settings import MIB, OWN_NETWORK, SHARED_UID
 
-SANDBOX_USER = "1000:1000"
-"""Commands run as this user."""
+SANDBOX_GROUP = 1000
+
+SANDBOX_USER = f"{SHARED_UID}:{SANDBOX_GROUP}"
+"""Commands run as this user in sandboxes that have none of their own."""
 
 HOLDER_USER = "65534:65534"
 """The container's first process runs as this one: `kill -9 -1` by the sandbox user, who may
@@ -42,15 +44,23 @@ _KIB = 1024
 _STRICT_SHARES = {HOME: 2, "/tmp": 4, "/var/tmp": 8, "/run": 16, "/dev/shm": 16}  # noqa: S108
 """Each writable place gets one n-th of the whole; together that is all of it."""
 
-_STRICT_MODES = {HOME: "0755,uid=1000,gid=1000", "/run": "0755,uid=1000,gid=1000"}
+_STRICT_OWN = {HOME, "/run"}
 _STICKY = "1777"
 
 _EXECUTABLE = {HOME, "/tmp", "/var/tmp"}  # noqa: S108
 """People compile, and pip builds in the temporary directory."""
 
 
-def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str, Any]:
-    """Arguments of `APIClient.create_host_config`.
+def user_of(uid: int) -> str:
+    """Whom commands run as in a sandbox whose user has this number. The group is the image's: the
+    kernel counts by user, and files of the group stay readable."""
+    return f"{uid}:{SANDBOX_GROUP}"
+
+
+def host_config(
+    limits: Limits, network: str, isolation: Isolation, uid: int = SHARED_UID
+) -> dict[str, Any]:
+    """Arguments of `APIClient.create_host_config`; `uid` is the user that commands run as.
 
     At every level: no capability, no way to gain one, few system calls, an init that reaps, every
     resource with a limit, no logs on the host's disk, no restart. Swap is not counted on top:
@@ -77,7 +87,7 @@ def host_config(limits: Limits, network: str, isolation: Isolation) -> dict[str,
         "log_config": {"Type": "none", "Config": {}},
         "restart_policy": {"Name": "no"},
         "network_mode": network,
-        **_of_level(limits, isolation),
+        **_of_level(limits, isolation, uid),
     }
 
 
@@ -88,27 +98,27 @@ def pids_limit(limits: Limits, isolation: Isolation) -> int:
     return limits.pids
 
 
-def _of_level(limits: Limits, isolation: Isolation) -> dict[str, Any]:
+def _of_level(limits: Limits, isolation: Isolation, uid: int) -> dict[str, Any]:
     if isolation == "strict":
-        return {"read_only": True, "tmpfs": writable_places(limits)}
+        return {"read_only": True, "tmpfs": writable_places(limits, uid)}
     if isolation == "gvisor":
         return {"runtime": GVISOR_RUNTIME}
     return {}
 
 
-def writable_places(limits: Limits) -> dict[str, str]:
-    """The mount options (tmpfs(5)) of what can be written to at level `strict`, by path.
+def writable_places(limits: Limits, uid: int = SHARED_UID) -> dict[str, str]:
+    """The mount options (tmpfs(5)) of what user `uid` can write to at level `strict`, by path.
 
     Together they hold `disk_mb`, and no more than half of the memory, for they are part of it.
     """
     half = limits.memory_mb // 2
     whole_kib = min(limits.disk_mb or half, half) * _KIB
-    return {path: _options(path, whole_kib // share) for path, share in _STRICT_SHARES.items()}
+    return {path: _options(path, whole_kib // share, uid) for path, share in _STRICT_SHARES.items()}
 
 
-def _options(path: str, size_kib: int) -> str:
+def _options(path: str, size_kib: int, uid: int) -> str:
     execute = "exec" if path in _EXECUTABLE else "noexec"
-    mode = _STRICT_MODES.get(path, _STICKY)
+    mode = f"0755,uid={uid},gid={SANDBOX_GROUP}" if path in _STRICT_OWN else _STICKY
     # Inodes are kernel memory: one per page, as the kernel has it for a whole machine.
     inodes = max(256, size_kib // 4)
     return f"rw,nosuid,nodev,{execute},size={size_kib}k,nr_inodes={inodes},mode={mode}"

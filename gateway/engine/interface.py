@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from gateway.settings import SHARED_UID
+
 if TYPE_CHECKING:
     from gateway.engine.facts import EngineFacts
 
@@ -39,6 +41,8 @@ class ContainerSpec:
     network: str
     limits: Limits
     isolation: Isolation = "standard"
+    uid: int = SHARED_UID
+    """Of the user that commands run as."""
     env: Mapping[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -60,6 +64,17 @@ class ContainerInfo:
     layer: str | None = None
     """Directory on the engine's host that holds what it writes (overlay2's `diff` and `work`);
     None in lists, and with other storage drivers."""
+    image_id: str | None = None
+    """What it was made from; None in lists."""
+
+
+@dataclass(frozen=True)
+class ImageLayers:
+    """An image as it lies on the engine's host."""
+
+    image_id: str
+    layers: tuple[str, ...]
+    """Directories there, the topmost first; none with storage drivers other than overlay2."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,9 @@ class Engine(Protocol):
 
     def image_id(self, image: str) -> str:
         """What the name stands for at the moment. Raises ImageMissing."""
+
+    def image_layers(self, image: str) -> ImageLayers:
+        """Where its files are on the engine's host. Raises ImageMissing."""
 
     def ensure_network(self, name: str) -> None:
         """Make the gateway's own bridge network if it is missing; others must be there."""

@@ -143,7 +143,7 @@ class LayerDisks:
 
     def give_disk(self, layer: str | None, disk_mb: int) -> None:
         """Mount a disk over a layer that is not in use. Raises DiskFull and HostToolFailed."""
-        path = self._checked(layer)
+        path = self.checked(layer)
         before = path.stat()
         try:
             # The device is this context's until it is mounted.
@@ -158,7 +158,7 @@ class LayerDisks:
     def confirm(self, layer: str | None) -> None:
         """Raises HostToolFailed unless the started container writes to its disk: an engine in
         another mount namespace never saw it. Then there are no more such disks."""
-        path = self._checked(layer)
+        path = self.checked(layer)
         if not _is_in_use(path):
             self._hindrance = "the engine does not see this process's mounts"
             log.error("disk limits: %s", self._hindrance)
@@ -168,8 +168,9 @@ class LayerDisks:
         """Let the host have the space of what was deleted on a disk. Raises OSError."""
         in_thread(partial(trim, layer))
 
-    def _checked(self, layer: str | None) -> Path:
-        """Only ever a directory where overlay2 keeps layers, whatever the engine says."""
+    def checked(self, layer: str | None) -> Path:
+        """Only ever a directory where overlay2 keeps layers, whatever the engine says. Raises
+        HostToolFailed."""
         path = Path(layer or "")
         if self._root is None or path.parent != self._root / "overlay2":
             raise HostToolFailed(f"not a layer of the engine's: {layer}")

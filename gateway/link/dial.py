@@ -44,17 +44,17 @@ _DAEMON = re.compile(r"[A-Za-z0-9-]{1,64}")
 class Known:
     """What is known of a container before it is asked. `pid` is that of its first process on the
     engine's host; None: not known. `limits` are what its agent is told
-    (`agent.retention.Limits`)."""
+    (`agent.retention.Limits`). `user` is whom its agent runs as, `uid:gid`."""
 
     pid: int | None
     limits: dict[str, float]
+    user: str
 
 
 def dial(
     engine: Engine,
     container_id: str,
     *,
-    user: str,
     directly: bool,
     known_of: Callable[[str], Known],
 ) -> Link:
@@ -65,6 +65,7 @@ def dial(
     agent does not come up within `DIAL_LIMIT_S` seconds.
     """
     known = known_of(container_id)
+    user = known.user
     pid = None
     if directly and engine.is_local():
         pid = known.pid or _pid_of(engine, container_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway import clock
 from gateway.engine.interface import ContainerInfo
-from gateway.sandboxes.labels import Origin
+from gateway.sandboxes.labels import Origin, uid_of
 from gateway.sandboxes.options import Recipe
 from gateway.store.rows import SandboxRow
 
@@ -28,6 +28,7 @@ def adopted(origin: Origin, container: ContainerInfo, default: Recipe) -> Sandbo
         boot_id=clock.boot_id(),
         end_reason=None,
         lease_count=0,
+        uid=uid_of(container.labels),
         owner=str(notes.get("owner", "")),
         born=born,
         image=str(notes.get("image") or default.image),

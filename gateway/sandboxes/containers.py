@@ -19,6 +19,7 @@ from gateway.engine.interface import (
 from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
 from gateway.sandboxes.labels import INSTANCE, SANDBOX_ID, labels_of
 from gateway.sandboxes.options import Recipe
+from gateway.settings import SHARED_UID
 from gateway.store.rows import SandboxRow
 
 NOTED = (
@@ -53,8 +54,14 @@ class HostGuard(Protocol):
     def guard_network(self) -> None:
         """Keep whoever is on the network off what is not theirs. Raises HostToolFailed."""
 
-    def preparation(self, disk_mb: int | None, isolation: Isolation) -> Preparation | None:
-        """What limits what a container may write."""
+    def own_user(self, image: str, uid: int) -> Preparation | None:
+        """What makes `uid` the user of a container of this image; None where it must be the
+        image's. Raises ImageMissing, HostToolFailed and the engine's errors."""
+
+    def preparation(
+        self, disk_mb: int | None, isolation: Isolation, user: Preparation | None
+    ) -> Preparation | None:
+        """What gives a container its `user`, and limits what it may write."""
 
     def variables(self) -> Mapping[str, str]:
         """Environment by which programs in sandboxes find their way out."""
@@ -73,9 +80,10 @@ class Containers:
         self._network_ready = False
 
     def make(self, row: SandboxRow, recipe: Recipe, name: str) -> ContainerInfo:
-        """On failure nothing of it is left behind, or reconciliation removes it. Raises
-        ImageMissing, DiskFull, HostToolFailed and the engine's errors; EngineTimeout also after
-        `LIMIT_S` seconds."""
+        """Its labels say which user it has (`gateway.sandboxes.labels.uid_of`): the row's, where
+        the host and the image allow it. On failure nothing of it is left behind, or reconciliation
+        removes it. Raises ImageMissing, DiskFull, HostToolFailed and the engine's errors;
+        EngineTimeout also after `LIMIT_S` seconds."""
         overdue = EngineTimeout(f"{name} was not made within {LIMIT_S:g} s")
         try:
             with gevent.Timeout(LIMIT_S, overdue):
@@ -89,21 +97,26 @@ class Containers:
         self._host_guard.check_room()
         network = "none" if recipe.network == "none" else self._network
         variables = {} if network == "none" else self._host_guard.variables()
+        user = None
+        if row.uid != SHARED_UID:
+            user = self._host_guard.own_user(recipe.image, row.uid)
+        uid = SHARED_UID if user is None else row.uid
         spec = ContainerSpec(
             name=name,
             image=recipe.image,
             network=network,
             limits=recipe.limits,
             isolation=recipe.isolation,
+            uid=uid,
             env={**variables, **recipe.env},
-            labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row)),
+            labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row), uid),
         )
         if network == "none":
-            return self._start(spec)
+            return self._start(spec, user)
         was_ready = self._network_ready
         self._ensure_network()
         try:
-            return self._start(spec)
+            return self._start(spec, user)
         except ImageMissing:
             raise
         except EngineRefused:
@@ -112,7 +125,7 @@ class Containers:
             # The network may have been removed since it was last looked for.
             self._network_ready = False
             self._ensure_network()
-            return self._start(spec)
+            return self._start(spec, user)
 
     def remove_those_of(self, sandbox_id: str) -> None:
         """Remove whatever container was made for a sandbox whose row does not know it. Raises the
@@ -121,8 +134,8 @@ class Containers:
         for container in self._engine.containers(labels):
             self._engine.remove(container.container_id)
 
-    def _start(self, spec: ContainerSpec) -> ContainerInfo:
-        preparation = self._host_guard.preparation(spec.limits.disk_mb, spec.isolation)
+    def _start(self, spec: ContainerSpec, user: Preparation | None) -> ContainerInfo:
+        preparation = self._host_guard.preparation(spec.limits.disk_mb, spec.isolation, user)
         return self._engine.start_container(spec, preparation)
 
     def _ensure_network(self) -> None:

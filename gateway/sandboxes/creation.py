@@ -31,6 +31,7 @@ from gateway.models import SandboxCreate
 from gateway.sandboxes.admission import Gate
 from gateway.sandboxes.container_names import new_name
 from gateway.sandboxes.containers import Containers
+from gateway.sandboxes.labels import uid_of
 from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
 from gateway.sandboxes.owner import EVERYBODY, Owner
@@ -172,6 +173,7 @@ class Creation:
             ip_address=container.ip_address,
             now=now,
             pid=container.pid,
+            uid=uid_of(container.labels),
         )
         if not ready:
             self._engine.remove(container.container_id)
@@ -198,6 +200,7 @@ class Creation:
                     ip_address=row.ip_address,
                     now=clock.boot_s(),
                     pid=row.pid,
+                    uid=row.uid,
                 )
             self._probe(row.container_id, has_new_limits)
         except (ContainerGone, EngineRefused, SandboxFault) as error:

@@ -10,26 +10,39 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.models import SANDBOX_ID_PATTERN
+from gateway.settings import SHARED_UID
 
 INSTANCE = "io.sandbox-gateway.instance"
 SANDBOX_ID = "io.sandbox-gateway.sandbox-id"
 CREATED_AT = "io.sandbox-gateway.created-at"
 NOTES = "io.sandbox-gateway.notes"
+UID = "io.sandbox-gateway.uid"
 
 
 def labels_of(
-    instance_id: str, sandbox_id: str, created_at: float, notes: str = "{}"
+    instance_id: str,
+    sandbox_id: str,
+    created_at: float,
+    notes: str = "{}",
+    uid: int = SHARED_UID,
 ) -> dict[str, str]:
     """What a new container carries, enough to find it again without the store.
 
-    `notes` is a JSON object.
+    `notes` is a JSON object, `uid` the user that commands run as.
     """
     return {
         INSTANCE: instance_id,
         SANDBOX_ID: sandbox_id,
         CREATED_AT: repr(created_at),
         NOTES: notes,
+        UID: str(uid),
     }
+
+
+def uid_of(labels: Mapping[str, str]) -> int:
+    """The user that commands run as; that of earlier versions where the labels do not say."""
+    text = labels.get(UID, "")
+    return int(text) if re.fullmatch("[1-9][0-9]{3,9}", text) else SHARED_UID
 
 
 @dataclass(frozen=True)

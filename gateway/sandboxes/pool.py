@@ -19,6 +19,7 @@ from gateway.models import SandboxCreate
 from gateway.sandboxes.container_names import new_pool_name
 from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.image_ids import ImageIds
+from gateway.sandboxes.labels import uid_of
 from gateway.sandboxes.new_row import new_row
 from gateway.sandboxes.options import Options, Recipe
 from gateway.store.admission import AdmissionStore
@@ -169,7 +170,7 @@ class Pool:
         # For the label: should the store be lost, it is adopted with what it says.
         row = new_row(recipe, "pooling", self._worker_id, pool_key=key)
         started = time.monotonic()
-        self._store.add_pooling(row)
+        row = self._store.add_pooling(row)
         try:
             container = self._containers.make(row, recipe, new_pool_name())
             self._warm(container.container_id)
@@ -178,6 +179,7 @@ class Pool:
                 container_id=container.container_id,
                 ip_address=container.ip_address,
                 pid=container.pid,
+                uid=uid_of(container.labels),
             )
         except BaseException:
             self._forget(row)

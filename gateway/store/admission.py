@@ -22,6 +22,7 @@ from gateway.store.events import record
 from gateway.store.rows import LIVE, SandboxRow
 from gateway.store.tables import idempotency, sandboxes, tickets
 from gateway.store.turns import Holding, Room, Ticket, whose_turn
+from gateway.store.uids import free_uid
 from gateway.store.updates import labels_size
 
 
@@ -71,8 +72,10 @@ class Admission:
 class AdmissionStore:
     """Admits sandboxes and keeps the queue. `now` is boot time in seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, uids: range = range(0)) -> None:
+        """`uids` are the numbers that sandboxes' own users may have."""
         self._database = database
+        self._uids = uids
 
     def admit(
         self,
@@ -101,7 +104,9 @@ class AdmissionStore:
                 return Admission(refused="labels")
             if not _has_room(connection, wanted, limits, ticket, now):
                 return Admission(refused="full")
-            admitted = _take(connection, wanted, needs_update) or _note(connection, wanted)
+            admitted = _take(connection, wanted, needs_update) or _note(
+                connection, wanted, self._uids
+            )
             if key is not None:
                 connection.execute(
                     insert(idempotency).values(
@@ -284,9 +289,11 @@ def _take(connection: Connection, wanted: SandboxRow, needs_update: bool) -> Adm
     return Admission(row=row, is_warm=True)
 
 
-def _note(connection: Connection, wanted: SandboxRow) -> Admission:
-    connection.execute(insert(sandboxes).values(_values(replace(wanted, pool_key=None))))
-    return Admission(row=replace(wanted, pool_key=None))
+def _note(connection: Connection, wanted: SandboxRow, uids: range) -> Admission:
+    uid = free_uid(connection, uids)
+    noted = replace(wanted, pool_key=None, uid=wanted.uid if uid is None else uid)
+    connection.execute(insert(sandboxes).values(_values(noted)))
+    return Admission(row=noted)
 
 
 def _values(row: SandboxRow) -> dict[str, Any]:
@@ -336,7 +343,7 @@ _AGE = (
 _GIVEN_OVER = [
     column.name
     for column in reading.COLUMNS
-    if column.name not in ("sandbox_id", "container_id", "ip_address", "pid")
+    if column.name not in ("sandbox_id", "container_id", "ip_address", "pid", "uid")
 ]
 """What a taken sandbox has from the request."""
 

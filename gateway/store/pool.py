@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from gateway.settings import SHARED_UID
 from gateway.store import rows as reading
 from gateway.store.database import Database
 from gateway.store.rows import SandboxRow
 from gateway.store.tables import sandboxes
+from gateway.store.uids import free_uid
 
 POOLED = ("pooling", "pooled")
 
@@ -17,19 +20,35 @@ POOLED = ("pooling", "pooled")
 class PoolStore:
     """`pooling` → `pooled`; `gateway.store.admission` takes them from there."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, uids: range = range(0)) -> None:
+        """`uids` are the numbers that sandboxes' own users may have."""
         self._database = database
+        self._uids = uids
 
-    def add_pooling(self, row: SandboxRow) -> None:
-        """Note one before its container is made, so that a crash leaves a trace."""
-        names = [name for name in row.__dataclass_fields__ if name in sandboxes.c]
-        values = {name: getattr(row, name) for name in names} | {"labels": {}}
-        self._database.write(lambda c: c.execute(insert(sandboxes).values(values)))
+    def add_pooling(self, row: SandboxRow) -> SandboxRow:
+        """Note one before its container is made, so that a crash leaves a trace. The row, with a
+        user of its own where there is a free one."""
+
+        def work(connection: Connection) -> SandboxRow:
+            uid = free_uid(connection, self._uids)
+            noted = row if uid is None else replace(row, uid=uid)
+            names = [name for name in noted.__dataclass_fields__ if name in sandboxes.c]
+            values = {name: getattr(noted, name) for name in names} | {"labels": {}}
+            connection.execute(insert(sandboxes).values(values))
+            return noted
+
+        return self._database.write(work)
 
     def mark_pooled(
-        self, sandbox_id: str, *, container_id: str, ip_address: str | None, pid: int | None
+        self,
+        sandbox_id: str,
+        *,
+        container_id: str,
+        ip_address: str | None,
+        pid: int | None,
+        uid: int = SHARED_UID,
     ) -> bool:
-        """It stands ready. False when it was given up meanwhile."""
+        """It stands ready, with this user. False when it was given up meanwhile."""
         return self._change(
             update(sandboxes)
             .where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state == "pooling")
@@ -39,6 +58,7 @@ class PoolStore:
                 container_id=container_id,
                 ip_address=ip_address,
                 pid=pid,
+                uid=uid,
             )
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
+from gateway.settings import SHARED_UID
 from gateway.store.tables import leases, sandboxes
 
 LIVE = ("starting", "ready", "pausing", "paused", "removing")
@@ -35,6 +36,7 @@ class SandboxRow:
     lease_count: int
     client_count: int = 0
     pid: int | None = None
+    uid: int = SHARED_UID
     owner: str = ""
     born: float = 0.0
     image: str = ""

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
+from gateway.settings import SHARED_UID
 from gateway.store import rows as reading
 from gateway.store.database import Database
 from gateway.store.events import record
@@ -113,8 +114,9 @@ class SandboxStore:
         ip_address: str | None,
         now: float,
         pid: int | None = None,
+        uid: int = SHARED_UID,
     ) -> bool:
-        """`starting` → `ready`. False when somebody else ended it meanwhile."""
+        """`starting` → `ready`, with this user. False when somebody else ended it meanwhile."""
         return step(
             self._database,
             sandbox_id,
@@ -125,6 +127,7 @@ class SandboxStore:
             container_id=container_id,
             ip_address=ip_address,
             pid=pid,
+            uid=uid,
             idle_since=now,
         )
 

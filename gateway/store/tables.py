@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 metadata = MetaData()
 
@@ -27,6 +27,8 @@ sandboxes = Table(
     Column("boot_id", String, nullable=False),
     Column("ip_address", String),
     Column("pid", Integer),  # of the container's first process, on the engine's host
+    # Of the user that commands run as. What was made before there was this column has 1000.
+    Column("uid", Integer, nullable=False, default=1000, server_default="1000"),
     # What it was made with.
     Column("image", String, nullable=False, default=""),
     Column("isolation", String, nullable=False, default="standard"),

@@ -1,4 +1,4 @@
-"""Brings a file of the version before up to date, in place: nothing that it knows is lost."""
+"""Brings a file of an earlier version up to date, in place: nothing that it knows is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy.schema import CreateColumn
 from gateway.store import allowance
 from gateway.store.tables import SCHEMA_VERSION, metadata
 
-UPGRADABLE = frozenset((4, 5, SCHEMA_VERSION))
+UPGRADABLE = frozenset((4, 5, 6, SCHEMA_VERSION))
 """Versions of files that are kept; 0 is an empty one."""
 
 _OWNER = "coalesce((SELECT owner FROM sandboxes WHERE sandboxes.sandbox_id = {0}.sandbox_id), '')"

@@ -40,7 +40,9 @@ def client(bare_gateway: GatewayProcess, bare_sandbox: str) -> Iterator[Connecti
         yield connection
 
 
-def test_output_error_and_returncode(client: Connection) -> None:
+def test_output_error_and_returncode(
+    client: Connection, bare_gateway: GatewayProcess, bare_sandbox: str
+) -> None:
     """The same seven keys, the streams apart, as the same user in the same place."""
     result = client.run("echo out; echo err >&2; exit 3", request_id="mine")
 
@@ -54,7 +56,8 @@ def test_output_error_and_returncode(client: Connection) -> None:
         "error": "err\n",
         "returncode": 3,
     }
-    assert client.output_of("id -u; pwd; echo $HOME") == "1000\n/home/user\n/home/user\n"
+    uid = bare_gateway.engine.uid_of(bare_sandbox)
+    assert client.output_of("id -u; pwd; echo $HOME") == f"{uid}\n/home/user\n/home/user\n"
     assert client.output_of("echo $0") == "/bin/sh\n"
 
 

@@ -71,7 +71,9 @@ def test_every_resource_has_a_limit(inspected: dict[str, Any]) -> None:
     assert 0 < limits["nofile"][1] <= 1 << 20
 
 
-def test_commands_have_no_capability_and_cannot_gain_any(client: Connection) -> None:
+def test_commands_have_no_capability_and_cannot_gain_any(
+    client: Connection, gateway: GatewayProcess, module_sandbox: str
+) -> None:
     """All five sets empty, no_new_privs, seccomp as a filter, not root."""
     status = _status(client, "self")
 
@@ -79,7 +81,7 @@ def test_commands_have_no_capability_and_cannot_gain_any(client: Connection) -> 
         assert int(status[name], 16) == 0, name
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
-    assert status["Uid"].split() == ["1000"] * 4
+    assert status["Uid"].split() == [gateway.engine.uid_of(module_sandbox)] * 4
     assert status["Gid"].split() == ["1000"] * 4
     assert "0" not in status["Groups"].split()
 

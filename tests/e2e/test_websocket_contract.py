@@ -126,11 +126,14 @@ def test_a_shells_complaint_is_in_error(client: Connection) -> None:
     assert "not found" in result["error"]
 
 
-def test_commands_run_as_an_ordinary_user_at_home(client: Connection) -> None:
-    """uid 1000, in /home/user, with the environment a login would have."""
+def test_commands_run_as_an_ordinary_user_at_home(
+    client: Connection, gateway: GatewayProcess, module_sandbox: str
+) -> None:
+    """The sandbox's own uid, called `user`, in /home/user, with the environment of a login."""
+    uid = gateway.engine.uid_of(module_sandbox)
     result = client.run("id -u; id -g; pwd; echo $HOME; whoami; touch here && rm here; echo $USER")
 
-    assert result["output"].split("\n")[:5] == ["1000", "1000", "/home/user", "/home/user", "user"]
+    assert result["output"].split("\n")[:5] == [uid, "1000", "/home/user", "/home/user", "user"]
     assert result["output"].split("\n")[5] == "user"
 
 

@@ -32,6 +32,11 @@ class Place:
     def connect(self) -> Connection:
         return connect(self.gateway, self.sandbox_id)
 
+    @property
+    def uid(self) -> str:
+        """The user that commands run as."""
+        return self.gateway.engine.uid_of(self.sandbox_id)
+
     def inspect(self) -> dict[str, Any]:
         return self.gateway.engine.inspect(self.sandbox_id)
 

@@ -46,7 +46,7 @@ def test_no_capability_no_root_and_no_way_to_more(place: Place, client: Connecti
 
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd"):
         assert int(status[name], 16) == 0, name
-    assert status["Uid"].split() == ["1000"] * 4
+    assert status["Uid"].split() == [place.uid] * 4
     assert "0" not in status["Groups"].split()
     assert _probe(client, "call(105, 0)") != "ok"  # setuid
     if place.level != "gvisor":  # its kernel does not say these
@@ -249,7 +249,7 @@ def test_a_directory_in_proc_self_fd_is_not_the_hosts(
         api = place.gateway.engine.api
         container_id = place.gateway.engine.container_of(place.sandbox_id)
         made = api.exec_create(
-            container_id, ["cat", f"{up}{secret}"], user="1000:1000", workdir=directory
+            container_id, ["cat", f"{up}{secret}"], user=f"{place.uid}:1000", workdir=directory
         )
         assert b"of the host" not in (api.exec_start(made["Id"]) or b""), directory
 
@@ -270,7 +270,8 @@ def test_a_program_that_is_the_runtime_leaves_the_hosts_untouched(place: Place) 
             eventually(lambda: place.gateway.engine.agents(sandbox_id) == [])
         with connect(place.gateway, sandbox_id) as client:
             answer = client.run("id -u", within_s=40)
-            assert answer.get("code") in TYPED or answer["output"] == "1000\n", answer
+            uid = place.gateway.engine.uid_of(sandbox_id)
+            assert answer.get("code") in TYPED or answer["output"] == f"{uid}\n", answer
         after = {path: hashlib.sha256(Path(path).read_bytes()).digest() for path in runtimes}
         assert after == before
     finally:

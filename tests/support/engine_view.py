@@ -11,6 +11,10 @@ from docker.errors import APIError, NotFound
 
 INSTANCE_LABEL = "io.sandbox-gateway.instance"
 SANDBOX_LABEL = "io.sandbox-gateway.sandbox-id"
+UID_LABEL = "io.sandbox-gateway.uid"
+
+UIDS = range(65536, 100000)
+"""SANDBOX_UIDS, unless a test sets it."""
 
 POOL_PREFIX = "sandbox-pool-"
 """Of the names of containers that stand ready; one that is taken is renamed a moment later."""
@@ -69,6 +73,12 @@ class EngineView:
     def inspect(self, sandbox_id: str) -> dict[str, Any]:
         """What `docker inspect` says."""
         return self.api.inspect_container(self.container_of(sandbox_id))
+
+    def uid_of(self, sandbox_id: str) -> str:
+        """The user that its commands run as: never root, and of this gateway's own choice."""
+        uid = self.inspect(sandbox_id)["Config"]["Labels"][UID_LABEL]
+        assert int(uid) in (1000, *UIDS)
+        return uid
 
     def remove(self, sandbox_id: str) -> None:
         """`docker rm -f`, behind the gateway's back."""

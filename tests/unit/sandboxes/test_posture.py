@@ -116,7 +116,7 @@ def test_what_is_missing_is_a_warning() -> None:
 
 def test_every_name_can_be_required() -> None:
     """Settings and checks must not drift apart."""
-    assert {*of_engine(SAFE)} | {"disk", "disk_space", "network", "oom"} == {*POSTURE}
+    assert {*of_engine(SAFE)} | {"disk", "disk_space", "users", "network", "oom"} == {*POSTURE}
 
 
 def test_an_engine_that_is_silent_shows_nothing() -> None:
@@ -124,7 +124,7 @@ def test_an_engine_that_is_silent_shows_nothing() -> None:
     found = Posture(Engine(None), frozenset(), {"disk": _good}).checks()
 
     assert found.pop("disk").ok
-    assert {*found} | {"disk", "disk_space", "network", "oom"} == {*POSTURE}
+    assert {*found} | {"disk", "disk_space", "users", "network", "oom"} == {*POSTURE}
     for check in found.values():
         assert not check.ok
         assert "nobody answers" in check.detail
