@@ -6,6 +6,7 @@ the agent that ran it is gone its end cannot be known: CommandLost.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -178,6 +179,7 @@ class Following:
                     if not isinstance(happening, Started):
                         yield happening
                     elif self.started is None:
+                        link.keep_text(self, sum(map(sys.getsizeof, happening.meta.values())))
                         self.started = happening
                         yield happening
                     if isinstance(happening, Exited):

@@ -32,6 +32,9 @@ GAPS_WAITING = 256
 
 LARGEST_PID = 2**31
 
+META = ("key", "request_id", "command", "cap", "encoding")
+"""What a gateway notes about a command (`gateway.commands.spec`). The rest is not kept."""
+
 
 @dataclass(frozen=True)
 class Started:
@@ -206,7 +209,8 @@ class Follower:
         self._begun = True
         if self._request.pop("tail", None) is not None:
             self._start_at(event.get("offsets"))
-        self._add(Started(pid, meta if self._wants_meta else {}))
+        kept = {name: meta[name] for name in META if isinstance(meta.get(name), str | int)}
+        self._add(Started(pid, kept if self._wants_meta else {}))
 
     def _start_at(self, offsets: Any) -> None:
         """The agent chose where to begin, so as to show no more than the end of what is kept."""

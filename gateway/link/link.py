@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
@@ -12,7 +13,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from gateway.agent import frames
-from gateway.errors import EngineFault, LinkLost, ProtocolBroken
+from gateway.errors import EngineFault, LinkLost, ProtocolBroken, TooManyCommands
 from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
 from gateway.pacing import Rate, Turn
 
@@ -23,6 +24,9 @@ SEND_LIMIT_S = 20.0
 
 CLOSE_LIMIT_S = 1.0
 """Likewise for the few bytes that close a channel, for which somebody waits who has given up."""
+
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+"""Of commands that clients attached to, whose text is needed for the result."""
 
 SMALL_BYTES = 4096
 SMALL_PER_S = 20_000
@@ -79,6 +83,7 @@ class Link:
         self._closed: OrderedDict[int, int] = OrderedDict()
         """Bytes that may still come, by channels that were closed before their end."""
         self._numbers = count(1)
+        self._text = 0
         self._sending = BoundedSemaphore(1)
         self._changed: Callable[[int], None] = lambda difference: None
         self._reader = gevent.spawn(self._read)
@@ -104,6 +109,17 @@ class Link:
             self._channels.pop(number, None)
             raise
         return number
+
+    def keep_text(self, keeper: object, size: int) -> None:
+        """Count `size` bytes that the agent said and `keeper` holds, for as long as that lives.
+        Raises TooManyCommands when all of them on this link are more than `MAX_TEXT_BYTES`."""
+        if self._text + size > MAX_TEXT_BYTES:
+            raise TooManyCommands("the commands that are followed have too long texts")
+        self._text += size
+        weakref.finalize(keeper, self._drop_text, size)
+
+    def _drop_text(self, size: int) -> None:
+        self._text -= size
 
     def forget(self, number: int) -> None:
         """Stop listening to a channel that has come to its end."""

@@ -29,7 +29,8 @@ class Strain:
         for worker in workers:
             Path(f"/proc/{worker.pid}/clear_refs").write_text(_FORGET_PEAK)
         self.slowest_s = 0.0
-        """Of the answers of `/healthz`."""
+        """Of the answers of `/healthz`, without the time in which the worker or the one who asks
+        was ready to run and the machine's other work had the processor."""
         self.probes = 0
 
     @property
@@ -39,7 +40,7 @@ class Strain:
         return max(peak - before for peak, before in zip(peaks, self._before, strict=True))
 
     def look(self, gateway: GatewayProcess) -> None:
-        started = time.monotonic()
+        started, waited = time.monotonic(), self._waited_s()
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=NO_ANSWER_S)
         try:
             connection.request("GET", "/healthz", headers={"Connection": "close"})
@@ -49,7 +50,18 @@ class Strain:
         finally:
             connection.close()
         self.probes += 1
-        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+        took_s = time.monotonic() - started - (self._waited_s() - waited)
+        self.slowest_s = max(self.slowest_s, took_s)
+
+    def _waited_s(self) -> float:
+        """For a processor, up to now: who asks, and of the workers the one that waited most."""
+        mine = _run_delay_s(Path("/proc/thread-self/schedstat"))
+        return mine + max(_run_delay_s(Path(f"/proc/{w.pid}/schedstat")) for w in self._workers)
+
+
+def _run_delay_s(schedstat: Path) -> float:
+    """Seconds on a run queue (Documentation/scheduler/sched-stats.rst)."""
+    return int(schedstat.read_text().split()[1]) / 1e9
 
 
 def _peak(process: psutil.Process) -> int:

@@ -136,6 +136,15 @@ def test_what_the_gateway_knows_itself_is_not_kept() -> None:
     assert next(_all(follower)).meta == {}
 
 
+def test_of_what_is_told_only_what_a_gateway_noted_is_kept() -> None:
+    """Who attaches needs five values; a thousand others are the agent's own."""
+    follower = _follower("attach")
+    noted = {"key": "k", "request_id": "r", "command": "c", "cap": 1, "encoding": "utf-8"}
+    follower.on_event(_start(meta=noted | {f"x{n}": [n] for n in range(1000)}))
+
+    assert next(_all(follower)).meta == noted
+
+
 def test_a_link_lost_after_a_refusal_is_still_the_refusal() -> None:
     """The client is told why, whatever the agent does afterwards."""
     follower = _follower()
