@@ -6,6 +6,7 @@ memory, or write its log.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -30,6 +31,9 @@ from tests.support.strain import Strain, strain_of
 
 SLOWEST_S = 0.25
 LARGEST_GROWTH = 64 * 1024 * 1024
+
+SMALL_BUFFER = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+"""So that the kernel takes little for a client that does not read."""
 
 
 @pytest.fixture(scope="module", params=["auto", "exec"])
@@ -121,8 +125,7 @@ def test_no_flood_holds_up_others(gateway: GatewayProcess) -> None:
 
 UNREAD: dict[str, list[Step]] = {
     "gaps": [{"do": "gaps", "times": 2_000_000}],
-    "gaps and bytes": [{"do": "gaps", "times": 400_000, "between": 1}],
-    "small pieces": [{"do": "data", "size": 20, "times": 60_000, "streams": [1, 2]}],
+    "small pieces": [{"do": "data", "size": 100, "times": 20_000, "streams": [1, 2]}],
     "starts": [
         {
             "do": "event",
@@ -159,17 +162,13 @@ def test_what_nobody_reads_does_not_pile_up(gateway: GatewayProcess) -> None:
     """Towards clients that follow and do not read, a worker grew to 579 MB within two seconds:
     credit counts bytes of output, and none of these is."""
     scripts = {name: [HELLO, serve_until("run"), *flood, CLOSE] for name, flood in UNREAD.items()}
-    with each_in_its_sandbox(gateway, scripts) as agents, bounded_strain(gateway):
-        clients = {name: connect(gateway, agent.sandbox_id) for name, agent in agents.items()}
-        for client in clients.values():
-            client.ask("true", stream=True)
+    with each_in_its_sandbox(gateway, scripts) as agents, bounded_strain(gateway) as strain:
+        for agent in agents.values():
+            connect(gateway, agent.sandbox_id, sockopt=SMALL_BUFFER).ask("true", stream=True)
 
-        for name, agent in agents.items():
-            assert eventually(lambda a=agent: _has_ended(a), within_s=20), name
-
-
-def _has_ended(agent: HostileAgent) -> bool:
-    return any(note.startswith(("ended", "done")) for note in agent.notes())
+        for agent in agents.values():
+            eventually(lambda a=agent: a.was_asked("run"), within_s=20)
+        always(lambda: strain.growth < LARGEST_GROWTH, for_s=4)
 
 
 LISTS: dict[str, object] = {
