@@ -14,6 +14,7 @@ from gateway.engine.interface import (
     Preparation,
 )
 from gateway.host import name_limits, oom_score, packet_filter, programs
+from gateway.host.disk_rate import DiskRate
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
 from gateway.host.layer_disks import LayerDisks
@@ -73,6 +74,7 @@ class Enforcement:
         self._name_limits = NameLimits(
             settings.name_rate, lambda: name_limits.hindrance_of(local=local)
         )
+        self._disk_rate = DiskRate(settings.disk_write_mb_s)
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
         )
@@ -115,14 +117,15 @@ class Enforcement:
     def preparation(
         self, disk_mb: int | None, isolation: Isolation, user: Preparation | None
     ) -> Preparation | None:
-        """What gives a container its user and its disk, and bounds what it asks for names. At level
-        `strict` all that can be written to is in memory, and has its size already, and there is no
+        """What gives a container its user and its disk, and bounds how fast it writes there and what
+        it asks for names. At level `strict` all that can be written to is in memory, and has its size already, and there is no
         network."""
         steps: list[Preparation] = [] if user is None else [user]
         if isolation != "strict":
             disk = self._disks.preparation(disk_mb)
             # What the user step has put into the layer is copied to the disk.
-            steps += [self._name_limits] if disk is None else [disk, self._name_limits]
+            steps += [] if disk is None else [disk, self._disk_rate]
+            steps.append(self._name_limits)
         return Steps(steps) if steps else None
 
     def _no_users(self) -> str | None:

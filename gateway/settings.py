@@ -296,6 +296,12 @@ class Settings(BaseSettings):
         le=16777216,
         description="What a sandbox may write, in MiB; and one file or directory per 16 KiB.",
     )
+    disk_write_mb_s: int = Field(
+        64,
+        ge=0,
+        le=1048576,
+        description="What a sandbox may write to its disk per second, in MiB; 0: no limit.",
+    )
     disk_floor_mb: int = Field(
         2048,
         ge=0,
