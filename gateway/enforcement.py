@@ -117,9 +117,9 @@ class Enforcement:
     def preparation(
         self, disk_mb: int | None, isolation: Isolation, user: Preparation | None
     ) -> Preparation | None:
-        """What gives a container its user and its disk, and bounds how fast it writes there and what
-        it asks for names. At level `strict` all that can be written to is in memory, and has its size already, and there is no
-        network."""
+        """What gives a container its user and its disk, and bounds how fast it writes there and
+        what it asks for names. At level `strict` all that can be written to is in memory, and has
+        its size already, and there is no network."""
         steps: list[Preparation] = [] if user is None else [user]
         if isolation != "strict":
             disk = self._disks.preparation(disk_mb)
