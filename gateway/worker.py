@@ -72,7 +72,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
                 self.handle_request(listener.getsockname(), request, client, addr)
                 held.is_busy = False
                 idle_s = self.cfg.keepalive
-                requests.turns.give()  # what is pipelined is read already, and answers need no wait
+                requests.give_way()  # what is pipelined is read already, and answers need no wait
         except (StopIteration, NoMoreData):
             held.is_busy = False
             return request is not None and not request.is_read

@@ -25,10 +25,10 @@ class Turns:
         self._taken = 0
         self._since = time.monotonic()
 
-    def give(self) -> None:
-        """Let others run."""
+    def give(self, pause_s: float = PAUSE_S) -> None:
+        """Let others run; for `pause_s` from the turn on that is one too many."""
         now = time.monotonic()
         if now - self._since > WITHIN_S:
             self._taken, self._since = 0, now
         self._taken += 1
-        gevent.sleep(0 if self._taken <= FREE else PAUSE_S)
+        gevent.sleep(0 if self._taken <= FREE else pause_s)
