@@ -35,8 +35,8 @@ ACTIONS: Mapping[tuple[str, str], str] = {
 """By method and rule, parameters as `{}`. Other routes that change something are noted by both."""
 
 DENIED_PER_S = 10.0
-"""Refusals noted per worker, and as many at once; of more there is the number only, for anybody
-can cause them."""
+"""Refusals noted per caller and worker, and as many at once; of more there is the number only, for
+anybody can cause them."""
 
 _EXTENSION = "sandbox-gateway.audit"
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -103,25 +103,38 @@ def trail() -> Trail:
 
 
 class Refusals:
-    """Notes refusals, but no more than DENIED_PER_S."""
+    """Notes refusals, but of each caller, and of all who are none, no more than DENIED_PER_S."""
 
     def __init__(self, audit_log: AuditLog) -> None:
         self._log = audit_log
-        self._left = DENIED_PER_S
-        self._at = clock.boot_s()
-        self._unnoted = 0
+        self._of: dict[object, _Left] = {}
 
     def note(self, entry: dict[str, object]) -> None:
-        """Append the entry, and how many were not since the one before."""
-        now = clock.boot_s()
-        self._left = min(DENIED_PER_S, self._left + (now - self._at) * DENIED_PER_S)
-        self._at = now
-        if self._left < 1:
-            self._unnoted += 1
-            return
-        self._left -= 1
-        self._log.write({**entry, "unnoted": self._unnoted or None})
-        self._unnoted = 0
+        """Append the entry, and how many of the same caller were not since the one before."""
+        left = self._of.setdefault(entry.get("caller"), _Left(clock.boot_s()))
+        if left.takes(clock.boot_s()):
+            self._log.write({**entry, "unnoted": left.unnoted or None})
+            left.unnoted = 0
+        else:
+            left.unnoted += 1
+
+
+@dataclass
+class _Left:
+    """How many of one caller's refusals may be noted still. `at` is boot time."""
+
+    at: float
+    left: float = DENIED_PER_S
+    unnoted: int = 0
+
+    def takes(self, now: float) -> bool:
+        """Whether another one may be noted; it counts then."""
+        self.left = min(DENIED_PER_S, self.left + (now - self.at) * DENIED_PER_S)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
 
 
 def _entry(action: str, status: int, **more: object) -> dict[str, object]:

@@ -151,3 +151,80 @@ def test_a_file_that_cannot_be_opened_is_an_error_at_the_start(tmp_path: Path) -
 
     with pytest.raises(SettingsError, match="SANDBOX_AUDIT_LOG="):
         AuditLog(tmp_path / "file" / "audit.jsonl")
+
+
+def _act(caller: str | None, n: int, action: str = "patch") -> dict[str, object]:
+    return {"action": action, "caller": caller, "n": n, "pad": "x" * 50}
+
+
+def test_no_caller_pushes_out_what_others_did(tmp_path: Path) -> None:
+    """One of them writes ten times what the log holds, and refusals come as well: every entry of
+    the others, and the first refusals, are still there; the loud one's latest are in a file of its
+    own, and all files together are bounded."""
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, 20_000)
+    for n in range(2000):
+        log.write(_act("loud.one", n))
+        if n % 100 == 0:
+            log.write(_act("quiet", n))
+        if n % 5 == 0:
+            log.write(_act(None, n, "denied"))
+    log.close()
+
+    common = _lines(path)
+    assert [e["n"] for e in common if e.get("caller") == "quiet"] == list(range(0, 2000, 100))
+    assert not path.with_name("audit.jsonl.1").exists()
+    assert [e["file"] for e in common if e["action"] == "goes_on"] == [
+        "audit.jsonl.of-loud%2eone",
+        "audit.jsonl.refused",
+    ]
+    assert len([e for e in common if e["action"] == "denied"]) > 10
+    own = _lines(tmp_path / "audit.jsonl.of-loud%2eone")
+    assert own[-1]["n"] == 1999
+    assert _lines(tmp_path / "audit.jsonl.refused")[-1]["n"] == 1995
+    assert sum(found.stat().st_size for found in tmp_path.iterdir()) < 20_000 * 2
+
+
+def test_a_share_is_counted_anew_with_each_file(tmp_path: Path) -> None:
+    """When the log is begun anew, by whoever it is, what everybody took of it is forgotten: one is
+    in the common file again."""
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, 4_000)
+    for n in range(40):
+        for caller in "abc":
+            log.write(_act(caller, n))
+    path.rename(tmp_path / "kept")
+    log.write(_act("a", 40))
+    log.write(_act("a", 41))
+    log.close()
+
+    assert [entry["n"] for entry in _lines(path)][-1] == 41
+    assert stat.S_IMODE((tmp_path / "audit.jsonl.of-a").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("max_bytes", [0, 4_000])
+def test_without_keys_or_limit_everything_is_in_one_file(tmp_path: Path, max_bytes: int) -> None:
+    """There is nobody to share with, or nothing is ever lost."""
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, max_bytes)
+    for n in range(30):
+        log.write(_act(None if max_bytes else "a", n))
+    log.close()
+
+    assert {found.name for found in tmp_path.iterdir()} == {path.name}
+    assert len(_lines(path)) == 30
+
+
+def test_own_files_that_cannot_be_written_stop_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A directory in their place: the common file goes on, and it is said."""
+    (tmp_path / "audit.jsonl.of-a").mkdir()
+    log = AuditLog(tmp_path / "audit.jsonl", 4_000)
+    for n in range(40):
+        log.write(_act("a", n))
+    log.write(_act("b", 1))
+    log.close()
+
+    assert _lines(tmp_path / "audit.jsonl")[-1]["caller"] == "b"
+    assert any("cannot be written" in record.getMessage() for record in caplog.records)
