@@ -55,12 +55,14 @@ class Container(Protocol):
 
 @dataclass(frozen=True)
 class UserFiles:
-    """What an image has of its user 1000: the files, and the text that gives the user a name
-    (b"" when the image has none)."""
+    """What an image has of its user 1000: the files, the file of users with its text (None and b""
+    when the image has none), and the directories of others that lead to these. Looked up once: it
+    takes longer than the copying."""
 
-    layers: tuple[str, ...]
     owned: tuple[ImageFile, ...]
+    names: ImageFile | None
     passwd: bytes
+    above: tuple[ImageFile, ...]
 
 
 class LayerUsers:
@@ -123,8 +125,7 @@ class LayerUsers:
         try:
             if not image.layers:
                 raise HostToolFailed("the engine does not keep it in overlay2")
-            owned = tuple(owned_by(self._uid, image.layers))
-            return UserFiles(image.layers, owned, _passwd_in(image.layers))
+            return files_of(self._uid, image.layers)
         except programs.TookTooLong:
             raise  # another time it may not
         except (OSError, HostToolFailed) as error:
@@ -173,10 +174,23 @@ def with_uid(passwd: bytes, before: int, after: int) -> bytes:
     return b"\n".join(lines)
 
 
-def _passwd_in(layers: tuple[str, ...]) -> bytes:
-    found = topmost(USERS_FILE, layers)
-    if found is None:
-        return b""
+def files_of(uid: int, layers: tuple[str, ...]) -> UserFiles:
+    """What an image has of a user. Raises HostToolFailed and OSError."""
+    owned = tuple(owned_by(uid, layers))
+    names = topmost(USERS_FILE, layers)
+    paths = [file.path for file in owned] + ([USERS_FILE] if names is not None else [])
+    above = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    above -= {".", *(file.path for file in owned)}
+    found = [topmost(path, layers) for path in sorted(above)]
+    return UserFiles(
+        owned,
+        names,
+        b"" if names is None else _text_of(names),
+        tuple(directory for directory in found if directory is not None),
+    )
+
+
+def _text_of(found: ImageFile) -> bytes:
     with open(os.open(found.source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         text = file.read(_LONGEST_USERS_FILE + 1)
     if len(text) > _LONGEST_USERS_FILE:
@@ -187,32 +201,23 @@ def _passwd_in(layers: tuple[str, ...]) -> bytes:
 def _give_files(root: str, files: UserFiles, uids: tuple[int, int]) -> None:
     """Runs in a thread. Nothing else is at work in the layer, and nothing in it is a tenant's."""
     before, after = uids
+    directories = [(file, None) for file in files.above]
+    owned = [(file, after) for file in files.owned if file != files.names]
+    # By path: each directory comes before what is in it, whoever they belong to.
+    everything = sorted([*directories, *owned], key=lambda one: one[0].path)
+    for file, uid in everything:
+        _copy(file, f"{root}/{file.path}", uid)
     passwd = with_uid(files.passwd, before, after)
-    if passwd != files.passwd:
-        source = topmost(USERS_FILE, files.layers)
-        assert source is not None
-        _make_parents(root, USERS_FILE, files.layers)
+    is_owned = files.names in files.owned
+    if files.names is not None and (is_owned or passwd != files.passwd):
         _write(f"{root}/{USERS_FILE}", passwd)
-        _take_over(source.source, f"{root}/{USERS_FILE}", uid=None)
-    for file in files.owned:
-        _make_parents(root, file.path, files.layers)
-        _copy(file, f"{root}/{file.path}", after)
+        _take_over(files.names.source, f"{root}/{USERS_FILE}", after if is_owned else None)
     # Times of directories change with what is put into them.
-    for file in reversed(files.owned):
+    for file, _uid in reversed(everything):
         _set_times(os.lstat(file.source), f"{root}/{file.path}")
 
 
-def _make_parents(root: str, path: str, layers: tuple[str, ...]) -> None:
-    """The directories that lead there, as the image has them."""
-    for parent in list(reversed(PurePosixPath(path).parents))[1:]:
-        target = f"{root}/{parent}"
-        source = topmost(str(parent), layers)
-        if source is not None and not os.path.lexists(target):
-            os.mkdir(target)
-            _take_over(source.source, target, uid=None)
-
-
-def _copy(file: ImageFile, target: str, uid: int) -> None:
+def _copy(file: ImageFile, target: str, uid: int | None) -> None:
     mode = os.lstat(file.source).st_mode
     if stat.S_ISLNK(mode):
         os.symlink(os.readlink(file.source), target)
