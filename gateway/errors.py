@@ -28,6 +28,7 @@ GatewayError
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
 │   ├── TooManyCommands
+│   ├── TooMuchUnread             answers of one owner that were not read hold its share
 │   ├── CommandNotFound           not known (any more) under this request_id
 │   ├── CommandFinished           nothing can be sent to it any more
 │   ├── BadOffset                 beyond the end of the output
@@ -43,6 +44,7 @@ GatewayError
 │   │   ├── ContainerGone         the container does not exist or does not run
 │   │   └── ImageMissing
 │   ├── CapacityExhausted         there is no room for another sandbox, and the wait was in vain
+│   ├── GatewayFull               it holds as much for its clients as it may
 │   ├── StoreUnavailable
 │   ├── DiskFull                  too little space is left on the host
 │   ├── HostToolFailed            mkfs, mount, iptables
@@ -241,6 +243,11 @@ class TooManyCommands(ClientFault):
     title = N_("Too many commands at once")
 
 
+class TooMuchUnread(ClientFault):
+    code = "too_much_unread"
+    title = N_("Read the answers that you have asked for first; commands and what they wrote stay")
+
+
 class CommandNotFound(ClientFault):
     code = "command_not_found"
     title = N_("No command with this request_id is known")
@@ -313,6 +320,11 @@ class ImageMissing(EngineFault):
 class CapacityExhausted(HostFault):
     code = "capacity_exhausted"
     title = N_("There is no room for another sandbox at the moment")
+
+
+class GatewayFull(HostFault):
+    code = "gateway_full"
+    title = N_("The gateway holds as much for its clients as it may; commands go on")
 
 
 class StoreUnavailable(HostFault):

@@ -125,6 +125,7 @@ def post_worker_init(worker: Any) -> None:
     # gevent would write the tracebacks of greenlets to stderr itself.
     gevent.get_hub().print_exception = _log_failed_greenlet
 
+    worker.write_timeout_s = _settings.write_timeout
     runtime = _runtime(worker)
     runtime.start()
     if worker.age == 1:  # the first one; the others would say the same

@@ -8,7 +8,7 @@ from functools import partial
 from gateway import __version__
 from gateway.audit_log import log_of
 from gateway.client_connections import ClientConnections, bounded_by_descriptors
-from gateway.commands.budget import OutputBudget
+from gateway.commands.budget import ByteBudget
 from gateway.commands.history import CommandHistory
 from gateway.commands.occupancy import Occupancy
 from gateway.commands.once import OnceRegister
@@ -20,7 +20,7 @@ from gateway.engine import hardening
 from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Engine
-from gateway.errors import ContainerGone
+from gateway.errors import ContainerGone, GatewayFull, TooMuchUnread
 from gateway.identity import secret
 from gateway.identity.access import Access
 from gateway.identity.key_source import source_of
@@ -69,9 +69,6 @@ from gateway.store.sandboxes import SandboxStore
 from gateway.store.tenancy import TenancyTable
 from gateway.store.workers import Leadership, WorkerRegistry
 from gateway.ws.connections import Connections
-
-OUTPUT_BUDGET_BYTES = 128 * MIB
-"""Of command output that one worker holds while it waits to be sent."""
 
 RECONCILE_S = 5.0
 TAKE_OVER_S = 1.0
@@ -128,14 +125,20 @@ class Runtime:
         )
 
     def _build_commands(self) -> None:
-        budget = OutputBudget(OUTPUT_BUDGET_BYTES)
+        settings = self._settings
+        budget = self.held_output = ByteBudget(
+            settings.held_output_bytes,
+            settings.held_output_per_key_bytes,
+            own_full=TooMuchUnread,
+            all_full=GatewayFull,
+        )
         self.commands = Commands(
             self._links,
             PlainRunner(self.engine, budget, self._user_of),
             budget,
             OnceRegister(OnceTable(self._database)),
             self._history,
-            self._settings.max_output_bytes,
+            settings.max_output_bytes,
             self.metrics,
         )
         self.waiting = Waiting()

@@ -336,6 +336,27 @@ class Settings(BaseSettings):
     retain_s: float = Field(
         600, ge=1, le=30 * 86400, description="Seconds that a finished command can be attached to."
     )
+    held_output_mb: int = Field(
+        96,
+        ge=4,
+        le=65536,
+        description="Command output and other answers that a worker holds while clients read "
+        "them, in MiB.",
+    )
+    held_output_per_key_mb: int = Field(
+        32,
+        ge=1,
+        le=65536,
+        description="Of that, the share of one API key or, without keys, of one sandbox, in MiB. "
+        "More waits for 30 s, then 429.",
+    )
+    write_timeout: float = Field(
+        30,
+        ge=1,
+        le=3600,
+        description="Seconds within which a client must take something of what it is sent, 1 KiB "
+        "for each of them; else it is given up.",
+    )
     max_message_kb: int = Field(
         1024, ge=16, le=2048, description="Largest message from a client, in KiB."
     )
@@ -493,6 +514,14 @@ class Settings(BaseSettings):
             return self.instance
         path = os.path.realpath(self.data_dir)
         return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+    @property
+    def held_output_bytes(self) -> int:
+        return self.held_output_mb * MIB
+
+    @property
+    def held_output_per_key_bytes(self) -> int:
+        return self.held_output_per_key_mb * MIB
 
     @property
     def max_output_bytes(self) -> int:

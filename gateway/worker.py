@@ -17,6 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from gateway.answer_headers import HEADERS
 from gateway.client_connections import ClientConnections, Held
 from gateway.models import Problem
+from gateway.patient_writing import PatientSocket
 from gateway.server.lingering import linger
 from gateway.server.reading import HEAD_S, HeadTooSlow, Requests
 from gateway.server.refusal_log import RefusalLog
@@ -33,10 +34,17 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     address of 10 kB, a broken header, a body whose framing is wrong.
     """
 
+    write_timeout_s = 30.0
+    """See `gateway.patient_writing`; gunicorn itself waits for ever."""
+
     def patch(self) -> None:
         """Let gunicorn monkey-patch, in a tenth of the time."""
         with _plugins_looked_for_once():
             super().patch()
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Let gunicorn answer, to a client that reads."""
+        super().handle_request(listener_name, req, PatientSocket(sock, self.write_timeout_s), addr)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end, and close it. In the place of gunicorn's own."""

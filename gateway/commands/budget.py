@@ -1,8 +1,7 @@
-"""How many bytes of output one process holds at once, over all commands."""
+"""How many bytes this process holds for its clients at once: in all, and of each owner."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -11,17 +10,25 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-PATIENCE_S = 5.0
+from gateway.errors import GatewayError
+
+PATIENCE_S = 30.0
+"""How long somebody waits for room: as long as a client may take nothing before it is given up, so
+that what one such client holds comes back in time."""
 
 
 class Budget(Protocol):
-    """What holds back results that would be too much at once."""
+    """What holds back those who would be too much at once."""
 
-    def hold(self, size: int) -> AbstractContextManager[None]: ...
+    def hold(self, owner: str, size: int) -> AbstractContextManager[None]: ...
+
+    def try_take(self, owner: str, size: int) -> int: ...
+
+    def give_back(self, owner: str, size: int) -> None: ...
 
 
 class OneAtATime:
-    """The share of one client: of its large results one at a time counts against `common`.
+    """The share of one client: of its results one at a time counts against `common`.
 
     A client that does not read then holds no more than one, however many it has asked for.
     """
@@ -31,62 +38,135 @@ class OneAtATime:
         self._turn = BoundedSemaphore(1)
 
     @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
+    def hold(self, owner: str, size: int) -> Iterator[None]:
         """Wait for the client's turn, then for the common budget."""
-        with self._turn, self._common.hold(size):
+        with self._turn, self._common.hold(owner, size):
             yield
 
+    def try_take(self, owner: str, size: int) -> int:
+        """See `ByteBudget`."""
+        return self._common.try_take(owner, size)
 
-class OutputBudget:
-    """A counting semaphore whose holders take different amounts, served first come first served.
+    def give_back(self, owner: str, size: int) -> None:
+        """See `ByteBudget`."""
+        self._common.give_back(owner, size)
 
-    Without it, many large results at a time would add up to more memory than the host has.
+
+class _Waiter:
+    def __init__(self, owner: str, size: int) -> None:
+        self.owner = owner
+        self.size = size
+        self.turn = Event()
+
+
+class ByteBudget:
+    """A counting semaphore whose holders take different amounts.
+
+    All together never hold more than `capacity` bytes, and no owner more than `per_owner`, so that
+    one that gives nothing back leaves the others their part. `own_full` and `all_full` are what is
+    raised when the wait for room was in vain, because of the owner's own share or of the whole.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        per_owner: int,
+        own_full: type[GatewayError],
+        all_full: type[GatewayError],
+    ) -> None:
         self._capacity = capacity
-        self._free = capacity
-        self._waiting: deque[tuple[int, Event]] = deque()
+        self._per_owner = min(per_owner, capacity)
+        self._own_full = own_full
+        self._all_full = all_full
+        self._held = 0
+        self._held_of: dict[str, int] = {}
+        self._waiting: dict[_Waiter, None] = {}
+        """In the order of their coming."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held now, by all."""
+        return self._held
 
     @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes of the budget, all of it if that is more than there is.
+    def hold(self, owner: str, size: int, within_s: float | None = None) -> Iterator[None]:
+        """Hold `size` bytes within the block, the owner's whole share if that is more.
 
-        Who has waited for `PATIENCE_S` goes on without: what others hold is then held by clients
-        that do not read, and those must not hold up the ones that do.
+        Waits for room for `within_s` seconds, PATIENCE_S if not given. Raises `own_full` or
+        `all_full`.
         """
-        size = min(size, self._capacity)
-        held = False
-        with gevent.Timeout(PATIENCE_S, False):
-            self._acquire(size)
-            held = True
+        taken = self.take(owner, size, within_s)
         try:
             yield
         finally:
-            if held:
-                self._free += size
-                self._admit()
+            self.give_back(owner, taken)
 
-    def _acquire(self, size: int) -> None:
-        if not self._waiting and size <= self._free:
-            self._free -= size
-            return
-        turn = Event()
-        entry = (size, turn)
-        self._waiting.append(entry)
+    def take(self, owner: str, size: int, within_s: float | None = None) -> int:
+        """Like `hold`; gives how many bytes the caller has to give back."""
+        size = min(size, self._per_owner)
+        waiter = _Waiter(owner, size)
+        self._waiting[waiter] = None
+        self._admit()
+        if waiter not in self._waiting:
+            return size
         try:
-            turn.wait()
+            with gevent.Timeout(PATIENCE_S if within_s is None else within_s, False):
+                waiter.turn.wait()
         except BaseException:
             # Killed while waiting: leave the queue, or give back what was granted meanwhile.
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            if waiter in self._waiting:
+                self._leave(waiter)
             else:
-                self._free += size
-            self._admit()
+                self.give_back(owner, size)
             raise
+        if waiter not in self._waiting:
+            return size
+        is_own = self._held_of.get(owner, 0) + size > self._per_owner
+        self._leave(waiter)
+        raise (self._own_full if is_own else self._all_full)()
+
+    def try_take(self, owner: str, size: int) -> int:
+        """Take `size` bytes if nobody has to wait for that: `size`, else 0."""
+        if not self._fits_owner(owner, size) or self._held + size > self._capacity:
+            return 0
+        if any(waiter.owner == owner for waiter in self._waiting):
+            return 0
+        self._grant(owner, size)
+        return size
+
+    def give_back(self, owner: str, size: int) -> None:
+        """What was taken is free again."""
+        self._held -= size
+        left = self._held_of.get(owner, 0) - size
+        if left > 0:
+            self._held_of[owner] = left
+        else:
+            self._held_of.pop(owner, None)
+        self._admit()
+
+    def _grant(self, owner: str, size: int) -> None:
+        self._held += size
+        if size:
+            self._held_of[owner] = self._held_of.get(owner, 0) + size
+
+    def _fits_owner(self, owner: str, size: int) -> bool:
+        return self._held_of.get(owner, 0) + size <= self._per_owner
+
+    def _leave(self, waiter: _Waiter) -> None:
+        del self._waiting[waiter]
+        self._admit()
 
     def _admit(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free:
-            size, turn = self._waiting.popleft()
-            self._free -= size
-            turn.set()
+        """First come first served, but nobody waits for another owner's share."""
+        full: set[str] = set()
+        for waiter in list(self._waiting):
+            if waiter.owner in full:
+                continue
+            if not self._fits_owner(waiter.owner, waiter.size):
+                full.add(waiter.owner)
+                continue
+            if self._held + waiter.size > self._capacity:
+                return
+            del self._waiting[waiter]
+            self._grant(waiter.owner, waiter.size)
+            waiter.turn.set()

@@ -18,7 +18,7 @@ import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway import clock
-from gateway.commands.result import Outcome, text_of
+from gateway.commands.result import Outcome, Pieces, text_of
 from gateway.errors import GatewayError
 from gateway.link.ask import ask
 from gateway.link.links import Links
@@ -188,10 +188,10 @@ def record_of(request_id: str, command: str, started_at: float) -> Record:
     }
 
 
-def _tail(pieces: list[bytes]) -> str:
+def _tail(pieces: Pieces) -> str:
     if not pieces:
         return ""
-    return text_of([b"", pieces[-1][-TAIL_BYTES:]])
+    return text_of([b"", bytes(pieces[-1][-TAIL_BYTES:])])
 
 
 class _LastWords(BaseModel):

@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from gateway.commands.account import Account
 from gateway.commands.budget import Budget
+from gateway.commands.place import Place
 from gateway.commands.result import Outcome
 from gateway.errors import (
     AgentUnavailable,
@@ -36,6 +37,9 @@ FIRST_S = 3.0
 AGAIN_S = 20.0
 RETRY_S = 0.2
 """How long a link is tried to be made for a command that is to start, or that runs already."""
+
+UNCOUNTED_BYTES = 8 * 1024
+"""Results of this size are as small as what is held of a command anyway."""
 
 MAX_LOSSES = 10
 """Of links in a row without progress. More is not an accident but an agent that wants it so."""
@@ -88,20 +92,20 @@ class Persistence:
 def collect(
     links: Links,
     budget: Budget,
-    container_id: str,
+    place: Place,
     request: dict[str, Any],
     cap: int,
     daemon: str | None = None,
     handed_over: Event | None = None,
 ) -> Iterator[Outcome]:
-    """The outcome of a command; within the block it counts against `budget`.
+    """The outcome of a command; within the block it counts against its owner's `budget`.
 
     `request` is a `run`, which starts the command if its key is new, or an `attach`. `daemon` is
     the agent that is known to run it. `handed_over` is set when the agent was asked for the first
     time. Raises AgentMissing before anything was started.
     """
     collector = Collector(request, cap)
-    persistence = Persistence(links, container_id, daemon)
+    persistence = Persistence(links, place.container_id, daemon)
     with ExitStack() as held:
         while True:
             link = persistence.link()
@@ -111,9 +115,9 @@ def collect(
                 if handed_over is not None:
                     handed_over.set()
                 to_grant = collector.wait_exit()
-                if to_grant:
+                if collector.kept_bytes > UNCOUNTED_BYTES:
                     held.pop_all().close()
-                    held.enter_context(budget.hold(sum(to_grant.values())))
+                    held.enter_context(budget.hold(place.owner, collector.kept_bytes))
                 for stream, size in to_grant.items():
                     collector.granted(stream, size)
                     link.grant(number, stream, size)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from gevent.event import Event
 
-from gateway.commands.budget import OutputBudget
+from gateway.commands.budget import Budget
+from gateway.commands.place import Place
 from gateway.commands.result import HeadAndTail, Outcome
 from gateway.engine.interface import Engine
 from gateway.errors import CommandLost, EngineRefused
@@ -30,26 +31,36 @@ SHELLS_REMEMBERED = 1000
 class PlainRunner:
     """Runs commands in sandboxes without an agent. `user_of` a container is whom they run as."""
 
-    def __init__(self, engine: Engine, budget: OutputBudget, user_of: Callable[[str], str]) -> None:
+    def __init__(self, engine: Engine, budget: Budget, user_of: Callable[[str], str]) -> None:
         self._engine = engine
         self._budget = budget
         self._user_of = user_of
         self._shells: dict[str, tuple[str, str]] = {}
 
     @contextmanager
-    def run(
-        self, container_id: str, command: str, cap: int, handed_over: Event
-    ) -> Iterator[Outcome]:
+    def run(self, place: Place, command: str, cap: int, handed_over: Event) -> Iterator[Outcome]:
         """Run `command` to its end; within the block its outcome counts against the budget.
+
+        The engine drops what is not read at once, so output never waits for room there: where
+        there is none, less of it is kept than `cap`.
 
         `handed_over` is set as soon as the engine has started it.
         Raises CommandLost when the exit status is unknown, and the engine's errors.
         """
-        shell, home = self._shell_of(container_id)
+        shell, home = self._shell_of(place.container_id)
         argv = [shell, "-c", command]
-        # The size is not known before, so all that may be kept is held from the start.
-        with self._budget.hold(2 * cap):
-            yield self._read(container_id, argv, home, cap, handed_over)
+        taken = 0
+
+        def grow(size: int) -> int:
+            nonlocal taken
+            granted = self._budget.try_take(place.owner, size)
+            taken += granted
+            return granted
+
+        try:
+            yield self._read(place.container_id, argv, home, cap, handed_over, grow)
+        finally:
+            self._budget.give_back(place.owner, taken)
 
     def _read(
         self,
@@ -58,8 +69,9 @@ class PlainRunner:
         home: str | None,
         cap: int,
         handed_over: Event | None = None,
+        grow: Callable[[int], int] = lambda size: size,
     ) -> Outcome:
-        kept = {1: HeadAndTail(cap), 2: HeadAndTail(cap)}
+        kept = {1: HeadAndTail(cap, grow), 2: HeadAndTail(cap, grow)}
         with contextlib.closing(
             self._engine.open_run(container_id, argv, self._user_of(container_id), home)
         ) as process:

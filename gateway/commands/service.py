@@ -7,7 +7,7 @@ import copy
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,9 +16,11 @@ from gateway.commands.account import Account
 from gateway.commands.budget import Budget, OneAtATime
 from gateway.commands.history import CommandHistory
 from gateway.commands.linked import Following, Persistence, ask_persistently, collect
+from gateway.commands.message import ResultMessage
 from gateway.commands.once import OnceRegister
+from gateway.commands.place import Place
 from gateway.commands.plain import PlainRunner
-from gateway.commands.result import Outcome, result_of
+from gateway.commands.result import Outcome
 from gateway.commands.spec import CommandSpec, Encoding, spec_of
 from gateway.commands.summaries import summaries_of
 from gateway.errors import (
@@ -31,23 +33,13 @@ from gateway.errors import (
 from gateway.link.ask import running_commands
 from gateway.link.links import Links
 from gateway.metrics import Metrics
-from gateway.models import CommandRequest, CommandResult, CommandSummary
+from gateway.models import CommandRequest, CommandSummary
 from gateway.models.commands import MAX_RESULT_BYTES
 
 INPUT_BYTES = 128 * 1024
 """Bytes of input in one message to the agent."""
 
 ANSWER_S = 1.0
-
-
-class Place(Protocol):
-    """Where commands run. A lease is one."""
-
-    @property
-    def sandbox_id(self) -> str: ...
-
-    @property
-    def container_id(self) -> str: ...
 
 
 class Known(BaseModel):
@@ -88,7 +80,7 @@ class Commands:
         self._metrics = metrics
 
     def for_one_client(self) -> Commands:
-        """The same service, of whose budget one client takes no more than one large result."""
+        """The same service, of whose budget one client takes no more than one result at a time."""
         mine = copy.copy(self)
         mine._budget = OneAtATime(self._budget)
         return mine
@@ -123,16 +115,17 @@ class Commands:
         return spec_of(request, request_id, self._cap)
 
     @contextmanager
-    def run(self, place: Place, spec: CommandSpec) -> Iterator[CommandResult]:
+    def run(self, place: Place, spec: CommandSpec) -> Iterator[ResultMessage]:
         """Run a command and give its result; send it within the block, while it is accounted for.
 
-        Raises CommandLost, TooManyCommands.
+        Raises CommandLost, TooManyCommands and, of a command that has ended, TooMuchUnread and
+        GatewayFull, when there is no room for what it wrote.
         """
         account = Account(self._metrics, spec.handed_over)
         with account, self._outcome(place, spec) as outcome:
             account.ended(outcome.exited, outcome.received)
             self._history.ended(place.sandbox_id, spec.key, outcome)
-            yield result_of(spec.command, spec.request_id, outcome, spec.encoding)
+            yield ResultMessage(spec.command, spec.request_id, outcome, spec.encoding)
 
     def _outcome(self, place: Place, spec: CommandSpec) -> AbstractContextManager[Outcome]:
         try:
@@ -141,12 +134,12 @@ class Commands:
             if not spec.is_plain:
                 raise FeatureMissing() from None
             self._note(place, spec)
-            return self._plain.run(place.container_id, spec.command, spec.cap, spec.handed_over)
+            return self._plain.run(place, spec.command, spec.cap, spec.handed_over)
         self._note(place, spec)
         return collect(
             self._links,
             self._budget,
-            place.container_id,
+            place,
             spec.run_message(),
             spec.cap,
             daemon,
@@ -206,7 +199,7 @@ class Commands:
         spec: CommandSpec | None = None,
         encoding: Encoding | None = None,
         cap: int = MAX_RESULT_BYTES,
-    ) -> Iterator[CommandResult]:
+    ) -> Iterator[ResultMessage]:
         """The result of a command that was followed to its exit; `cap` may lower its own.
 
         `spec` is what it was started with; one that was attached to is known to its agent.
@@ -215,8 +208,12 @@ class Commands:
         known = known.model_copy(update={"cap": min(cap, known.cap)})
         with self._kept_outcome(place, followed, known) as outcome:
             self._history.ended(place.sandbox_id, known.key, outcome)
-            yield result_of(
-                known.command, known.request_id, outcome, encoding or known.encoding, "result"
+            yield ResultMessage(
+                known.command,
+                known.request_id,
+                outcome,
+                encoding or known.encoding,
+                with_type=True,
             )
 
     @contextmanager
@@ -233,7 +230,7 @@ class Commands:
                     collect(
                         self._links,
                         self._budget,
-                        place.container_id,
+                        place,
                         request,
                         known.cap,
                         followed.daemon,

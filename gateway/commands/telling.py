@@ -21,11 +21,11 @@ STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 
 @dataclass(frozen=True)
 class Told:
-    """A message as UTF-8 JSON. `offsets` are how many bytes of stdout and stderr have been told
-    with it: who has it goes on from there."""
+    """A message as UTF-8 JSON, a large one in pieces. `offsets` are how many bytes of stdout and
+    stderr have been told with it: who has it goes on from there."""
 
     kind: str
-    payload: bytes
+    payload: bytes | Iterable[bytes]
     offsets: tuple[int, int]
 
 
@@ -49,7 +49,7 @@ class Telling:
         self._offsets = dict(zip(STREAMS, offsets, strict=True))
         self._decoders: dict[int, PieceDecoder] = {}
 
-    def told(self, kind: str, payload: bytes) -> Told:
+    def told(self, kind: str, payload: bytes | Iterable[bytes]) -> Told:
         """A message at the present place in the story."""
         return Told(kind, payload, (self._offsets[frames.STDOUT], self._offsets[frames.STDERR]))
 

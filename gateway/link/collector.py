@@ -30,7 +30,7 @@ class Collected:
     """How a command ended, and what is kept of its output."""
 
     exited: Exited
-    pieces: tuple[list[bytes], list[bytes]]
+    pieces: tuple[list[bytearray], list[bytearray]]
     """For stdout and stderr each, one item per kept range, in order."""
 
 
@@ -75,6 +75,11 @@ class Collector:
         self._wait(lambda: self._exit_seen)
         return {stream: size for stream, size in self._to_grant.items() if size}
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much of its output will have come, of both streams, once the command has ended."""
+        return sum(end - start for ranges in self._windows.values() for start, end in ranges)
+
     def granted(self, stream: int, size: int) -> None:
         """The agent is about to be allowed so many bytes more."""
         self._credit[stream] += size
@@ -107,10 +112,7 @@ class Collector:
         buffers, self._buffers = self._buffers, {}
         return Collected(
             self._exit,
-            (
-                [bytes(b) for b in buffers[frames.STDOUT]],
-                [bytes(b) for b in buffers[frames.STDERR]],
-            ),
+            (buffers[frames.STDOUT], buffers[frames.STDERR]),
         )
 
     # --- called by the link's reader -------------------------------------------------------------

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 
-import gevent
 import orjson
 from flask import Response
 from pydantic import BaseModel
 
-from gateway.commands.telling import encode_message, said
-from gateway.models import CommandResult, CommandSummary
+from gateway.commands.message import ResultMessage
+from gateway.models import CommandSummary
 from gateway.sandboxes.bulk import SLICE, slice_of_work
 
-STALL_LIMIT_S = 60.0
-"""How long a client may take nothing of what is being sent. The server itself sets no limit, and
-large results are held in memory that all commands share."""
-
 PIECE_BYTES = 256 * 1024
+"""Given to the server at a time."""
 
 
 def one(model: BaseModel, status: int = 200, *, without_none: bool = False) -> Response:
@@ -53,31 +48,26 @@ def nothing() -> Response:
     return response
 
 
-def result(finished: CommandResult, held: ExitStack) -> Response:
+def result(finished: ResultMessage, held: ExitStack) -> Response:
     """A command's result. Takes over what is `held`, and lets it go when the answer is sent."""
-    return _large(encode_message(finished), held)
+    return _sized(finished.pieces(), finished.size, held)
 
 
-def command(summary: CommandSummary, finished: CommandResult | None, held: ExitStack) -> Response:
+def command(summary: CommandSummary, finished: ResultMessage | None, held: ExitStack) -> Response:
     """A command and its result, as `gateway.models.Command`. See `result`."""
-    fields = None if finished is None else said(finished)
-    if fields is not None:
-        fields.pop("type", None)
-    shown = {**summary.model_dump(), "result": fields}
-    return _large(orjson.dumps(shown, default=BaseModel.model_dump), held)
+    begin = orjson.dumps(summary.model_dump())[:-1] + b',"result":'
+    if finished is None:
+        return _sized([begin, b"null}"], len(begin) + 5, held)
+    shown = finished.untyped()
+    pieces = chain([begin], shown.pieces(), [b"}"])
+    return _sized(pieces, len(begin) + shown.size + 1, held)
 
 
 def paced(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, in pieces of bounded size, to a client that goes on reading.
-
-    For a server that writes each piece before it asks for the next, in the same greenlet. One that
-    waits too long is given up as if the client had gone, which is no error.
-    """
+    """The same bytes, in pieces of bounded size: the server holds a copy of what it writes."""
     for piece in pieces:
         for at in range(0, len(piece), PIECE_BYTES):
-            gone = BrokenPipeError(errno.EPIPE, "the client does not read")
-            with gevent.Timeout(STALL_LIMIT_S, gone):
-                yield piece[at : at + PIECE_BYTES]
+            yield piece[at : at + PIECE_BYTES]
 
 
 def streamed(pieces: Iterable[bytes], held: ExitStack, media_type: str) -> Response:
@@ -87,9 +77,9 @@ def streamed(pieces: Iterable[bytes], held: ExitStack, media_type: str) -> Respo
     return response
 
 
-def _large(body: bytes, held: ExitStack) -> Response:
-    response = streamed([body], held, "application/json")
-    response.content_length = len(body)
+def _sized(pieces: Iterable[bytes], size: int, held: ExitStack) -> Response:
+    response = streamed(pieces, held, "application/json")
+    response.content_length = size
     return response
 
 

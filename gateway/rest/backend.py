@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 from gateway.commands.happenings import Happening
+from gateway.commands.message import ResultMessage
+from gateway.commands.place import Place
 from gateway.commands.spec import CommandSpec
 from gateway.models import (
     Check,
     CommandRequest,
-    CommandResult,
     CommandSummary,
     PostureCheck,
     SandboxChange,
@@ -74,16 +75,6 @@ class Usage(Protocol):
 
     @property
     def sent_bytes(self) -> int: ...
-
-
-class Place(Protocol):
-    """Where commands run."""
-
-    @property
-    def sandbox_id(self) -> str: ...
-
-    @property
-    def container_id(self) -> str: ...
 
 
 class Leases(Protocol):
@@ -225,7 +216,7 @@ class CommandService(Protocol):
     def spec(self, request: CommandRequest, request_id: str) -> CommandSpec:
         """The request in the form that the other methods take."""
 
-    def run(self, place: Place, spec: CommandSpec) -> AbstractContextManager[CommandResult]:
+    def run(self, place: Place, spec: CommandSpec) -> AbstractContextManager[ResultMessage]:
         """Run to the end. The result is accounted for within the block."""
 
     def start(self, place: Place, spec: CommandSpec) -> int | None:
@@ -245,7 +236,7 @@ class CommandService(Protocol):
         spec: CommandSpec | None = None,
         encoding: Encoding | None = None,
         cap: int = ...,
-    ) -> AbstractContextManager[CommandResult]:
+    ) -> AbstractContextManager[ResultMessage]:
         """The result of what was followed to its exit."""
 
     def list(self, place: Place, request_id: str | None = None) -> list[CommandSummary]:

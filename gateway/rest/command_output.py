@@ -9,12 +9,13 @@ from flask import Blueprint, Response
 
 from gateway.agent import frames
 from gateway.apidoc import Reply, documented
+from gateway.commands.place import Place
 from gateway.commands.slices import OutputSlice, slice_of
-from gateway.commands.telling import Telling, Told, encode_message
+from gateway.commands.telling import Telling, Told
 from gateway.errors import BadFields, BadOffset, CommandNotFound, FeatureMissing
 from gateway.models import CommandSummary, OutputQuery
 from gateway.rest import answers, event_stream
-from gateway.rest.backend import CommandService, Place
+from gateway.rest.backend import CommandService
 from gateway.rest.commands import EVENT_FIELDS, EVENTS, FAULTS, found
 from gateway.rest.event_stream import EventStreams, LastEvent
 from gateway.rest.queries import read_query
@@ -105,7 +106,7 @@ def blueprint(
         followed = commands.attach(place, summary.request_id, offsets)
         yield from telling.tell(followed)
         with commands.outcome(place, followed, encoding=query.encoding) as result:
-            yield telling.told("result", encode_message(result))
+            yield telling.told("result", result.pieces())
 
     return routes
 

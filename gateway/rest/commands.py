@@ -10,8 +10,10 @@ from flask import Blueprint, Response, url_for
 
 from gateway.apidoc import Reply, documented
 from gateway.commands.happenings import Happening, Started
+from gateway.commands.message import ResultMessage
+from gateway.commands.place import Place
 from gateway.commands.spec import CommandSpec
-from gateway.commands.telling import Telling, Told, each_of, encode_message
+from gateway.commands.telling import Telling, Told, each_of
 from gateway.errors import (
     BadFields,
     BadMediaType,
@@ -46,7 +48,7 @@ from gateway.models import (
     SocketError,
 )
 from gateway.rest import answers, event_stream
-from gateway.rest.backend import CommandService, Place
+from gateway.rest.backend import CommandService
 from gateway.rest.bodies import read_json
 from gateway.rest.event_stream import EventStreams
 from gateway.rest.queries import read_query
@@ -127,7 +129,7 @@ def blueprint(
         telling = Telling(spec.request_id, spec.encoding)
         yield from telling.tell(followed)
         with commands.outcome(place, followed, spec=spec) as result:
-            yield telling.told("result", encode_message(result))
+            yield telling.told("result", result.pieces())
 
     @routes.get("")
     @documented(
@@ -165,7 +167,7 @@ def blueprint(
 
     def _state(
         place: Place, request_id: str, cap: int, held: ExitStack
-    ) -> tuple[CommandSummary, CommandResult | None]:
+    ) -> tuple[CommandSummary, ResultMessage | None]:
         while True:
             summary = found(commands, place, request_id)
             if summary.status == "running":

@@ -152,13 +152,14 @@ class _Events:
         yield from event_bytes("error", encode_message(failed))
 
 
-def event_bytes(kind: str, payload: bytes, id_line: str = "") -> Iterator[bytes]:
+def event_bytes(kind: str, payload: bytes | Iterable[bytes], id_line: str = "") -> Iterator[bytes]:
     """JSON as it is written here has no line breaks: it is one `data` line. Without an id the
     client keeps the last one, and may go on from there."""
-    head = f"event: {kind}\n{id_line}data: ".encode()
-    if len(payload) < _JOIN_BELOW:
-        yield head + payload + b"\n\n"
-    else:
-        yield head
-        yield payload
-        yield b"\n\n"
+    held = f"event: {kind}\n{id_line}data: ".encode()
+    for piece in [payload] if isinstance(payload, bytes) else payload:
+        if len(held) + len(piece) < _JOIN_BELOW:
+            held += piece
+        else:
+            yield held
+            held = piece
+    yield held + b"\n\n"

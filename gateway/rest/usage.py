@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gateway.commands.place import Place
 from gateway.errors import (
     ClientFault,
     ContainerGone,
@@ -15,7 +16,7 @@ from gateway.errors import (
     SandboxNotFound,
     StoreUnavailable,
 )
-from gateway.rest.backend import CommandService, Leases, Occupancy, Place
+from gateway.rest.backend import CommandService, Leases, Occupancy
 
 log = logging.getLogger(__name__)
 

@@ -27,6 +27,8 @@ class Lease:
     lease_id: str
     sandbox_id: str
     container_id: str
+    owner: str
+    """Name of the key whose sandbox it is; the sandbox's id where there are no keys."""
 
 
 class Sandboxes:
@@ -166,7 +168,7 @@ class Sandboxes:
         except BaseException:
             self._leases.release_lease(lease_id, sandbox_id, now=clock.boot_s())
             raise
-        return Lease(lease_id, sandbox_id, row.container_id)
+        return Lease(lease_id, sandbox_id, row.container_id, row.owner or sandbox_id)
 
     def wake(self, sandbox_id: str) -> None:
         """Thaw a sandbox for somebody who has a lease. Raises what `lease` does."""

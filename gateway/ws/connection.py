@@ -12,7 +12,8 @@ from collections.abc import Callable
 import gevent
 from gevent.pool import Group, Pool
 
-from gateway.commands.service import Commands, Place
+from gateway.commands.place import Place
+from gateway.commands.service import Commands
 from gateway.commands.spec import CommandSpec
 from gateway.errors import (
     BadRequest,
@@ -199,7 +200,7 @@ class Connection:
         else:
             result = self._commands.run(self._place, spec)
         with result as message:
-            self._outbox.send_message(message)
+            self._outbox.send_result(message)
 
     # --- messages besides commands -------------------------------------------------------------
 
@@ -232,7 +233,7 @@ class Connection:
         followed = self._commands.attach(self._place, request_id, offsets)
         relay(followed, request_id, message.encoding, self._outbox.send)
         with self._commands.outcome(self._place, followed, encoding=message.encoding) as result:
-            self._outbox.send_message(result)
+            self._outbox.send_result(result)
 
     def _take_input(self, message: StdinMessage) -> None:
         try:

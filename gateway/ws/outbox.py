@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
+from gateway.commands.message import ResultMessage
 from gateway.errors import AgentUnavailable, GatewayError, HostFault, LinkLost
 from gateway.messages import Texts
 from gateway.models import SocketError
@@ -35,6 +36,13 @@ class Outbox:
     def send_message(self, message: BaseModel) -> None:
         """One message, if the client is still there."""
         self._if_there(frames.TEXT, frames.encode_message(message))
+
+    def send_result(self, result: ResultMessage) -> None:
+        """A command's result, if the client is still there. Blocks while it does not read."""
+        try:
+            self._socket.send_pieces(frames.TEXT, result.size, result.pieces())
+        except OSError:
+            self._on_gone()
 
     def send_error(self, error: GatewayError, request_id: str | None) -> None:
         """What went wrong with a request, in the client's language, if it is still there."""

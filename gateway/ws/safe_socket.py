@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import socket as sockets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
+from gateway.patient_writing import ClientStalled, write_all
 from gateway.ws.frames import frame_header
 
-STALL_LIMIT_S = 60.0
-"""How long a client may take none of what is being sent before it counts as gone."""
+STALL_LIMIT_S = 30.0
+"""How long a client may take none of what is being sent before it counts as gone, unless it is
+said otherwise (`gateway.patient_writing`)."""
 
 LINGER_S = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
@@ -49,7 +51,10 @@ class Traffic(Protocol):
 class SafeSocket:
     """Wraps a connected socket, which gunicorn owns and closes."""
 
-    def __init__(self, socket: sockets.socket, traffic: Traffic) -> None:
+    def __init__(
+        self, socket: sockets.socket, traffic: Traffic, stall_s: float | None = None
+    ) -> None:
+        self._stall_s = stall_s
         self._socket = socket
         self._traffic = traffic
         self._writing = BoundedSemaphore(1)
@@ -111,19 +116,38 @@ class SafeSocket:
                 self._write(header)
                 self._write(payload)
 
+    def send_pieces(self, opcode: int, size: int, pieces: Iterable[bytes]) -> None:
+        """Write one frame of `size` bytes as its pieces come. Raises ClientGone."""
+        header = frame_header(opcode, size)
+        with self._writing:
+            if self._sealed:
+                raise ClientGone("the close frame has been sent")
+            try:
+                for piece in pieces:
+                    self._write(header + piece)
+                    header = b""
+            except BaseException:
+                self.abort()  # see below
+                raise
+
     def _write(self, data: bytes) -> None:
         if self._broken:
             raise ClientGone("the connection is broken")
-        view = memoryview(data)
+        parts = 0
+
+        def sent(count: int) -> None:
+            nonlocal parts
+            parts += 1
+            self._traffic.sent(count)
+            if parts > 1:
+                # It could not be sent at once, so the client has read some: a sign of life.
+                self.last_heard = time.monotonic()
+
         try:
-            while view:
-                with gevent.Timeout(STALL_LIMIT_S, ClientGone("the client does not read")):
-                    sent = self._socket.send(view)
-                self._traffic.sent(sent)
-                view = view[sent:]
-                if view:
-                    # It could not be sent at once, so the client has read some: a sign of life.
-                    self.last_heard = time.monotonic()
+            write_all(self._socket, data, self._stall_s or STALL_LIMIT_S, sent)
+        except ClientStalled as error:
+            self.abort()
+            raise ClientGone("the client does not read") from error
         except BaseException:
             # Part of a frame may be out: nothing sensible can follow it.
             self.abort()

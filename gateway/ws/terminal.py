@@ -7,7 +7,8 @@ import logging
 import gevent
 
 from gateway.commands.happenings import Output
-from gateway.commands.service import Commands, Place
+from gateway.commands.place import Place
+from gateway.commands.service import Commands
 from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
 from gateway.heavy_json import read_aside
@@ -52,7 +53,7 @@ class Terminal:
                 if isinstance(happening, Output):
                     self._peer.outbox.send_binary(happening.data)
             with self._commands.outcome(self._place, followed, spec=spec) as result:
-                self._peer.outbox.send_message(result)
+                self._peer.outbox.send_result(result)
             self._peer.close(NORMAL)
         except OSError:
             self._peer.wake()

@@ -54,10 +54,11 @@ class RawWebSocket:
         self.socket.settimeout(30)
         self.socket.connect(("127.0.0.1", gateway.port))
         key = base64.b64encode(os.urandom(16)).decode()
+        own = "".join(f"{name}: {value}\r\n" for name, value in gateway.headers.items())
         self.socket.sendall(
             f"GET /ws/{sandbox_id} HTTP/1.1\r\nHost: 127.0.0.1:{gateway.port}\r\n"
             f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Version: 13\r\n{own}\r\n".encode()
         )
         head = self._until(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head

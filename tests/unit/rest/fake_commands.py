@@ -9,12 +9,13 @@ from typing import Any
 
 from gevent.event import Event
 
-from gateway.commands.result import Outcome, result_of
+from gateway.commands.message import ResultMessage
+from gateway.commands.result import Outcome
 from gateway.commands.spec import CommandSpec, spec_of
 from gateway.errors import BadOffset, CommandFinished, CommandNotFound, GatewayError, StdinNotOpen
 from gateway.link.exited import Exited
 from gateway.link.follower import Gap, Happening, Output, Started
-from gateway.models import CommandRequest, CommandResult, CommandSummary
+from gateway.models import CommandRequest, CommandSummary
 from tests.unit.rest.fakes import FakeLease
 
 CAP = 8 * 1024 * 1024
@@ -143,7 +144,7 @@ class FakeCommands:
         return spec_of(request, request_id, CAP)
 
     @contextmanager
-    def run(self, place: FakeLease, spec: CommandSpec) -> Iterator[CommandResult]:
+    def run(self, place: FakeLease, spec: CommandSpec) -> Iterator[ResultMessage]:
         command = self._begin(spec)
         while command.returncode is None:
             command.wait()
@@ -170,7 +171,7 @@ class FakeCommands:
         spec: CommandSpec | None = None,
         encoding: str | None = None,
         cap: int = CAP,
-    ) -> Iterator[CommandResult]:
+    ) -> Iterator[ResultMessage]:
         assert followed.command.returncode is not None
         cap = min(cap, followed.command.spec.cap)
         with self._held(followed.command, cap, "result", encoding) as result:
@@ -207,17 +208,17 @@ class FakeCommands:
     @contextmanager
     def _held(
         self, command: FakeCommand, cap: int, kind: Any, encoding: str | None = None
-    ) -> Iterator[CommandResult]:
+    ) -> Iterator[ResultMessage]:
         pieces = tuple([written[:cap]] for written in command.written.values())
         exited = Exited(command.returncode or 0, None, False, False, command.sizes)
         self.held += 1
         try:
-            yield result_of(
+            yield ResultMessage(
                 command.spec.command,
                 command.spec.request_id,
                 Outcome(exited, pieces),
                 encoding or command.spec.encoding,
-                kind,
+                with_type=kind is not None,
             )
         finally:
             self.held -= 1

@@ -121,19 +121,6 @@ def test_who_only_watches_keeps_no_lease(
     assert sandboxes.leases == []
 
 
-def test_a_client_that_does_not_read_is_given_up(
-    client: FlaskClient, command: FakeCommand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one that has gone: the server would wait for it for ever."""
-    monkeypatch.setattr(answers, "STALL_LIMIT_S", 0.02)
-    stream = client.get(OUTPUT, headers=EVENTS, buffered=False)
-    next(stream.iter_encoded())
-
-    with pytest.raises(BrokenPipeError):
-        gevent.sleep(1)
-    stream.close()
-
-
 def test_what_is_refused_is_refused_by_status(
     client: FlaskClient, sandbox: str, commands: FakeCommands, occupancy: FakeOccupancy
 ) -> None:

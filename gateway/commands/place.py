@@ -1,0 +1,20 @@
+"""Where commands run, and at whose cost."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Place(Protocol):
+    """Where commands run. A lease is one."""
+
+    @property
+    def sandbox_id(self) -> str: ...
+
+    @property
+    def container_id(self) -> str: ...
+
+    @property
+    def owner(self) -> str:
+        """Against whose share it counts what is held for whoever asked: the name of the key or,
+        where there are none, the sandbox itself."""

@@ -1,0 +1,96 @@
+"""Answers that nobody reads, and messages that pile up: bounded, and at their owner's cost only."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+from tests.support.keys import ALICE, BOB, INLINE, bearer
+from tests.support.raw_websocket import TEXT, RawWebSocket, frame
+from tests.support.unread import MIB, asked, largest_worker
+
+MOST = 300 * MIB
+"""Bytes that one worker may have resident, whatever a tenant does."""
+
+SIXTEEN_MB = "head -c 16000000 /dev/zero | tr '\\0'"
+BOTH_STREAMS = f"{SIXTEEN_MB} x; {SIXTEEN_MB} y >&2"
+
+
+@pytest.fixture(scope="module")
+def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway with one worker, asked in alice's name unless a test says otherwise."""
+    gateway = GatewayProcess(tmp_path_factory.mktemp("tenants"), api_keys=INLINE, workers="1")
+    gateway.headers = bearer(ALICE)
+    try:
+        yield gateway.start_ready()
+    finally:
+        gateway.close()
+
+
+@pytest.fixture(scope="module")
+def alices(tenants: GatewayProcess) -> str:
+    return tenants.create()
+
+
+@pytest.fixture(scope="module")
+def bobs(tenants: GatewayProcess) -> str:
+    answer = tenants.post("/sandboxes", headers=bearer(BOB))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["sandbox_id"]
+
+
+def _bob_is_served(gateway: GatewayProcess, sandbox_id: str) -> None:
+    """A command of another tenant's, over both ways, with an answer that is not small."""
+    answer = gateway.post(
+        f"/sandboxes/{sandbox_id}/commands",
+        headers=bearer(BOB),
+        json={"command": "head -c 3000000 /dev/zero | tr '\\0' b"},
+        timeout=20,
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["output"] == "b" * 3_000_000
+
+
+def _peak(gateway: GatewayProcess, *, for_s: float) -> int:
+    peak, deadline = 0, time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        peak = max(peak, largest_worker(gateway))
+        time.sleep(0.05)
+    return peak
+
+
+def test_results_that_nobody_reads(tenants: GatewayProcess, alices: str, bobs: str) -> None:
+    """Twelve of 32 MB held 795 MB, for a minute."""
+    address = f"/sandboxes/{alices}/commands"
+    body = {"command": BOTH_STREAMS, "max_output_bytes": 16 * MIB}
+    with asked(tenants, 12, "POST", address, body):
+        peak = _peak(tenants, for_s=12)
+        _bob_is_served(tenants, bobs)
+        peak = max(peak, _peak(tenants, for_s=1))
+
+    print(f"peak {peak / MIB:.0f} MiB")
+    assert peak < MOST
+
+
+def test_messages_that_wait(tenants: GatewayProcess, alices: str, bobs: str) -> None:
+    """Three hundred commands with 1 MB of stdin each cost 283 MB."""
+    message = frame(TEXT, json.dumps({"command": "sleep 20", "stdin": "x" * 1_000_000}).encode())
+    with RawWebSocket(tenants, alices) as raw:
+        raw.socket.settimeout(3)
+        sent, peak = 0, 0
+        try:
+            for _ in range(300):
+                raw.socket.sendall(message)
+                sent += 1
+                peak = max(peak, largest_worker(tenants))
+        except TimeoutError:
+            pass
+        peak = max(peak, _peak(tenants, for_s=2))
+        _bob_is_served(tenants, bobs)
+        print(f"sent {sent}, peak {peak / MIB:.0f} MiB")
+        raw.reset()
+    assert peak < MOST
