@@ -62,6 +62,8 @@ def create_app(settings: Settings | None = None) -> Flask:
             runtime.occupancy,
             runtime.connections,
             runtime.metrics,
+            runtime.held_input,
+            settings.write_timeout,
         )
     )
     return app

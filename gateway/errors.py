@@ -28,6 +28,7 @@ GatewayError
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
 │   ├── TooManyCommands
+│   ├── TooMuchQueued             messages of one owner that wait, or run, hold its share
 │   ├── TooMuchUnread             answers of one owner that were not read hold its share
 │   ├── CommandNotFound           not known (any more) under this request_id
 │   ├── CommandFinished           nothing can be sent to it any more
@@ -241,6 +242,11 @@ class RequestIdInUse(ClientFault):
 class TooManyCommands(ClientFault):
     code = "too_many_commands"
     title = N_("Too many commands at once")
+
+
+class TooMuchQueued(ClientFault):
+    code = "too_much_queued"
+    title = N_("Too much that you have sent still waits or runs")
 
 
 class TooMuchUnread(ClientFault):

@@ -20,7 +20,7 @@ from gateway.engine import hardening
 from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Engine
-from gateway.errors import ContainerGone, GatewayFull, TooMuchUnread
+from gateway.errors import ContainerGone, GatewayFull, TooMuchQueued, TooMuchUnread
 from gateway.identity import secret
 from gateway.identity.access import Access
 from gateway.identity.key_source import source_of
@@ -130,6 +130,12 @@ class Runtime:
             settings.held_output_bytes,
             settings.held_output_per_key_bytes,
             own_full=TooMuchUnread,
+            all_full=GatewayFull,
+        )
+        self.held_input = ByteBudget(
+            settings.held_input_bytes,
+            settings.held_input_per_key_bytes,
+            own_full=TooMuchQueued,
             all_full=GatewayFull,
         )
         self.commands = Commands(

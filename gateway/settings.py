@@ -350,6 +350,19 @@ class Settings(BaseSettings):
         description="Of that, the share of one API key or, without keys, of one sandbox, in MiB. "
         "More waits for 30 s, then 429.",
     )
+    held_input_mb: int = Field(
+        64,
+        ge=4,
+        le=65536,
+        description="What clients have sent over WebSockets and what waits, or runs, that a worker "
+        "holds, in MiB.",
+    )
+    held_input_per_key_mb: int = Field(
+        24,
+        ge=1,
+        le=65536,
+        description="Of that, the share of one API key or, without keys, of one sandbox, in MiB.",
+    )
     write_timeout: float = Field(
         30,
         ge=1,
@@ -514,6 +527,14 @@ class Settings(BaseSettings):
             return self.instance
         path = os.path.realpath(self.data_dir)
         return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+    @property
+    def held_input_bytes(self) -> int:
+        return self.held_input_mb * MIB
+
+    @property
+    def held_input_per_key_bytes(self) -> int:
+        return self.held_input_per_key_mb * MIB
 
     @property
     def held_output_bytes(self) -> int:

@@ -126,7 +126,9 @@ class ByteBudget:
         raise (self._own_full if is_own else self._all_full)()
 
     def try_take(self, owner: str, size: int) -> int:
-        """Take `size` bytes if nobody has to wait for that: `size`, else 0."""
+        """Take `size` bytes if nobody has to wait for that, the whole share if that is less; what
+        was taken, else 0."""
+        size = min(size, self._per_owner)
         if not self._fits_owner(owner, size) or self._held + size > self._capacity:
             return 0
         if any(waiter.owner == owner for waiter in self._waiting):
@@ -170,3 +172,43 @@ class ByteBudget:
             del self._waiting[waiter]
             self._grant(waiter.owner, waiter.size)
             waiter.turn.set()
+
+
+class Holding:
+    """What one client holds of a budget. `close` gives back all of it, whoever was killed."""
+
+    def __init__(self, budget: ByteBudget, owner: str) -> None:
+        self._budget = budget
+        self._owner = owner
+        self._closed = False
+        self.size = 0
+
+    def try_take(self, size: int) -> int:
+        """What was taken; 0 when there is no room for `size` bytes now."""
+        if self._closed:
+            return 0
+        taken = self._budget.try_take(self._owner, size)
+        self.size += taken
+        return taken
+
+    def take(self, size: int) -> int:
+        """What was taken, as `ByteBudget.take`."""
+        taken = self._budget.take(self._owner, size)
+        if self._closed:
+            self._budget.give_back(self._owner, taken)
+            return 0
+        self.size += taken
+        return taken
+
+    def give_back(self, size: int) -> None:
+        """Give back what was taken, unless it has been already, with all the rest."""
+        if not self._closed:
+            self.size -= size
+            self._budget.give_back(self._owner, size)
+
+    def close(self) -> None:
+        """Give back everything, and take nothing any more. May be repeated."""
+        if not self._closed:
+            self._closed = True
+            self._budget.give_back(self._owner, self.size)
+            self.size = 0

@@ -25,12 +25,14 @@ from gateway.errors import (
     CommandNotFound,
     EngineFault,
     FeatureMissing,
+    GatewayFull,
     GatewayStopping,
     SandboxFault,
     SandboxNotFound,
     StdinNotOpen,
     StoreUnavailable,
     TooManyCommands,
+    TooMuchUnread,
 )
 from gateway.models import (
     Command,
@@ -91,7 +93,15 @@ def blueprint(
                 headers={"Location": "Address of the command."},
             ),
         },
-        errors=(*BODY_FAULTS, FeatureMissing, TooManyCommands, CommandNotFound, *FAULTS),
+        errors=(
+            *BODY_FAULTS,
+            FeatureMissing,
+            TooManyCommands,
+            TooMuchUnread,
+            CommandNotFound,
+            GatewayFull,
+            *FAULTS,
+        ),
     )
     def run(sandbox_id: str) -> Response:
         body = read_json(CommandRun)
@@ -154,7 +164,7 @@ def blueprint(
         tag="Commands",
         query=CommandQuery,
         replies={200: Reply(Command, "The command as it is now.")},
-        errors=(BadFields, CommandNotFound, FeatureMissing, *FAULTS),
+        errors=(BadFields, CommandNotFound, FeatureMissing, TooMuchUnread, GatewayFull, *FAULTS),
     )
     def show(sandbox_id: str, request_id: str) -> Response:
         query = read_query(CommandQuery)

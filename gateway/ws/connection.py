@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable
 
 import gevent
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Group, Pool
 
+from gateway.commands.budget import Holding
 from gateway.commands.place import Place
 from gateway.commands.service import Commands
 from gateway.commands.spec import CommandSpec
@@ -23,6 +25,7 @@ from gateway.errors import (
     RateLimited,
     RequestIdInUse,
     TooManyCommands,
+    TooMuchQueued,
 )
 from gateway.heavy_json import read_aside
 from gateway.models import (
@@ -38,6 +41,7 @@ from gateway.models import (
 from gateway.ws import frames
 from gateway.ws.frames import Message, UnreadableRequest
 from gateway.ws.input_lanes import InputLanes
+from gateway.ws.message_cost import cost_of_command
 from gateway.ws.peer import INTERNAL_ERROR, Peer
 from gateway.ws.relay import relay
 
@@ -47,7 +51,8 @@ MAX_RUNNING = 128
 """Commands of one connection that run at a time; more wait their turn."""
 
 MAX_WAITING = 4096
-MAX_WAITING_CHARACTERS = 16 * 1024 * 1024
+MAX_WAITING_BYTES = 16 * 1024 * 1024
+"""Of messages whole, with what the gateway makes of them (`message_cost`)."""
 
 MAX_ERRANDS = 64
 """Attachments, signals and the like under way at a time; then the connection is not read on."""
@@ -60,11 +65,17 @@ connection whose client has gone waits to hand its last commands over."""
 class Connection:
     """Serves one client's commands until it leaves, or is closed from another greenlet.
 
-    `wake` thaws the sandbox, where it is known to be paused.
+    `wake` thaws the sandbox, where it is known to be paused. `held` is what the client may make the
+    gateway hold of its messages; whoever made it closes it.
     """
 
     def __init__(
-        self, peer: Peer, place: Place, commands: Commands, wake: Callable[[], None]
+        self,
+        peer: Peer,
+        place: Place,
+        commands: Commands,
+        wake: Callable[[], None],
+        held: Holding,
     ) -> None:
         self._peer = peer
         self._wake = wake
@@ -75,9 +86,11 @@ class Connection:
         self._specs: set[CommandSpec] = set()
         self._running = Group()
         self._errands = Pool(MAX_ERRANDS)
-        self._input = InputLanes(self._write_stdin)
-        self._waiting: deque[tuple[str, CommandRequest]] = deque()
-        self._waiting_characters = 0
+        self._held = held
+        self._input = InputLanes(self._write_stdin, held, lambda: peer.connected)
+        self._waiting: deque[tuple[str, CommandRequest, int]] = deque()
+        self._waiting_bytes = 0
+        self._listing = BoundedSemaphore(1)
         peer.before_end = self._fail_all
 
     def serve(self) -> bool:
@@ -127,40 +140,44 @@ class Connection:
             self._outbox.send_error(error, message.request_id)
             return
         if isinstance(message, CommandRequest):
-            self._take_command(frames.request_id_of(message), message)
+            cost = cost_of_command(frame, message)
+            self._take_command(frames.request_id_of(message), message, cost)
         elif isinstance(message, StdinMessage):
             self._take_input(message)
         else:
             self._errands.spawn(self._reporting, message.request_id, self._run_errand, message)
 
-    def _take_command(self, request_id: str, request: CommandRequest) -> None:
+    def _take_command(self, request_id: str, request: CommandRequest, cost: int) -> None:
+        has_to_wait = len(self._running) >= MAX_RUNNING
         if request_id in self._own and not request.once:
             self._outbox.send_error(RequestIdInUse(), request_id)
-        elif len(self._running) < MAX_RUNNING:
-            self._start(request_id, request)
-        elif (
-            len(self._waiting) >= MAX_WAITING
-            or self._waiting_characters + len(request.command) > MAX_WAITING_CHARACTERS
+        elif has_to_wait and (
+            len(self._waiting) >= MAX_WAITING or self._waiting_bytes + cost > MAX_WAITING_BYTES
         ):
             self._outbox.send_error(TooManyCommands(), request_id)
-        else:
+        elif not (taken := self._held.try_take(cost)):
+            self._outbox.send_error(TooMuchQueued(), request_id)
+        elif has_to_wait:
             self._own[request_id] = self._own.get(request_id, 0) + 1
-            self._waiting.append((request_id, request))
-            self._waiting_characters += len(request.command)
+            self._waiting.append((request_id, request, taken))
+            self._waiting_bytes += taken
+        else:
+            self._start(request_id, request, taken)
 
-    def _start(self, request_id: str, request: CommandRequest) -> None:
+    def _start(self, request_id: str, request: CommandRequest, taken: int) -> None:
         self._own[request_id] = self._own.get(request_id, 0) + 1
         self._peer.note("command_start", request_id=request_id)
-        self._running.spawn(self._run, request_id, request)
+        self._running.spawn(self._run, request_id, request, taken)
 
-    def _run(self, request_id: str, request: CommandRequest) -> None:
+    def _run(self, request_id: str, request: CommandRequest, taken: int) -> None:
         self._reporting(request_id, self._run_command, request_id, request)
+        self._held.give_back(taken)
         self._disown(request_id)
         if self._waiting and self._peer.connected:
-            next_id, waiting = self._waiting.popleft()
-            self._waiting_characters -= len(waiting.command)
+            next_id, waiting, size = self._waiting.popleft()
+            self._waiting_bytes -= size
             self._disown(next_id)
-            self._start(next_id, waiting)
+            self._start(next_id, waiting, size)
 
     def _disown(self, request_id: str) -> None:
         left = self._own.get(request_id, 0) - 1
@@ -224,8 +241,9 @@ class Connection:
                 ),
             )
         else:
-            listed = self._commands.list(self._place)
-            self._outbox.send_message(CommandList(type="commands", commands=listed))
+            with self._listing:  # of thousands of commands it is megabytes
+                listed = self._commands.list(self._place)
+                self._outbox.send_message(CommandList(type="commands", commands=listed))
 
     def _attach(self, message: AttachMessage) -> None:
         offsets = (message.stdout, message.stderr)
@@ -241,7 +259,7 @@ class Connection:
         except BadRequest as error:
             self._outbox.send_error(error, message.request_id)
             return
-        self._input.put(message.request_id, data, message.eof)
+        self._reporting(message.request_id, self._input.put, message.request_id, data, message.eof)
 
     def _write_stdin(self, request_id: str, data: bytes, eof: bool) -> None:
         def write() -> None:

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, Protocol
 
 import gevent
@@ -17,6 +18,7 @@ from simple_websocket import Server
 
 from gateway import auditing, guard
 from gateway.apidoc import Reply, Socket, documented
+from gateway.commands.budget import ByteBudget, Holding
 from gateway.commands.service import Commands
 from gateway.errors import (
     BadFields,
@@ -27,6 +29,7 @@ from gateway.errors import (
     EngineFault,
     FeatureMissing,
     GatewayError,
+    GatewayFull,
     RateLimited,
     RequestIdInUse,
     SandboxFault,
@@ -35,6 +38,8 @@ from gateway.errors import (
     StoreUnavailable,
     TerminalMissing,
     TooManyCommands,
+    TooMuchQueued,
+    TooMuchUnread,
     UpgradeRequired,
 )
 from gateway.messages import texts
@@ -63,7 +68,7 @@ from gateway.ws import frames
 from gateway.ws.connection import Connection
 from gateway.ws.connections import Connections
 from gateway.ws.peer import Peer
-from gateway.ws.safe_socket import SafeSocket
+from gateway.ws.safe_socket import STALL_LIMIT_S, SafeSocket
 from gateway.ws.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -92,8 +97,11 @@ def blueprint(
     occupancy: Occupancy,
     connections: Connections,
     metrics: Metrics,
+    held_input: ByteBudget,
+    write_timeout_s: float = STALL_LIMIT_S,
 ) -> Blueprint:
-    """The WebSocket routes, over the services behind them."""
+    """The WebSocket routes, over the services behind them. `held_input` bounds what clients have
+    sent and what is not done yet."""
     routes = Blueprint("ws", __name__, url_prefix="/ws")
     sock = Sock()
 
@@ -118,7 +126,7 @@ def blueprint(
         if raw is None:
             raise GatewayError("this server does not hand over its sockets")
         g.lease = sandboxes.lease(sandbox_id)
-        g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics)
+        g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics, write_timeout_s)
         # Compression would cost 300 KB and CPU time per connection: it is not offered.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
@@ -162,6 +170,9 @@ def blueprint(
                 RateLimited,
                 RequestIdInUse,
                 TooManyCommands,
+                TooMuchUnread,
+                TooMuchQueued,
+                GatewayFull,
                 CommandNotFound,
                 CommandFinished,
                 BadOffset,
@@ -174,8 +185,11 @@ def blueprint(
         ),
     )
     def run_commands(websocket: Server, sandbox_id: str) -> None:
-        def work(peer: Peer, lease: Any) -> bool:
-            return _serve_commands(peer, lease, commands, lambda: connections.wake(sandbox_id))
+        def work(peer: Peer, lease: Any, held: Holding) -> bool:
+            def wake() -> None:
+                connections.wake(sandbox_id)
+
+            return _serve_commands(peer, lease, commands, wake, held)
 
         serve(websocket, sandbox_id, work)
 
@@ -200,25 +214,37 @@ def blueprint(
     def show_terminal(websocket: Server, sandbox_id: str) -> None:
         size, request_id = g.terminal
 
-        def work(peer: Peer, lease: Any) -> bool:
-            Terminal(peer, lease, commands, request_id).serve(size.cols, size.rows)
+        def work(peer: Peer, lease: Any, held: Holding) -> bool:
+            Terminal(peer, lease, commands, request_id, held).serve(size.cols, size.rows)
             return False  # a shell that waits for its viewers does not keep the sandbox busy
 
         serve(websocket, sandbox_id, work)
 
-    def serve(websocket: Server, sandbox_id: str, work: Callable[[Peer, Any], bool]) -> None:
+    def serve(
+        websocket: Server, sandbox_id: str, work: Callable[[Peer, Any, Holding], bool]
+    ) -> None:
         """Let `work` serve the client; it says whether a command still runs then."""
         lease, socket = g.pop("lease"), g.socket
-        peer = Peer(socket, websocket, texts(), guard.caller(), auditing.trail(), guard.pace())
+        received = Holding(held_input, lease.owner)
+        peer = Peer(
+            socket,
+            websocket,
+            texts(),
+            guard.caller(),
+            auditing.trail(),
+            guard.pace(),
+            received,
+        )
         peer.note("ws_connect")
         begun = time.monotonic()
         try:
             with (
+                closing(Holding(held_input, lease.owner)) as held,
                 commands.using(lease.container_id),
                 connections.registered(sandbox_id, peer),
                 metrics.websocket(),
             ):
-                had_running = work(peer, lease)
+                had_running = work(peer, lease, held)
             _give_back(sandboxes, occupancy, lease, had_running)
         except Exception:
             # flask-sock would write an HTTP answer into the open WebSocket.
@@ -226,6 +252,7 @@ def blueprint(
         finally:
             peer.note("ws_close", duration_ms=round((time.monotonic() - begun) * 1000, 1))
             socket.finish()
+            received.close()
 
     return routes
 
@@ -241,10 +268,12 @@ def _give_back(sandboxes: Leases, occupancy: Occupancy, lease: Any, had_running:
     occupancy.keep(lease)
 
 
-def _serve_commands(peer: Peer, lease: Any, commands: Commands, wake: Callable[[], None]) -> bool:
+def _serve_commands(
+    peer: Peer, lease: Any, commands: Commands, wake: Callable[[], None], held: Holding
+) -> bool:
     warming = gevent.spawn(_warm_up, commands, lease.container_id)
     try:
-        return Connection(peer, lease, commands, wake).serve()
+        return Connection(peer, lease, commands, wake, held).serve()
     finally:
         warming.kill()
 

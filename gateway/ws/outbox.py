@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from gevent.lock import BoundedSemaphore
 from pydantic import BaseModel
 
 from gateway.commands.message import ResultMessage
@@ -24,10 +25,15 @@ class Outbox:
         self._socket = socket
         self._texts = texts
         self._on_gone = on_gone
+        self._turn = BoundedSemaphore(1)
 
-    def send(self, payload: bytes) -> None:
-        """One text frame. Blocks while the client does not read; raises ClientGone."""
-        self._socket.send_frame(frames.TEXT, payload)
+    def send(self, make: Callable[[], bytes | None]) -> None:
+        """One text frame, made when it is its turn, for it takes more room than what it is made
+        of; or none. Blocks while the client does not read; raises ClientGone."""
+        with self._turn:
+            payload = make()
+            if payload is not None:
+                self._socket.send_frame(frames.TEXT, payload)
 
     def send_binary(self, payload: bytes) -> None:
         """One binary frame. Blocks while the client does not read; raises ClientGone."""

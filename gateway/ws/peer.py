@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from sys import getsizeof
 
 import gevent
 from simple_websocket import ConnectionClosed, Server
 
 from gateway import clock
 from gateway.auditing import Trail
+from gateway.commands.budget import Holding
+from gateway.errors import GatewayError
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.messages import Texts
 from gateway.models import SandboxEnded
 from gateway.ws.outbox import Outbox
-from gateway.ws.safe_socket import SafeSocket
+from gateway.ws.safe_socket import BACKLOG, SafeSocket
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,17 @@ RECEIVE_S = 5.0
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
+
+
+TRY_AGAIN_LATER = 1013
+
+BACKLOG_BYTES = 256 * 1024
+"""Of messages that wait for the handler; more are not read from the socket."""
+
+UNCOUNTED_BYTES = 16 * 1024
+"""Of what a client has sent and is not done with: every connection may have so much."""
+
+COUNTED_AT_ONCE = 64 * 1024
 
 
 class Peer:
@@ -37,6 +51,7 @@ class Peer:
         caller: Caller = ANONYMOUS,
         trail: Trail | None = None,
         count: Callable[[], None] = lambda: None,
+        held: Holding | None = None,
     ) -> None:
         self.caller = caller
         self.note = (trail or Trail.nowhere()).note
@@ -50,7 +65,11 @@ class Peer:
         self.asked_at = 0.0
         """Boot time at which the client last asked for something that its sandbox must do."""
         self.outbox = Outbox(socket, texts, on_gone=self.wake)
-        socket.limit_backlog(lambda: len(websocket.input_buffer))
+        self._received = held
+        self._in_hand = 0
+        socket.limit_backlog(self._backlog)
+        if held is not None:
+            socket.before_reading(self._make_room)
 
     @property
     def connected(self) -> bool:
@@ -68,9 +87,46 @@ class Peer:
                 message = self._websocket.receive(timeout=RECEIVE_S)
                 self._socket.consumed()
                 if message is not None:
+                    self._in_hand = getsizeof(message)
                     yield message
+                    self._in_hand = 0
+                    self._give_room_back()
         except (ConnectionClosed, OSError):
             return
+
+    def _backlog(self) -> int:
+        waiting = self._websocket.input_buffer
+        size = sum(map(getsizeof, waiting))
+        return len(waiting) if size <= BACKLOG_BYTES else max(len(waiting), BACKLOG + 1)
+
+    def _unfinished(self) -> int:
+        """Bytes that have come and that the handler has not done with; a multiple of
+        COUNTED_AT_ONCE, and nothing where it is little."""
+        websocket = self._websocket
+        size = (
+            self._in_hand
+            + sum(map(getsizeof, websocket.input_buffer))
+            + getsizeof(websocket.incoming_message or b"")
+        )
+        return 0 if size <= UNCOUNTED_BYTES else -(-size // COUNTED_AT_ONCE) * COUNTED_AT_ONCE
+
+    def _make_room(self) -> None:
+        """Before more is read: count what has come. Waits while the owner's share is used up, and
+        gives the client up when that lasts."""
+        self._give_room_back()
+        held = self._received
+        if held is None or (missing := self._unfinished() - held.size) <= 0:
+            return
+        try:
+            held.take(missing)
+        except GatewayError:
+            gevent.spawn(self.close, TRY_AGAIN_LATER)
+            raise ConnectionAbortedError("no room for what the client sends") from None
+
+    def _give_room_back(self) -> None:
+        held = self._received
+        if held is not None and (surplus := held.size - self._unfinished()) > 0:
+            held.give_back(surplus)
 
     def end(self, reason: str) -> None:
         """The sandbox went away: say why, and close."""

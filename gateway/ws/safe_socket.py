@@ -61,6 +61,7 @@ class SafeSocket:
         self._reader_done = Event()
         self._consumed = Event()
         self._backlog: Callable[[], int] = int
+        self._make_room: Callable[[], None] = lambda: None
         self._broken = False
         self._sealed = False
         self.last_heard = time.monotonic()
@@ -78,6 +79,7 @@ class SafeSocket:
         while self._backlog() > BACKLOG and not self._broken:
             self._consumed.clear()
             self._consumed.wait(1.0)
+        self._make_room()
         # A socket that always has bytes ready would never let another greenlet run.
         gevent.sleep(0)
         received = self._socket.recv(size)
@@ -94,6 +96,10 @@ class SafeSocket:
     def limit_backlog(self, backlog: Callable[[], int]) -> None:
         """Stop reading while `backlog()` messages wait; `consumed` says when fewer do."""
         self._backlog = backlog
+
+    def before_reading(self, make_room: Callable[[], None]) -> None:
+        """Call `make_room`, which may wait, before each read. An OSError ends the reading."""
+        self._make_room = make_room
 
     def consumed(self) -> None:
         """The handler has taken a message."""

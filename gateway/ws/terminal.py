@@ -6,6 +6,7 @@ import logging
 
 import gevent
 
+from gateway.commands.budget import Holding
 from gateway.commands.happenings import Output
 from gateway.commands.place import Place
 from gateway.commands.service import Commands
@@ -26,12 +27,14 @@ NORMAL = 1000
 class Terminal:
     """Serves one viewer of a terminal. Several may share one by its request_id."""
 
-    def __init__(self, peer: Peer, place: Place, commands: Commands, request_id: str) -> None:
+    def __init__(
+        self, peer: Peer, place: Place, commands: Commands, request_id: str, held: Holding
+    ) -> None:
         self._peer = peer
         self._place = place
         self._commands = commands
         self._request_id = request_id
-        self._input = InputLanes(self._write)
+        self._input = InputLanes(self._write, held, lambda: peer.connected)
 
     def serve(self, cols: int, rows: int) -> None:
         """Show the terminal until the viewer leaves or its shell ends."""
@@ -66,11 +69,11 @@ class Terminal:
 
     def _take(self, message: str | bytes) -> None:
         self._peer.asks()
-        if isinstance(message, bytes):
-            self._input.put(self._request_id, message, eof=False)
-            return
         try:
             self._peer.count()
+            if isinstance(message, bytes):
+                self._input.put(self._request_id, message, eof=False)
+                return
             request = read_aside(message, lambda: frames.parse_message(message))
             if not isinstance(request, ResizeMessage):
                 raise BadRequest("a terminal takes binary frames, and `resize`")

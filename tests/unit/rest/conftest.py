@@ -9,6 +9,8 @@ import pytest
 from flask import Flask
 
 from gateway import messages, rest
+from gateway.commands.budget import ByteBudget
+from gateway.errors import GatewayFull, TooMuchQueued
 from gateway.identity.access import Access
 from gateway.identity.key_source import KeySource
 from gateway.identity.keys import line_of
@@ -102,7 +104,10 @@ def app(
     # For the document and the errors; no test here opens a WebSocket.
     counted = Metrics(tmp_path / "metrics")
     connections = Connections(sandboxes, 25)
-    app.register_blueprint(endpoint.blueprint(sandboxes, commands, occupancy, connections, counted))
+    held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
+    app.register_blueprint(
+        endpoint.blueprint(sandboxes, commands, occupancy, connections, counted, held)
+    )
     app.test_client_class = CheckedClient
     yield app
     counted.close()
