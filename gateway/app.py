@@ -7,7 +7,7 @@ from typing import cast
 from flask import Flask
 
 from gateway import auditing, guard, messages, origin, rest
-from gateway.rest import tokens
+from gateway.rest import tokens, unread
 from gateway.runtime import Runtime
 from gateway.settings import MIB, Settings, check_reach, load_settings
 from gateway.ws import endpoint
@@ -63,9 +63,11 @@ def create_app(settings: Settings | None = None) -> Flask:
             runtime.connections,
             runtime.metrics,
             runtime.held_input,
+            runtime.websockets,
             settings.write_timeout,
         )
     )
+    unread.install(app, runtime.held_output)
     return app
 
 

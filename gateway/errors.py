@@ -28,6 +28,7 @@ GatewayError
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
 │   ├── TooManyCommands
+│   ├── TooManyStreams            followed commands of one owner
 │   ├── TooMuchQueued             messages of one owner that wait, or run, hold its share
 │   ├── TooMuchUnread             answers of one owner that were not read hold its share
 │   ├── CommandNotFound           not known (any more) under this request_id
@@ -242,6 +243,11 @@ class RequestIdInUse(ClientFault):
 class TooManyCommands(ClientFault):
     code = "too_many_commands"
     title = N_("Too many commands at once")
+
+
+class TooManyStreams(ClientFault):
+    code = "too_many_streams"
+    title = N_("Too many commands are followed at once")
 
 
 class TooMuchQueued(ClientFault):

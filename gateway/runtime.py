@@ -20,11 +20,20 @@ from gateway.engine import hardening
 from gateway.engine.counted import counted
 from gateway.engine.docker_engine import DockerEngine
 from gateway.engine.interface import Engine
-from gateway.errors import ContainerGone, GatewayFull, TooMuchQueued, TooMuchUnread
+from gateway.errors import (
+    ContainerGone,
+    GatewayFull,
+    TooManyCommands,
+    TooManyConnections,
+    TooManyStreams,
+    TooMuchQueued,
+    TooMuchUnread,
+)
 from gateway.identity import secret
 from gateway.identity.access import Access
 from gateway.identity.key_source import source_of
 from gateway.identity.rates import RateLimits
+from gateway.identity.slots import Slots
 from gateway.identity.tokens import TokenSigner
 from gateway.link.dial import Known, dial
 from gateway.link.link import Link
@@ -126,6 +135,8 @@ class Runtime:
 
     def _build_commands(self) -> None:
         settings = self._settings
+        self.websockets = Slots(settings.websockets_per_key, TooManyConnections)
+        self.streams = Slots(settings.streams_per_key, TooManyStreams)
         budget = self.held_output = ByteBudget(
             settings.held_output_bytes,
             settings.held_output_per_key_bytes,
@@ -146,6 +157,8 @@ class Runtime:
             self._history,
             settings.max_output_bytes,
             self.metrics,
+            Slots(settings.commands_per_key, TooManyCommands),
+            self.streams,
         )
         self.waiting = Waiting()
 

@@ -363,6 +363,24 @@ class Settings(BaseSettings):
         le=65536,
         description="Of that, the share of one API key or, without keys, of one sandbox, in MiB.",
     )
+    websockets_per_key: int = Field(
+        1000,
+        ge=1,
+        le=100000,
+        description="Open WebSockets of one API key or, without keys, of one sandbox, per worker.",
+    )
+    commands_per_key: int = Field(
+        1024,
+        ge=1,
+        le=100000,
+        description="Commands whose result is waited for, likewise.",
+    )
+    streams_per_key: int = Field(
+        512,
+        ge=1,
+        le=100000,
+        description="Commands that are followed, and terminals, likewise.",
+    )
     write_timeout: float = Field(
         30,
         ge=1,

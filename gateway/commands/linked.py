@@ -19,6 +19,7 @@ from gateway.commands.account import Account
 from gateway.commands.budget import Budget
 from gateway.commands.place import Place
 from gateway.commands.result import Outcome
+from gateway.commands.windows import most_for
 from gateway.errors import (
     AgentUnavailable,
     CommandLost,
@@ -26,8 +27,9 @@ from gateway.errors import (
     LinkLost,
     ProtocolBroken,
 )
+from gateway.identity.slots import Slots
 from gateway.link.ask import ask
-from gateway.link.collector import Collector
+from gateway.link.collector import EAGER_CREDIT, Collector
 from gateway.link.exited import Exited
 from gateway.link.follower import Follower, Happening, Started, window_of
 from gateway.link.link import Link
@@ -97,6 +99,7 @@ def collect(
     cap: int,
     daemon: str | None = None,
     handed_over: Event | None = None,
+    eager: int = EAGER_CREDIT,
 ) -> Iterator[Outcome]:
     """The outcome of a command; within the block it counts against its owner's `budget`.
 
@@ -104,7 +107,7 @@ def collect(
     the agent that is known to run it. `handed_over` is set when the agent was asked for the first
     time. Raises AgentMissing before anything was started.
     """
-    collector = Collector(request, cap)
+    collector = Collector(request, cap, eager)
     persistence = Persistence(links, place.container_id, daemon)
     with ExitStack() as held:
         while True:
@@ -136,14 +139,15 @@ def collect(
 class Following:
     """A command that is being followed. Iterate over it, once; the attributes are set then.
 
-    `account` is told how it ends.
+    It takes one of its owner's `slots` then. `account` is told how it ends.
     """
 
     def __init__(
         self,
         links: Links,
-        container_id: str,
+        place: Place,
         request: dict[str, Any],
+        slots: Slots,
         offsets: tuple[int, int] = (0, 0),
         daemon: str | None = None,
         handed_over: Event | None = None,
@@ -151,8 +155,9 @@ class Following:
     ) -> None:
         self._account = account
         self._handed_over = handed_over
-        self._persistence = Persistence(links, container_id, daemon)
-        self._follower = Follower(request, offsets)
+        self._persistence = Persistence(links, place.container_id, daemon)
+        self._owner, self._slots = place.owner, slots
+        self._request, self._offsets = request, offsets
         self.started: Started | None = None
         self.exited: Exited | None = None
 
@@ -162,24 +167,27 @@ class Following:
         return self._persistence.daemon
 
     def __iter__(self) -> Iterator[Happening]:
-        """What happens, to the exit. `Started` comes once, whatever links break."""
-        with self._account or nullcontext():
-            yield from self._happenings()
+        """What happens, to the exit. `Started` comes once, whatever links break. Raises
+        TooManyStreams."""
+        with self._slots.one(self._owner), self._account or nullcontext():
+            most = most_for(self._slots.taken(self._owner))
+            yield from self._happenings(Follower(self._request, self._offsets), most)
 
-    def _happenings(self) -> Iterator[Happening]:
+    def _happenings(self, follower: Follower, most: int) -> Iterator[Happening]:
         while True:
             link = self._persistence.link()
             number = None
             try:
-                number = link.open(self._follower, self._follower.message(window_of(link.channels)))
+                window = min(window_of(link.channels), most)
+                number = link.open(follower, follower.message(window))
                 if self._handed_over is not None:
                     self._handed_over.set()
-                for happening in self._follower.happenings(link, number):
+                for happening in follower.happenings(link, number):
                     self._persistence.progressed()
                     if isinstance(happening, Exited):
                         self.exited = happening
                         if self._account is not None:
-                            self._account.ended(happening, self._follower.received)
+                            self._account.ended(happening, follower.received)
                     if not isinstance(happening, Started):
                         yield happening
                     elif self.started is None:

@@ -23,6 +23,7 @@ from gateway.commands.plain import PlainRunner
 from gateway.commands.result import Outcome
 from gateway.commands.spec import CommandSpec, Encoding, spec_of
 from gateway.commands.summaries import summaries_of
+from gateway.commands.windows import eager_credit_of
 from gateway.errors import (
     AgentMissing,
     AgentUnavailable,
@@ -30,6 +31,7 @@ from gateway.errors import (
     CommandNotFound,
     FeatureMissing,
 )
+from gateway.identity.slots import Slots
 from gateway.link.ask import running_commands
 from gateway.link.links import Links
 from gateway.metrics import Metrics
@@ -70,7 +72,11 @@ class Commands:
         history: CommandHistory,
         max_output_bytes: int,
         metrics: Metrics,
+        in_flight: Slots,
+        streams: Slots,
     ) -> None:
+        self._in_flight = in_flight
+        self._streams = streams
         self._links = links
         self._plain = plain
         self._budget = budget
@@ -122,7 +128,11 @@ class Commands:
         GatewayFull, when there is no room for what it wrote.
         """
         account = Account(self._metrics, spec.handed_over)
-        with account, self._outcome(place, spec) as outcome:
+        with (
+            self._in_flight.one(place.owner),
+            account,
+            self._outcome(place, spec) as outcome,
+        ):
             account.ended(outcome.exited, outcome.received)
             self._history.ended(place.sandbox_id, spec.key, outcome)
             yield ResultMessage(spec.command, spec.request_id, outcome, spec.encoding)
@@ -144,6 +154,7 @@ class Commands:
             spec.cap,
             daemon,
             spec.handed_over,
+            eager_credit_of(self._in_flight.taken(place.owner)),
         )
 
     def start(self, place: Place, spec: CommandSpec) -> int | None:
@@ -166,8 +177,9 @@ class Commands:
         self._note(place, spec)
         return Following(
             self._links,
-            place.container_id,
+            place,
             spec.run_message(),
+            self._streams,
             daemon=daemon,
             handed_over=spec.handed_over,
             account=Account(self._metrics, spec.handed_over),
@@ -180,7 +192,7 @@ class Commands:
         """
         self._require_agent(place)
         request = {"op": "attach", "request_id": request_id}
-        return Following(self._links, place.container_id, request, offsets)
+        return Following(self._links, place, request, self._streams, offsets)
 
     def open_terminal(self, place: Place, spec: CommandSpec) -> Following:
         """Follow a terminal (`terminal_of`), started if there is none of this name.
@@ -188,7 +200,7 @@ class Commands:
         Who comes later sees what was written lately first, and sets the size.
         """
         self._require_agent(place)
-        return Following(self._links, place.container_id, spec.run_message())
+        return Following(self._links, place, spec.run_message(), self._streams)
 
     @contextmanager
     def outcome(

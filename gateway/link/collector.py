@@ -40,7 +40,8 @@ class Collector:
     Everything the agent claims is checked against `cap`, so it cannot make the gateway hold more.
     """
 
-    def __init__(self, request: dict[str, Any], cap: int) -> None:
+    def __init__(self, request: dict[str, Any], cap: int, eager: int = EAGER_CREDIT) -> None:
+        self._eager = eager
         self._request = request
         self._cap = cap
         self._exit: Exited | None = None
@@ -63,7 +64,7 @@ class Collector:
         return self._request | {
             "mode": "collect",
             "cap": self._cap,
-            "credit": EAGER_CREDIT,
+            "credit": self._eager,
             "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
         }
 
@@ -163,7 +164,7 @@ class Collector:
         self._exit_seen = True
         for stream, ranges in windows.items():
             left = sum(max(0, end - max(start, self._next[stream])) for start, end in ranges)
-            self._to_grant[stream] = max(0, left - EAGER_CREDIT)
+            self._to_grant[stream] = max(0, left - self._eager)
         self._changed.set()
 
     def _fail(self, error: GatewayError) -> None:

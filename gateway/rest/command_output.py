@@ -12,7 +12,15 @@ from gateway.apidoc import Reply, documented
 from gateway.commands.place import Place
 from gateway.commands.slices import OutputSlice, slice_of
 from gateway.commands.telling import Telling, Told
-from gateway.errors import BadFields, BadOffset, CommandNotFound, FeatureMissing
+from gateway.errors import (
+    BadFields,
+    BadOffset,
+    CommandNotFound,
+    FeatureMissing,
+    GatewayFull,
+    TooManyStreams,
+    TooMuchUnread,
+)
 from gateway.models import CommandSummary, OutputQuery
 from gateway.rest import answers, event_stream
 from gateway.rest.backend import CommandService
@@ -62,7 +70,16 @@ def blueprint(
             ),
             204: Reply(description="Event stream: the client has got everything.", media_type=None),
         },
-        errors=(BadFields, BadOffset, CommandNotFound, FeatureMissing, *FAULTS),
+        errors=(
+            BadFields,
+            BadOffset,
+            CommandNotFound,
+            FeatureMissing,
+            TooManyStreams,
+            TooMuchUnread,
+            GatewayFull,
+            *FAULTS,
+        ),
     )
     def read(sandbox_id: str, request_id: str) -> Response:
         query = read_query(OutputQuery)

@@ -32,6 +32,7 @@ from gateway.errors import (
     StdinNotOpen,
     StoreUnavailable,
     TooManyCommands,
+    TooManyStreams,
     TooMuchUnread,
 )
 from gateway.models import (
@@ -97,6 +98,7 @@ def blueprint(
             *BODY_FAULTS,
             FeatureMissing,
             TooManyCommands,
+            TooManyStreams,
             TooMuchUnread,
             CommandNotFound,
             GatewayFull,

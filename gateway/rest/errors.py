@@ -55,6 +55,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.TooManyLabels: 429,
     errors.TooManyWaiting: 429,
     errors.TooManyFollowers: 429,
+    errors.TooManyStreams: 429,
     errors.TooMuchQueued: 429,
     errors.TooMuchUnread: 429,
     errors.RateLimited: 429,

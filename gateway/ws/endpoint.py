@@ -38,10 +38,13 @@ from gateway.errors import (
     StoreUnavailable,
     TerminalMissing,
     TooManyCommands,
+    TooManyConnections,
+    TooManyStreams,
     TooMuchQueued,
     TooMuchUnread,
     UpgradeRequired,
 )
+from gateway.identity.slots import Slots
 from gateway.messages import texts
 from gateway.metrics import Metrics
 from gateway.models import (
@@ -98,6 +101,7 @@ def blueprint(
     connections: Connections,
     metrics: Metrics,
     held_input: ByteBudget,
+    slots: Slots,
     write_timeout_s: float = STALL_LIMIT_S,
 ) -> Blueprint:
     """The WebSocket routes, over the services behind them. `held_input` bounds what clients have
@@ -125,7 +129,13 @@ def blueprint(
         raw = request.environ.get("gunicorn.socket")
         if raw is None:
             raise GatewayError("this server does not hand over its sockets")
-        g.lease = sandboxes.lease(sandbox_id)
+        lease = sandboxes.lease(sandbox_id)
+        try:
+            slots.take(lease.owner)
+        except GatewayError:
+            sandboxes.release(lease)
+            raise
+        g.lease = lease
         g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics, write_timeout_s)
         # Compression would cost 300 KB and CPU time per connection: it is not offered.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
@@ -134,6 +144,7 @@ def blueprint(
     def give_back(_error: BaseException | None) -> None:
         lease = g.pop("lease", None)
         if lease is not None:  # the handshake failed after the guard
+            slots.give_back(lease.owner)
             sandboxes.release(lease)
 
     @sock.route("/<sandbox_id>", bp=routes)  # type: ignore[untyped-decorator]  # has no types
@@ -144,7 +155,13 @@ def blueprint(
         "neither ends the sandbox nor what runs in it.",
         tag="Commands",
         replies={101: Reply(description="The WebSocket is open.", media_type=None)},
-        errors=(SandboxNotFound, UpgradeRequired, EngineFault, StoreUnavailable),
+        errors=(
+            SandboxNotFound,
+            UpgradeRequired,
+            TooManyConnections,
+            EngineFault,
+            StoreUnavailable,
+        ),
         socket=Socket(
             from_client=(
                 CommandRequest,
@@ -170,6 +187,7 @@ def blueprint(
                 RateLimited,
                 RequestIdInUse,
                 TooManyCommands,
+                TooManyStreams,
                 TooMuchUnread,
                 TooMuchQueued,
                 GatewayFull,
@@ -201,7 +219,14 @@ def blueprint(
         tag="Commands",
         query=TerminalQuery,
         replies={101: Reply(description="The WebSocket is open.", media_type=None)},
-        errors=(SandboxNotFound, UpgradeRequired, BadFields, EngineFault, StoreUnavailable),
+        errors=(
+            SandboxNotFound,
+            UpgradeRequired,
+            BadFields,
+            TooManyConnections,
+            EngineFault,
+            StoreUnavailable,
+        ),
         socket=Socket(
             from_client=(ResizeMessage,),
             to_client=(CommandResult, SocketError, SandboxEnded),
@@ -251,6 +276,7 @@ def blueprint(
             log.exception("a WebSocket's handler failed")
         finally:
             peer.note("ws_close", duration_ms=round((time.monotonic() - begun) * 1000, 1))
+            slots.give_back(lease.owner)
             socket.finish()
             received.close()
 

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.clients import Refused, connect
+from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.keys import ALICE, BOB, INLINE, bearer
 from tests.support.raw_websocket import TEXT, RawWebSocket, frame
+from tests.support.rest_commands import finished, in_background
 from tests.support.unread import MIB, asked, largest_worker
 
 MOST = 300 * MIB
@@ -23,7 +26,9 @@ BOTH_STREAMS = f"{SIXTEEN_MB} x; {SIXTEEN_MB} y >&2"
 @pytest.fixture(scope="module")
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with one worker, asked in alice's name unless a test says otherwise."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("tenants"), api_keys=INLINE, workers="1")
+    gateway = GatewayProcess(
+        tmp_path_factory.mktemp("tenants"), api_keys=INLINE, workers="1", websockets_per_key="8"
+    )
     gateway.headers = bearer(ALICE)
     try:
         yield gateway.start_ready()
@@ -94,3 +99,79 @@ def test_messages_that_wait(tenants: GatewayProcess, alices: str, bobs: str) -> 
         print(f"sent {sent}, peak {peak / MIB:.0f} MiB")
         raw.reset()
     assert peak < MOST
+
+
+@pytest.fixture(scope="module")
+def written(tenants: GatewayProcess, alices: str) -> str:
+    """The address of a command of alice's that has written 16 MB to each stream."""
+    address = in_background(tenants, alices, BOTH_STREAMS, "written")
+    eventually(lambda: finished(tenants, address + "?max_output_bytes=0"), within_s=60)
+    return address
+
+
+@pytest.mark.parametrize(
+    ("times", "query", "accept"),
+    [
+        (150, "/output?limit=1048576", "*/*"),
+        (40, "/output", "text/event-stream"),
+        (12, "", "*/*"),
+    ],
+    ids=["pieces", "events", "results"],
+)
+def test_output_that_nobody_reads(
+    tenants: GatewayProcess,
+    written: str,
+    bobs: str,
+    times: int,
+    query: str,
+    accept: str,
+) -> None:
+    """Pieces were held besides the limit on results, and so was what streams had under way."""
+    with asked(tenants, times, "GET", written + query, Accept=accept):
+        peak = _peak(tenants, for_s=4)
+        _bob_is_served(tenants, bobs)
+
+    print(f"peak {peak / MIB:.0f} MiB")
+    assert peak < MOST
+
+
+def test_what_finds_no_room_is_told_so(tenants: GatewayProcess, written: str) -> None:
+    """In the form that clients know, with when to come again."""
+    with asked(tenants, 60, "GET", written + "/output?limit=1048576") as clients:
+
+        def refused() -> bytes:
+            answer = tenants.get(written + "/output?limit=1048576")
+            assert answer.status_code == 429, answer.status_code
+            assert int(answer.headers["Retry-After"]) > 0
+            return answer.json()["code"]
+
+        assert eventually(refused, within_s=20) == "too_much_unread"
+        assert len(clients) == 60
+    eventually(lambda: tenants.get(written + "/output?limit=1048576").ok, within_s=20)
+
+
+def test_one_key_has_only_so_many_websockets(
+    tenants: GatewayProcess, alices: str, bobs: str
+) -> None:
+    """Refused before the upgrade; another's are not counted, and closed ones no more."""
+    # Alice's connection of an earlier test may still hand its commands over.
+    opened = [connect(tenants, bobs, header=bearer(BOB)) for _ in range(8)]
+
+    with pytest.raises(Refused) as refused:
+        connect(tenants, bobs, header=bearer(BOB))
+
+    assert refused.value.status == 429
+    assert json.loads(refused.value.body)["code"] == "too_many_connections"
+    with connect(tenants, alices) as alice:
+        assert alice.output_of("echo served") == "served\n"
+    for connection in opened:
+        connection.close()
+
+    def served_again() -> bool:
+        try:
+            with connect(tenants, bobs, header=bearer(BOB)) as bob:
+                return bob.output_of("echo again") == "again\n"
+        except Refused:
+            return False  # the gateway has not seen the end of the others yet
+
+    assert eventually(served_again)

@@ -10,11 +10,12 @@ from flask import Flask
 
 from gateway import messages, rest
 from gateway.commands.budget import ByteBudget
-from gateway.errors import GatewayFull, TooMuchQueued
+from gateway.errors import GatewayFull, TooManyConnections, TooMuchQueued
 from gateway.identity.access import Access
 from gateway.identity.key_source import KeySource
 from gateway.identity.keys import line_of
 from gateway.identity.rates import RateLimits
+from gateway.identity.slots import Slots
 from gateway.identity.tokens import TokenSigner
 from gateway.metrics import Metrics
 from gateway.rest import tokens
@@ -104,9 +105,10 @@ def app(
     # For the document and the errors; no test here opens a WebSocket.
     counted = Metrics(tmp_path / "metrics")
     connections = Connections(sandboxes, 25)
+    slots = Slots(10, TooManyConnections)
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
     app.register_blueprint(
-        endpoint.blueprint(sandboxes, commands, occupancy, connections, counted, held)
+        endpoint.blueprint(sandboxes, commands, occupancy, connections, counted, held, slots)
     )
     app.test_client_class = CheckedClient
     yield app
