@@ -1,7 +1,8 @@
 """How long one greenlet may go on with what it is given before all others have their turn.
 
 gevent's `recv` does not give way while bytes are ready. A loop that reads from somebody who sends
-faster than it reads would keep the hub, and with it every limit of time, from ever running.
+faster than it reads would keep the hub, and with it every limit of time, from ever running. So
+every loop that reads what a client, an agent or a sandbox sends takes its turn here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def give_way() -> None:
 
 
 class Turn:
-    """One reader's share of the hub. `took` is called for what was read and dealt with."""
+    """One reader's share of the hub. `took` is called for what was read and dealt with.
+
+    A reader that is asked for the next piece by somebody else calls `begins` when it has one, and
+    `took` when it is asked again: so what was done with the piece counts, whoever did it.
+    """
 
     def __init__(self) -> None:
         self._bytes = 0
@@ -44,7 +49,7 @@ class Turn:
         self._since = time.perf_counter()
 
     def took(self, size: int, items: int = 1) -> None:
-        """So much was dealt with since `begins` or the last call. May give way."""
+        """So many bytes were dealt with since `begins` or the last call. May give way."""
         now = time.perf_counter()
         self._seconds += now - self._since
         self._since = now

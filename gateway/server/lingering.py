@@ -7,7 +7,7 @@ from typing import Any
 
 import gevent
 
-from gateway.server.turns import Turns
+from gateway.pacing import Turn
 
 LINGER_S = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
@@ -22,13 +22,13 @@ def linger(client: Any) -> None:
     """Say that nothing follows, and drop what still comes, within the bounds. Does not close."""
     try:
         client.shutdown(sockets.SHUT_WR)
-        left, turns = LINGER_BYTES, Turns()
+        left, turn = LINGER_BYTES, Turn()
         with gevent.Timeout(LINGER_S, False):
             while left > 0:
-                turns.give()  # recv does not yield while bytes are ready
                 dropped = len(client.recv(_PIECE_BYTES))
                 if dropped == 0:
                     return
+                turn.took(dropped)
                 left -= dropped
     except OSError:
         pass  # the client was first

@@ -18,7 +18,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 
-from gateway.server.turns import PAUSE_S, Turns
+from gateway.pacing import Rate, Turn
 
 HEAD_BYTES = 64 * 1024
 """Request line and header fields of one request together, and what was read along with them.
@@ -33,12 +33,17 @@ FRAMING_BYTES = 64 * 1024
 """What the sizes and extensions of a chunked body's chunks may take, besides one byte for each byte
 of content. Chunks of one byte cost 7 ms of a worker per 8 KiB."""
 
-CHUNKS_PER_TURN = 50
-"""Chunks that are parsed until others get their turn, 0.3 ms."""
+READS_PER_S = 1000
+READS_AT_ONCE = 20
+"""Of one connection: so the rest of the worker's time stays for others, not only their turns."""
 
+CHUNKS_PER_READ = 50
+"""So many chunks count as another read: parsing them takes 0.3 ms."""
 
-PIPELINED_PAUSE_S = 0.01
-"""Between pipelined requests, from the twenty-first in 50 ms on."""
+PIPELINED_PER_S = 200
+PIPELINED_AT_ONCE = 20
+"""Requests of one connection that were sent before the last one was answered. A request costs more
+than a read, and has its answer to wait for."""
 
 
 class HeadTooSlow(Exception):
@@ -50,15 +55,26 @@ class FairUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
 
     def __init__(self, client: Any) -> None:
         super().__init__(client)
-        self.turns = Turns()
+        self._turn = Turn()
+        self._reads = Rate(READS_PER_S, READS_AT_ONCE)
         self.received = 0
         """Bytes, of all requests."""
+        self._unpaced = 0
+        """Bytes of the last read, which are dealt with until the next one."""
         self._head_ends_at: int | None = None
+
+    def give_way(self) -> None:
+        """Let others run when it is their turn, and wait where this connection reads too often."""
+        size, self._unpaced = self._unpaced, 0
+        self._turn.took(size)
+        self._reads.take(1)
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """What has arrived. Raises LimitRequestHeaders within a head that is too long."""
-        self.turns.give()
+        self.give_way()
         data: bytes = super().chunk(size_hint)
+        self._turn.begins()
+        self._unpaced = len(data)
         self.received += len(data)
         if self._head_ends_at is not None and self.received > self._head_ends_at:
             raise LimitRequestHeaders("the header fields are too large together")
@@ -95,8 +111,8 @@ class FairChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
             self.buf.write(piece)
             self._content += len(piece)
             chunks += 1
-            if chunks % CHUNKS_PER_TURN == 0:
-                self._source.turns.give()
+            if chunks % CHUNKS_PER_READ == 0:
+                self._source.give_way()
             if self._source.received - self._begun_at > 2 * self._content + FRAMING_BYTES:
                 raise InvalidChunkSize(b"the chunks are too small")
         read: bytes = super().read(size)
@@ -145,12 +161,13 @@ class Requests(RequestParser):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, cfg: Any, client: Any, address: Any) -> None:
         super().__init__(cfg, client, address)
         self.unreader = FairUnreader(client)
-        self.turns: Turns = self.unreader.turns
+        self._pipelined = Rate(PIPELINED_PER_S, PIPELINED_AT_ONCE)
 
     def give_way(self) -> None:
-        """Between two requests. Who has sent the next one before the answer to the last waits
-        longer: a request costs more than a read."""
-        self.turns.give(PIPELINED_PAUSE_S if self.unreader.buf.getvalue() else PAUSE_S)
+        """Between two requests."""
+        self.unreader.give_way()
+        if self.unreader.buf.getvalue():
+            self._pipelined.take(1)
 
     def next_within(self, idle_s: float) -> BoundedRequest | None:
         """The next request; None when the client sends nothing for `idle_s` seconds, or has left.

@@ -17,6 +17,7 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
+from gateway.pacing import Turn
 from gateway.patient_writing import ClientStalled, write_all
 from gateway.ws.frames import frame_header
 
@@ -64,6 +65,9 @@ class SafeSocket:
         self._make_room: Callable[[], None] = lambda: None
         self._broken = False
         self._sealed = False
+        self._turn = Turn()
+        self._unpaced = 0
+        """Bytes of the last read, whose frames are dealt with until the next one."""
         self.last_heard = time.monotonic()
 
     # --- what simple-websocket calls -----------------------------------------------------------
@@ -75,14 +79,20 @@ class SafeSocket:
         return len(data)
 
     def recv(self, size: int) -> bytes:
-        """Read, but only while the handler keeps up."""
+        """Read, but only while the handler keeps up, and others get their turns."""
+        self._turn.took(self._unpaced)
         while self._backlog() > BACKLOG and not self._broken:
             self._consumed.clear()
             self._consumed.wait(1.0)
         self._make_room()
-        # A socket that always has bytes ready would never let another greenlet run.
-        gevent.sleep(0)
-        received = self._socket.recv(size)
+        try:
+            received = self._socket.recv(size)
+        except OSError:
+            if not self._broken:
+                raise
+            received = b""  # gevent wakes who waits with an error
+        self._turn.begins()
+        self._unpaced = len(received)
         self.last_heard = time.monotonic()
         self._traffic.received(len(received))
         return received
@@ -177,6 +187,7 @@ class SafeSocket:
                     self._reader_done.wait()
                     left = LINGER_BYTES
                     while left > 0 and (dropped := len(self._socket.recv(65536))):
+                        self._turn.took(dropped)
                         left -= dropped
             except OSError:
                 pass  # the client was first

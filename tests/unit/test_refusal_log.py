@@ -1,31 +1,10 @@
-"""Whoever always has something to do lets those run who wait for a socket."""
+"""What is logged of refused requests: within a bound, on one line each."""
 
 from __future__ import annotations
 
 import gevent
-from gevent import socket
 
 from gateway.server.refusal_log import LINES_PER_S, LONGEST_LINE, RefusalLog
-from gateway.server.turns import Turns
-
-
-def test_a_socket_is_looked_at_between_turns() -> None:
-    """`gevent.sleep(0)` alone runs only what is ready already."""
-    ours, theirs = socket.socketpair()
-    turns, taken = Turns(), []
-
-    def be_busy() -> None:
-        while not taken or taken[-1] >= 0:
-            turns.give()
-            taken.append(len(taken))
-
-    with ours, theirs, gevent.Timeout(5):
-        busy = [gevent.spawn(be_busy) for _ in range(3)]
-        waiting = gevent.spawn(ours.recv, 1)
-        gevent.sleep(0.01)
-        theirs.send(b"x")
-        assert waiting.get() == b"x"
-        gevent.killall(busy)
 
 
 class Log:
