@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measured(chosen: argparse.Namespace) -> list[Figure]:
     if chosen.soak == "hostile":
-        return hostile.run(ROOT, chosen.minutes * 60, chosen.only, _say)
+        return hostile.run(ROOT, chosen.alone, chosen.minutes * 60, chosen.only, _say)
     return growth.run(ROOT, chosen.sandboxes, chosen.commands, _say)
 
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     subcommands = parser.add_subparsers(dest="soak", required=True, metavar="SOAK")
     attacked = subcommands.add_parser("hostile", help="one tenant attacks while another works")
     attacked.add_argument("--minutes", type=float, default=10, help="of attacks (default: 10)")
+    attacked.add_argument("--alone", type=float, default=60, help="seconds before (default: 60)")
     attacked.add_argument(
         "--only",
         action="append",

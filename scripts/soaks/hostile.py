@@ -20,7 +20,6 @@ from .good_tenant import Record
 from .judgement import Figure
 from .processes import pipe, running
 
-ALONE_S = 60.0
 RESULT_S = 120.0
 """How long the good tenant's last requests may take."""
 
@@ -58,7 +57,7 @@ class _Phase:
 
 
 def run(
-    root: Path, duration_s: float, only: Sequence[str], say: Callable[[str], None]
+    root: Path, alone_s: float, duration_s: float, only: Sequence[str], say: Callable[[str], None]
 ) -> list[Figure]:
     """Measure the good tenant alone and beside the attacks whose names are in `only`, or all.
 
@@ -72,8 +71,8 @@ def run(
         )
         good, hostile = (Caller(gateway.url, keys[name]) for name in ("good", "hostile"))
         watch = held.enter_context(watching.Watch(gateway.pid, gateway.data_dir))
-        say(f"the good tenant alone, {ALONE_S:.0f} s")
-        alone = _observed(good, ALONE_S)
+        say(f"the good tenant alone, {alone_s:.0f} s")
+        alone = _observed(good, alone_s)
         grown_from = watching.store_size(gateway.data_dir)
         workers = set(watch.pss)
         chosen = [attack for attack in ATTACKS if not only or attack.__name__ in only]
