@@ -18,6 +18,7 @@ from gateway.identity.access import Access, AccessToken
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.models import SANDBOX_ID_PATTERN
 from gateway.settings import is_loopback
+from gateway.shares import wait_for_share, work_for
 
 OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
 """What needs no key. Everything else does, and every address that does not exist."""
@@ -27,6 +28,9 @@ KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke"))
 
 SUBPROTOCOL = "bearer."
 """Before a token in `Sec-WebSocket-Protocol`: browsers can set no other header there."""
+
+ANYBODY = "*"
+"""Whoever asks for no particular sandbox where no keys are configured."""
 
 CHECK_S = 1.0
 """How often a streamed answer is looked at: is its caller still welcome?"""
@@ -69,6 +73,8 @@ def install(
             return
         try:
             g.caller = access.identify(shown())
+            work_for(g.caller.name or (values or {}).get("sandbox_id") or ANYBODY)
+            wait_for_share()
             sandbox_id = (values or {}).get("sandbox_id")
             if sandbox_id is not None:
                 _check_id(sandbox_id)
@@ -157,6 +163,7 @@ def _while_valid(access: Access, who: Caller, pieces: Iterable[bytes]) -> Iterat
     next_check = time.monotonic() + CHECK_S
     try:
         for piece in pieces:
+            wait_for_share()
             if time.monotonic() >= next_check:
                 if access.lapsed({who}):
                     return

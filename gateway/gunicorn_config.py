@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.allocator import give_back_what_is_freed
 from gateway.audit_log import log_of
 from gateway.errors import SettingsError
-from gateway.host import oom_score
+from gateway.host import cpu_priority, oom_score
 from gateway.identity.key_source import source_of
 from gateway.log_lines import FORMAT, OneLine
 from gateway.private_files import close_key_file, close_to_others, create_for_owner_only
@@ -86,6 +86,7 @@ def on_starting(server: Any) -> None:
         if status:
             sys.exit(status)
     oom_score.go_last()
+    cpu_priority.go_first()
     _mark.append(register_master(_settings.data_dir))
 
 
@@ -126,6 +127,9 @@ def post_worker_init(worker: Any) -> None:
     gevent.get_hub().print_exception = _log_failed_greenlet
 
     worker.write_timeout_s = _settings.write_timeout
+    from gateway.shares import shares
+
+    shares.start()
     runtime = _runtime(worker)
     runtime.start()
     if worker.age == 1:  # the first one; the others would say the same

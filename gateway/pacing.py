@@ -12,6 +12,8 @@ import time
 import gevent
 from gevent.lock import BoundedSemaphore
 
+from gateway.shares import wait_for_share
+
 SLICE_BYTES = 256 * 1024
 SLICE_ITEMS = 256
 SLICE_S = 0.002
@@ -57,6 +59,7 @@ class Turn:
         self._items += items
         if self._bytes >= SLICE_BYTES or self._items >= SLICE_ITEMS or self._seconds >= SLICE_S:
             give_way()
+            wait_for_share()
             self._bytes = self._items = 0
             self._seconds = 0.0
             self._since = time.perf_counter()

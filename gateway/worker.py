@@ -21,6 +21,7 @@ from gateway.patient_writing import PatientSocket
 from gateway.server.lingering import linger
 from gateway.server.reading import HEAD_S, HeadTooSlow, Requests
 from gateway.server.refusal_log import RefusalLog
+from gateway.shares import STRANGERS, work_for
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ([^\r]*)\r\n")
 
@@ -49,6 +50,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end, and close it. In the place of gunicorn's own."""
         client.setblocking(1)
+        work_for(STRANGERS)
         held = self._clients.enter(client, addr[0] if isinstance(addr, tuple) else "")
         try:
             if self._serve(listener, client, addr, held):

@@ -16,6 +16,7 @@ from gateway.agent import frames
 from gateway.errors import EngineFault, LinkLost, ProtocolBroken, TooManyCommands
 from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
 from gateway.pacing import Rate, Turn
+from gateway.shares import work_for_the_same
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,10 @@ class Link:
         self._sending = BoundedSemaphore(1)
         self._changed: Callable[[int], None] = lambda difference: None
         self._reader = gevent.spawn(self._read)
+
+    def works_for_the_caller(self) -> None:
+        """What the agent sends is read at the expense of whom the current greenlet works for."""
+        work_for_the_same(self._reader)
 
     def count(self, changed: Callable[[int], None]) -> None:
         """Tell `changed` how many more links are open: 1 now, and -1 at the end."""

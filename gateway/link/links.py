@@ -91,6 +91,7 @@ class Links:
         entry = self._entries.get(container_id) or _Entry()
         link = entry.link
         if link is not None and not link.lost:
+            link.works_for_the_caller()
             return link
         attempts = entry.attempts
         with entry.dialling:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from gateway.commands.message import ResultMessage
 from gateway.models import CommandSummary
 from gateway.sandboxes.bulk import SLICE, slice_of_work
+from gateway.shares import wait_for_share
 
 PIECE_BYTES = 256 * 1024
 """Given to the server at a time."""
@@ -67,6 +68,8 @@ def paced(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes, in pieces of bounded size: the server holds a copy of what it writes."""
     for piece in pieces:
         for at in range(0, len(piece), PIECE_BYTES):
+            if at:
+                wait_for_share()
             yield piece[at : at + PIECE_BYTES]
 
 

@@ -38,6 +38,8 @@ class TenancyTable:
         )
 
     def generations_of(self, sandbox_ids: Collection[str]) -> dict[str, str]:
+        if not sandbox_ids:
+            return {}
         query = select(sandboxes.c.sandbox_id, sandboxes.c.token_generation).where(
             sandboxes.c.token_generation.is_not(None)
         )

@@ -38,6 +38,7 @@ from gateway.models import (
     SignalMessage,
     StdinMessage,
 )
+from gateway.shares import wait_for_share
 from gateway.ws import frames
 from gateway.ws.frames import Message, UnreadableRequest
 from gateway.ws.input_lanes import InputLanes
@@ -97,6 +98,7 @@ class Connection:
         """Take requests until the connection ends; whether commands were still running then."""
         try:
             for message in self._peer.messages():
+                wait_for_share()
                 self._take(message)
         except Exception:
             log.exception("serving a WebSocket failed")

@@ -14,6 +14,7 @@ from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
 from gateway.heavy_json import read_aside
 from gateway.models import ResizeMessage
+from gateway.shares import wait_for_share
 from gateway.ws import frames
 from gateway.ws.frames import UnreadableRequest
 from gateway.ws.input_lanes import InputLanes
@@ -41,6 +42,7 @@ class Terminal:
         showing = gevent.spawn(self._show, cols, rows)
         try:
             for message in self._peer.messages():
+                wait_for_share()
                 self._take(message)
         except Exception:
             log.exception("serving a terminal failed")

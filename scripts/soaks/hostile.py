@@ -135,6 +135,11 @@ def _tell(
             if samples:
                 p50, p99 = median(samples) * 1000, percentile(samples, 99) * 1000
                 say(f"{kind} {name}: {len(samples)}, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    for name, phase in (("alone", alone), ("beside", beside)):
+        probes = [seconds for seconds, _status in phase.probes]
+        if probes:
+            p50, p99 = median(probes) * 1000, percentile(probes, 99) * 1000
+            say(f"/healthz {name}: {len(probes)}, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     for pid, samples in watch.pss.items():
         first, last, most = samples[0] >> 20, samples[-1] >> 20, max(samples) >> 20
         say(f"worker {pid}: {first} MiB at first, {most} at most, {last} at last")
