@@ -73,9 +73,44 @@ def test_a_long_text_is_one_value(text: str) -> None:
     assert decode_json(payload) == {"meta": {"command": text}}
 
 
+HARD_TO_READ = {
+    "line ends": b'"' + rb"x\n" * (MAX_PAYLOAD_BYTES // 3 - 20) + b'"',
+    "quotes": b'"' + rb"\"" * (MAX_PAYLOAD_BYTES // 2 - 20) + b'"',
+    "pairs": b'"' + rb"\ud83d\ude42" * (MAX_PAYLOAD_BYTES // 12 - 20) + b'"',
+    "long numbers": b"[" + b",".join([b"9" * 4300] * 900) + b"]",
+    "fractions": b"[" + b",".join([b"9007199254740993" + b"0" * 200 + b"e-217"] * 16_000) + b"]",
+}
+
+
+@pytest.mark.parametrize("name", HARD_TO_READ)
+def test_the_largest_text_takes_no_noticeable_time(name: str) -> None:
+    """Others wait as long as one frame is read: 160 ms for long numbers, 80 for line ends."""
+    payload = b'{"event":"x","value":' + HARD_TO_READ[name] + b"}"
+    assert MAX_PAYLOAD_BYTES - 900_000 < len(payload) <= MAX_PAYLOAD_BYTES
+
+    assert min(_seconds_to_read(payload) for _ in range(3)) < 0.05
+
+
+def _seconds_to_read(payload: bytes) -> float:
+    started = time.process_time()
+    try:
+        decode_json(payload)
+    except FrameError:
+        pass  # too long for a number
+    return time.process_time() - started
+
+
 @pytest.mark.parametrize(
     "payload",
-    [b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' + b"9" * 10_000 + b"}", b"\xff", b"[]", b"NaN"],
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"a":' + b"9" * 10_000 + b"}",
+        b"\xff",
+        b"[]",
+        b"NaN",
+        b'{"a":"\\ud800"}',
+    ],
 )
 def test_what_is_no_object_is_a_broken_frame(payload: bytes) -> None:
     """By that one error, which ends the link."""
