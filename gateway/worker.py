@@ -32,7 +32,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     """Reads requests fairly and within bounds, one connection like the other.
 
     What gunicorn refuses itself never reaches the application, and would be answered in HTML: an
-    address of 10 kB, a broken header, a body whose framing is wrong.
+    address of 30 kB, a broken header, a body whose framing is wrong.
     """
 
     write_timeout_s = 30.0
@@ -43,15 +43,14 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         with _plugins_looked_for_once():
             super().patch()
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Let gunicorn answer, to a client that reads."""
-        super().handle_request(listener_name, req, PatientSocket(sock, self.write_timeout_s), addr)
-
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end, and close it. In the place of gunicorn's own."""
         client.setblocking(1)
         work_for(STRANGERS)
-        held = self._clients.enter(client, addr[0] if isinstance(addr, tuple) else "")
+        # Answers are for clients that read. One object for the connection's whole life: by it the
+        # guard, which finds it beside the request, tells whose connection this is.
+        patient = PatientSocket(client, self.write_timeout_s)
+        held = self._clients.enter(patient, addr[0] if isinstance(addr, tuple) else "")
         try:
             if self._serve(listener, client, addr, held):
                 linger(client)
@@ -79,7 +78,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
                 if request is None:
                     return False
                 held.is_busy = True
-                self.handle_request(listener.getsockname(), request, client, addr)
+                self.handle_request(listener.getsockname(), request, held.socket, addr)
                 held.is_busy = False
                 idle_s = self.cfg.keepalive
                 requests.give_way()  # what is pipelined is read already, and answers need no wait

@@ -93,4 +93,4 @@ def test_a_client_that_keeps_its_connections_gets_the_next_one(small: GatewayPro
             client: socket.socket = stack.enter_context(opened(small))
             client.sendall(asked)
             assert client.recv(12) == b"HTTP/1.1 200"
-        eventually(lambda: _connections(small) <= 12 + STRANGERS)
+        eventually(lambda: _connections(small) <= 12)
