@@ -30,13 +30,20 @@ def read_json(model: type[Body]) -> Body:
     duplicate names, lone surrogates), BadFields, BodyTimeout, and werkzeug's
     RequestEntityTooLarge beyond the application's MAX_CONTENT_LENGTH.
     """
+    length = request.content_length
+    if length and length <= (request.max_content_length or length):
+        _check_type()  # by the head alone: the client may still be waiting to be asked for it
     raw = _received()
     if not raw:
         return _validated(model, b"{}")
+    _check_type()
+    return read_aside(raw, lambda: _checked(model, raw))
+
+
+def _check_type() -> None:
     # Parameters cost: a header of 8 KiB of them, 8 ms.
     if len(request.headers.get("Content-Type", "")) > _LONGEST_TYPE or not request.is_json:
         raise BadMediaType(f"not {_type_named() or 'a body without a type'}")
-    return read_aside(raw, lambda: _checked(model, raw))
 
 
 def _type_named() -> str:

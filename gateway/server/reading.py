@@ -24,6 +24,10 @@ HEAD_BYTES = 64 * 1024
 """Request line and header fields of one request together, and what was read along with them.
 gunicorn itself bounds each field and their number, which allows 819 kB, scanned at each read."""
 
+REQUEST_LINE_BYTES = 28 * 1024
+"""A path in a sandbox has up to 4,096 bytes, percent-encoded 12,288, and an address may hold two of
+them. gunicorn takes 8,190 at most, and 4,094 unless it is told otherwise."""
+
 HEAD_S = 20.0
 """From the first byte of a request to the end of its header fields."""
 
@@ -80,6 +84,11 @@ class FairUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
             raise LimitRequestHeaders("the header fields are too large together")
         return data
 
+    def ask_for_body(self) -> None:
+        """Unless it has begun to come. Raises OSError."""
+        if not self.buf.getvalue():
+            self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def begin_head(self) -> None:
         """From here to `end_head`, no more than HEAD_BYTES are read."""
         self._head_ends_at = self.received + HEAD_BYTES
@@ -119,10 +128,28 @@ class FairChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
         return read
 
 
+class AwaitedBody(Body):  # type: ignore[misc]  # gunicorn has no types
+    """A body that the client sends when it is told to (RFC 9110, section 10.1.1). It is told so by
+    the first read: who is refused by the head alone is not asked for the body."""
+
+    def __init__(self, reader: Any, unreader: FairUnreader) -> None:
+        super().__init__(reader)
+        self._unreader = unreader
+        self._is_awaited = True
+
+    def _read_reader(self, size: int) -> bytes:
+        if self._is_awaited:
+            self._is_awaited = False
+            self._unreader.ask_for_body()
+        read: bytes = super()._read_reader(size)
+        return read
+
+
 class BoundedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
     """A request whose connection ends with it unless its body was read to the end."""
 
     body: Body
+    _expected_100_continue: bool
 
     def __init__(
         self, cfg: Any, unreader: FairUnreader, peer_address: Any, number: int = 1
@@ -133,12 +160,24 @@ class BoundedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
         finally:
             unreader.end_head()
 
+    def parse(self, unreader: FairUnreader) -> bytes:
+        """Parse the head; gunicorn calls this. Raises what it raises for malformed requests."""
+        # Where gunicorn has read its own setting, and cut it to 8,190.
+        self.limit_request_line = self._fast_limit_request_line = REQUEST_LINE_BYTES
+        unused: bytes = super().parse(unreader)
+        return unused
+
     def set_body_reader(self) -> None:
         """Choose how the body is read, by its framing."""
         super().set_body_reader()
-        if isinstance(self.body.reader, ChunkedReader):
+        reader = self.body.reader
+        if isinstance(reader, ChunkedReader):
             self.max_buffer_headers = TRAILER_BYTES
-            self.body = Body(FairChunks(self, self.unreader))
+            reader = FairChunks(self, self.unreader)
+        # gunicorn would ask for the body before anybody has looked at the head.
+        is_awaited = self._expected_100_continue and not self.is_read
+        self._expected_100_continue = False
+        self.body = AwaitedBody(reader, self.unreader) if is_awaited else Body(reader)
 
     @property
     def is_read(self) -> bool:

@@ -12,6 +12,7 @@ from statistics import median
 
 import pytest
 
+from gateway.server.reading import REQUEST_LINE_BYTES
 from tests.support.gateway_process import ROOT, GatewayProcess
 from tests.support.keys import ALICE, INLINE, bearer
 from tests.support.plain_http import answer_of, exchange, opened
@@ -199,6 +200,77 @@ def test_a_refusal_reaches_a_client_that_sends_first(keyed: GatewayProcess) -> N
         assert answer.status_code == status
 
 
+EXPECTING = ("Expect: 100-continue", "Content-Type: application/json", "Content-Length: 9")
+
+NOT_ASKED_FOR: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "no key": ("POST /sandboxes", EXPECTING, 401),
+    "no key, chunked": (
+        "POST /sandboxes",
+        ("Expect: 100-continue", "Transfer-Encoding: chunked"),
+        401,
+    ),
+    "foreign host": ("POST /sandboxes", ("Host: evil.example", *EXPECTING), 403),
+    "no such sandbox": (
+        "POST /sandboxes/nothing/commands",
+        (f"X-API-Key: {ALICE}", *EXPECTING),
+        404,
+    ),
+    "wrong method": ("PUT /sandboxes", (f"X-API-Key: {ALICE}", *EXPECTING), 405),
+    "too large": (
+        "POST /sandboxes",
+        (f"X-API-Key: {ALICE}", *EXPECTING[:2], f"Content-Length: {2 * MIB}"),
+        413,
+    ),
+    "no JSON": (
+        "POST /sandboxes",
+        (f"X-API-Key: {ALICE}", EXPECTING[0], "Content-Type: text/plain", EXPECTING[2]),
+        415,
+    ),
+    "none is wanted": ("GET /healthz", EXPECTING, 200),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ASKED_FOR)
+def test_a_body_is_not_asked_for_when_the_head_decides(keyed: GatewayProcess, name: str) -> None:
+    """A client that expects `100 Continue` has waited in order not to send it for nothing."""
+    line, fields, status = NOT_ASKED_FOR[name]
+    head = f"{line} HTTP/1.1\r\n".encode() if fields[0].startswith("Host") else _head(keyed, line)
+
+    received = exchange(keyed, head + "".join(f"{one}\r\n" for one in fields).encode() + b"\r\n")
+
+    assert answer_of(received).status == status
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_body_that_is_read_is_asked_for_once(
+    keyed: GatewayProcess, framing: str, waits: bool
+) -> None:
+    """Before the answer, and only then. A client that does not wait for it may send at once; the
+    connection stays good either way."""
+    is_chunked = framing == "chunked"
+    how = "Transfer-Encoding: chunked" if is_chunked else "Content-Length: 9"
+    body = b'9\r\n{"cpu":1}\r\n0\r\n\r\n' if is_chunked else b'{"cpu":1}'
+    last = _head(keyed, "GET /healthz", "Connection: close") + b"\r\n"
+    head = _head(keyed, "POST /sandboxes", f"X-API-Key: {ALICE}", *EXPECTING[:2], how) + b"\r\n"
+    received = b""
+    with opened(keyed) as client:
+        if waits:
+            client.sendall(head)
+            received = client.recv(1000)
+            assert received == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(body + last)
+        else:
+            client.sendall(head + body + last)
+        while piece := client.recv(65536):
+            received += piece
+
+    assert received.count(b"HTTP/1.1 100 ") == int(waits)
+    assert received.count(b"HTTP/1.1 422 ") == 1
+    assert received.count(b"HTTP/1.1 200 ") == 1
+
+
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
 def test_a_handshake_with_a_body_is_refused(gateway: GatewayProcess, framing: str) -> None:
     """Its bytes would be taken for frames, or for none."""
@@ -222,6 +294,11 @@ def test_a_handshake_with_a_body_is_refused(gateway: GatewayProcess, framing: st
 
 
 TOO_MUCH: dict[str, tuple[Callable[[GatewayProcess], bytes], int]] = {
+    "an address that is too long": (
+        lambda g: _head(g, f"GET /healthz?{'x' * REQUEST_LINE_BYTES}") + b"\r\n",
+        414,
+    ),
+    "an address without end": (lambda g: b"GET /" + b"x" * 60_000, 414),
     "header fields that are too large together": (
         lambda g: _head(g, "GET /healthz", *(f"X-{n}: {'x' * 4000}" for n in range(40))) + b"\r\n",
         431,
@@ -256,6 +333,20 @@ def test_what_is_too_much_is_refused(keyed: GatewayProcess, name: str) -> None:
     assert answer.status == status
     assert answer.headers["connection"] == "close"
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "encoded", ["%2F" * 4096, "a" * 4096, f"{'%F0%9F%99%82' * 1024}&after={'%20' * 4096}"]
+)
+def test_the_longest_path_fits_into_an_address(keyed: GatewayProcess, encoded: str) -> None:
+    """Paths have up to 4,096 bytes, and a client may percent-encode each of them."""
+    line = f"GET /sandboxes/nothing?path={encoded}"
+    sent = _head(keyed, line, f"X-API-Key: {ALICE}", "Connection: close") + b"\r\n"
+
+    answer = answer_of(exchange(keyed, sent))
+
+    assert answer.status == 404
+    assert b"sandbox_not_found" in answer.body
 
 
 def test_a_request_byte_by_byte_is_fine(keyed: GatewayProcess) -> None:
