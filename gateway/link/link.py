@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from gevent.lock import BoundedSemaphore
 from gateway.agent import frames
 from gateway.errors import EngineFault, LinkLost, ProtocolBroken, TooManyCommands
 from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
+from gateway.log_bounds import bounded_log
 from gateway.pacing import Rate, Turn
 from gateway.shares import work_for_the_same
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 SEND_LIMIT_S = 20.0
 """An agent that does not take frames for so long is not there any more."""

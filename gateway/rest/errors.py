@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from uuid import uuid4
@@ -15,6 +14,7 @@ from werkzeug.routing import WebsocketMismatch
 
 from gateway import errors, messages
 from gateway.errors import GatewayError
+from gateway.log_bounds import bounded_log
 from gateway.models import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -76,7 +76,7 @@ _OF_WERKZEUG: dict[int, type[GatewayError]] = {
 
 _SAID_BY_THE_HOST = (errors.HostFault, errors.AgentUnavailable, errors.LinkLost)
 
-_log = logging.getLogger(__name__)
+_log = bounded_log(__name__)
 
 
 def status_of(kind: type[GatewayError]) -> int:

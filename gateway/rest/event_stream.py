@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from werkzeug.http import parse_accept_header
 from gateway import messages
 from gateway.commands.telling import Told, encode_message
 from gateway.errors import BadRequest, ContainerGone, GatewayError, SandboxFault
+from gateway.log_bounds import bounded_log
 from gateway.messages import Texts
 from gateway.models import SandboxEnded, SocketError
 from gateway.rest import answers
@@ -23,7 +23,7 @@ from gateway.rest.errors import public_detail
 from gateway.rest.usage import Usage, Use
 from gateway.rest.waiting import Waiting
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 MEDIA_TYPE = "text/event-stream"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from gateway.errors import (
     SandboxNotFound,
     StoreUnavailable,
 )
+from gateway.log_bounds import bounded_log
 from gateway.rest.backend import CommandService, Leases, Occupancy
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 LINGER_S = 20.0
 """How long the link into a sandbox stays when a request is done with it. Making one takes about

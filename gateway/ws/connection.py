@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from gateway.errors import (
     TooMuchQueued,
 )
 from gateway.heavy_json import read_aside
+from gateway.log_bounds import bounded_log
 from gateway.models import (
     AttachMessage,
     CommandList,
@@ -46,7 +46,7 @@ from gateway.ws.message_cost import cost_of_command
 from gateway.ws.peer import INTERNAL_ERROR, Peer
 from gateway.ws.relay import relay
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 MAX_RUNNING = 128
 """Commands of one connection that run at a time; more wait their turn."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,9 +13,10 @@ import gevent
 from gevent.pool import Group
 
 from gateway.errors import GatewayError
+from gateway.log_bounds import bounded_log
 from gateway.ws.peer import GOING_AWAY, POLICY_VIOLATION, Peer
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 LOOK_S = 0.25
 """How soon clients learn that another process ended their sandbox."""

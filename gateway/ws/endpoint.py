@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 import uuid
@@ -45,6 +44,7 @@ from gateway.errors import (
     UpgradeRequired,
 )
 from gateway.identity.slots import Slots
+from gateway.log_bounds import bounded_log
 from gateway.messages import texts
 from gateway.metrics import Metrics
 from gateway.models import (
@@ -74,7 +74,7 @@ from gateway.ws.peer import Peer
 from gateway.ws.safe_socket import STALL_LIMIT_S, SafeSocket
 from gateway.ws.terminal import Terminal
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 _SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
 _LONGEST_ECHO = 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from gevent.lock import BoundedSemaphore
@@ -10,12 +9,13 @@ from pydantic import BaseModel
 
 from gateway.commands.message import ResultMessage
 from gateway.errors import AgentUnavailable, GatewayError, HostFault, LinkLost
+from gateway.log_bounds import bounded_log
 from gateway.messages import Texts
 from gateway.models import SocketError
 from gateway.ws import frames
 from gateway.ws.safe_socket import SafeSocket
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 
 class Outbox:

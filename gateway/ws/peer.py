@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from sys import getsizeof
 
@@ -14,12 +13,13 @@ from gateway.auditing import Trail
 from gateway.commands.budget import Holding
 from gateway.errors import GatewayError
 from gateway.identity.caller import ANONYMOUS, Caller
+from gateway.log_bounds import bounded_log
 from gateway.messages import Texts
 from gateway.models import SandboxEnded
 from gateway.ws.outbox import Outbox
 from gateway.ws.safe_socket import BACKLOG, SafeSocket
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 RECEIVE_S = 5.0
 """simple-websocket may not wake its receiver after a close of its own: look again so often."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import gevent
 
 from gateway.commands.budget import Holding
@@ -13,6 +11,7 @@ from gateway.commands.service import Commands
 from gateway.commands.spec import terminal_of
 from gateway.errors import BadRequest, GatewayError
 from gateway.heavy_json import read_aside
+from gateway.log_bounds import bounded_log
 from gateway.models import ResizeMessage
 from gateway.shares import wait_for_share
 from gateway.ws import frames
@@ -20,7 +19,7 @@ from gateway.ws.frames import UnreadableRequest
 from gateway.ws.input_lanes import InputLanes
 from gateway.ws.peer import INTERNAL_ERROR, Peer
 
-log = logging.getLogger(__name__)
+log = bounded_log(__name__)
 
 NORMAL = 1000
 

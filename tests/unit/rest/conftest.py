@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,15 @@ from tests.unit.rest.fakes import (
 )
 
 MAX_BODY_BYTES = 16 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _budget_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has one of its own: these ask faster than a worker may log
+    (`gateway.log_bounds`)."""
+    for bounded in ("errors", "usage", "event_stream"):
+        logger = logging.getLogger(f"gateway.rest.{bounded}")
+        monkeypatch.setattr(logger, "filters", [type(one)() for one in logger.filters])
 
 
 @pytest.fixture
