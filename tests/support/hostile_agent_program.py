@@ -99,12 +99,13 @@ class Link:
         return step.get("channel", self.channel + step.get("ahead", 0))
 
     def flood(self, step, make):
-        """Send what `make` gives, a frame a call: `times` of them, or for `seconds`."""
+        """Send what `make` gives, a frame a call: `times` of them, or for `seconds`. If they are to
+        be `prepared`, all are made first, so that they come faster than anybody reads."""
         deadline = time.time() + step.get("seconds", 3600)
         left = step.get("times", 1 if "seconds" not in step else 1 << 62)
         while left > 0 and time.time() < deadline:
             batch = bytearray()
-            while left > 0 and len(batch) < BATCH_BYTES:
+            while left > 0 and (len(batch) < BATCH_BYTES or step.get("prepared")):
                 batch += make()
                 left -= 1
             self.send(batch)
