@@ -14,6 +14,7 @@ from gateway.engine.interface import (
     Preparation,
 )
 from gateway.host import name_limits, oom_score, packet_filter, programs
+from gateway.host.cpu_weight import CpuWeights
 from gateway.host.disk_rate import DiskRate
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
@@ -30,6 +31,7 @@ from gateway.store.rows import SandboxRow
 PACKET_FILTER_S = 5.0
 PROXY_S = 5.0
 DISK_S = 1.0
+CPU_WEIGHTS_S = 1.0
 STRAY_DISKS_S = 60.0
 
 Job = tuple[str, float, Callable[[], None]]
@@ -75,6 +77,7 @@ class Enforcement:
             settings.name_rate, lambda: name_limits.hindrance_of(local=local)
         )
         self._disk_rate = DiskRate(settings.disk_write_mb_s)
+        self._cpu_weights = CpuWeights(live, engine.is_local)
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
         )
@@ -160,6 +163,7 @@ class Enforcement:
             ("egress proxy", PROXY_S, self._keep_proxy),
             ("disk", DISK_S, self._disk_watch.look),
             ("stray disks", STRAY_DISKS_S, self._sweep_disks),
+            ("CPU weights", CPU_WEIGHTS_S, self._cpu_weights.balance),
         ]
 
     def _keep_proxy(self) -> None:
