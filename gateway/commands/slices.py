@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import gevent
 
 from gateway.commands.telling import each_of
+from gateway.errors import BadOffset
 from gateway.link.exited import Exited
 from gateway.link.follower import Gap, Happening, Output
 
@@ -38,10 +39,12 @@ def slice_of(
 ) -> OutputSlice:
     """Up to `limit` bytes of `stream` from `offset` on, as soon as there are any.
 
-    `happenings` are those from `offset` on, of a command that had written `size` bytes and perhaps
-    `finished`. What had been written is waited for without limit, since it is there; more than
-    that for `wait_s` seconds. An offset larger than asked for means that what lay before it is not
-    kept any more.
+    `happenings` are those from `offset` or, where less was written yet, from `size` on: of a
+    command that had written `size` bytes and perhaps `finished`. What had been written is waited
+    for without limit, since it is there; more than that for `wait_s` seconds. An offset larger
+    than asked for means that what lay before it is not kept any more.
+
+    Raises BadOffset when the command ends meanwhile and never got to `offset`.
     """
     piece = _Piece(stream, offset, limit)
     with each_of(happenings) as following:
@@ -55,6 +58,8 @@ def slice_of(
                 for happening in following:
                     if piece.take(happening):
                         break
+    if piece.ended and piece.reached < offset and size < offset:
+        raise BadOffset(f"only {max(size, piece.reached)} bytes have been written")
     complete = piece.ended or (finished and piece.next >= size)
     return OutputSlice(piece.offset, bytes(piece.data), complete)
 
@@ -67,6 +72,8 @@ class _Piece:
         self.offset = offset
         self.data = bytearray()
         self.ended = False
+        self.reached = 0
+        """How far the stream has come, as far as it was seen."""
 
     @property
     def next(self) -> int:
@@ -85,9 +92,21 @@ class _Piece:
         if not isinstance(happening, Output | Gap) or happening.stream != self._stream:
             return False
         if isinstance(happening, Output):
-            self.data += happening.data[: self._limit - len(self.data)]
-        elif self.data:
+            return self._take_output(happening)
+        self.reached = max(self.reached, happening.end)
+        if happening.end <= self.offset:
+            return False  # it comes before what is asked for
+        if self.data:
             self._cut = True  # the next piece will begin behind the gap
         else:
             self.offset = happening.end
+        return True
+
+    def _take_output(self, output: Output) -> bool:
+        end = output.offset + len(output.data)
+        self.reached = max(self.reached, end)
+        if end <= self.offset:
+            return False
+        before = max(0, self.offset - output.offset)
+        self.data += output.data[before : before + self._limit - len(self.data)]
         return True

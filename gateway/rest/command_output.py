@@ -99,7 +99,8 @@ def blueprint(
     def _slice(place: Place, summary: CommandSummary, query: OutputQuery) -> OutputSlice:
         stream = query.stream or "stdout"
         size = _written(summary)[_index(stream)]
-        offsets = _offsets(summary, stream, query.offset)
+        is_to_come = summary.status == "running" and query.offset > size
+        offsets = _offsets(summary, stream, size if is_to_come else query.offset)
         return slice_of(
             commands.attach(place, summary.request_id, offsets),
             _NUMBERS[stream],

@@ -67,6 +67,23 @@ def test_an_offset_beyond_the_end_is_416(gateway: GatewayProcess, module_sandbox
         problem_of(gateway.get(address + query, headers=events), 416)
 
 
+@pytest.mark.parametrize(("stream", "offset"), [("stdout", 4), ("stdout", 2), ("stderr", 4)])
+def test_an_offset_that_is_not_there_yet_is_waited_for(
+    gateway: GatewayProcess, module_sandbox: str, stream: str, offset: int
+) -> None:
+    """The README asks for the third line of a command that has written none."""
+    to = ">&2" if stream == "stderr" else ""
+    command = f"for n in 1 2 3; do sleep 0.3; echo $n {to}; done; sleep 5"
+    address = in_background(gateway, module_sandbox, command, f"later-{stream}-{offset}")
+
+    answer = gateway.get(f"{address}/output?stream={stream}&offset={offset}&wait=10")
+
+    assert answer.status_code == 200
+    assert answer.headers["X-Output-Offset"] == str(offset)
+    assert b"123"[offset // 2 :].startswith(answer.content.replace(b"\n", b""))
+    assert answer.content
+
+
 def test_what_is_not_kept_is_reported(own_gateway: Any) -> None:
     """As an offset larger than asked for, and as a `gap` among events; head and tail are there."""
     gateway = own_gateway(retain_output_mb="1").start_ready()

@@ -129,8 +129,47 @@ def test_what_is_not_kept_shows_as_a_larger_offset(
     assert _place(response) == ("6", "9", "false")
 
 
+@pytest.mark.parametrize(("offset", "data"), [(12, b"ter"), (14, b"r"), (15, b"")])
+def test_an_offset_that_is_not_there_yet_is_waited_for(
+    client: FlaskClient, command: FakeCommand, offset: int, data: bytes
+) -> None:
+    """Who knows how much will be written may ask for its end already."""
+    gevent.spawn_later(0.02, command.write, b"la")
+    gevent.spawn_later(0.05, command.write, b"ter")
+    gevent.spawn_later(0.1, command.end)
+
+    response = client.get(OUTPUT + f"?offset={offset}&wait=30")
+
+    assert response.data == data
+    assert _place(response) == (str(offset), str(offset + len(data)), str(not data).lower())
+
+
+@pytest.mark.parametrize("wait", ["0", "0.05"])
+def test_what_does_not_come_in_time_is_nothing_yet(
+    client: FlaskClient, command: FakeCommand, wait: str
+) -> None:
+    """An empty answer, after which the client asks for the same offset again."""
+    response = client.get(OUTPUT + f"?offset=11&wait={wait}")
+
+    assert response.data == b""
+    assert _place(response) == ("11", "11", "false")
+
+
+def test_an_end_before_the_offset_is_416(client: FlaskClient, command: FakeCommand) -> None:
+    """The command has ended, and what was asked for will never be there."""
+    gevent.spawn_later(0.02, command.write, b"!")
+    gevent.spawn_later(0.05, command.end)
+
+    response = client.get(OUTPUT + "?offset=12&wait=30")
+
+    assert response.status_code == 416
+    assert response.json["detail"] == "only 11 bytes have been written"
+
+
 def test_an_offset_beyond_the_end_is_416(client: FlaskClient, command: FakeCommand) -> None:
     """A client that counts wrongly, or asks about another command."""
+    command.end()
+
     response = client.get(OUTPUT + "?offset=11&wait=60")
 
     assert response.status_code == 416
