@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from gateway.models.base import Request, Sliced
 
@@ -24,11 +24,31 @@ Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
 Variables = dict[Annotated[str, StringConstraints(pattern=_VARIABLE)], Text]
 
 
-class TerminalSize(Request):
-    """Columns and rows of a terminal."""
+DEFAULT_COLS, DEFAULT_ROWS = 80, 24
 
-    cols: Columns = Field(80, description="Width in characters.", examples=[80])
-    rows: Columns = Field(24, description="Height in lines.", examples=[24])
+
+class Sized(Request):
+    """A request with the size of a terminal."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_size(cls, asked: Any) -> Any:
+        """A pipe and a terminal that nobody is at say that they have 0 × 0 (ioctl_tty(2),
+        TIOCGWINSZ): programs pass that on."""
+        if isinstance(asked, dict) and all(_is_zero(asked.get(side)) for side in ("cols", "rows")):
+            return asked | {"cols": DEFAULT_COLS, "rows": DEFAULT_ROWS}
+        return asked
+
+
+def _is_zero(given: Any) -> bool:
+    return given in ("0", 0) and not isinstance(given, bool | float)
+
+
+class TerminalSize(Sized):
+    """Columns and rows of a terminal. 0 × 0 stands for 80 × 24."""
+
+    cols: Columns = Field(DEFAULT_COLS, description="Width in characters.", examples=[80])
+    rows: Columns = Field(DEFAULT_ROWS, description="Height in lines.", examples=[24])
 
 
 class CommandOptions(Request):

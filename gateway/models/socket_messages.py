@@ -13,6 +13,7 @@ from gateway.models.commands import (
     CommandSignal,
     Offset,
     RequestId,
+    Sized,
 )
 from gateway.models.results import CommandSummary
 
@@ -31,8 +32,10 @@ class SignalMessage(CommandSignal):
     request_id: RequestId
 
 
-class ResizeMessage(Request):
+class ResizeMessage(Sized):
     """Text frame from a client: the size of a running command's terminal.
+
+    0 × 0 stands for 80 × 24.
 
     On `/ws/{sandbox_id}/terminal` there is only one command, and `request_id` is not needed.
     """

@@ -177,6 +177,31 @@ def test_vi_edits_a_file(shared_gateway: GatewayProcess, module_sandbox: str) ->
         assert connection.output_of("cat letter") == "written by hand äö\n"
 
 
+@pytest.mark.parametrize("query", ["?cols=0&rows=0", ""])
+def test_a_terminal_without_a_size_has_the_usual_one(
+    shared_gateway: GatewayProcess, module_sandbox: str, query: str
+) -> None:
+    """From a pipe, or a terminal that nobody is at, a program finds out nothing."""
+    screen = Screen(shared_gateway, module_sandbox, query)
+    screen.type(b"stty size; exit\r")
+    screen.shows(b"24 80\r\n")
+
+
+def test_a_terminal_whose_shell_has_ended_opens_anew(
+    shared_gateway: GatewayProcess, module_sandbox: str
+) -> None:
+    """As the README says."""
+    first = Screen(shared_gateway, module_sandbox, "?request_id=again")
+    first.type(b"echo first-$((1+1)); exit 3\r")
+    first.read_until(lambda: first.messages)
+    second = Screen(shared_gateway, module_sandbox, "?request_id=again")
+    second.type(b"echo second-$((1+1)); exit 4\r")
+    second.read_until(lambda: second.messages)
+
+    assert [screen.messages[-1]["returncode"] for screen in (first, second)] == [3, 4]
+    assert b"first-2" not in second.bytes
+
+
 @pytest.mark.parametrize(
     "query", ["?cols=0", "?cols=abc", "?rows=1001", "?cols=80&rows=-1", "?cols=", "?rows=1.5"]
 )

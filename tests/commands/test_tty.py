@@ -78,8 +78,29 @@ def test_resize_without_a_terminal_is_a_typed_error(connection: Connection) -> N
     assert connection.receive()["returncode"] == 0
 
 
+def test_nothing_by_nothing_is_the_usual_size(connection: Connection) -> None:
+    """What a program finds out about a pipe, and passes on."""
+    result = connection.run("stty size", tty={"cols": 0, "rows": 0})
+    assert result["output"] == "24 80\r\n"
+
+
+def test_a_resize_to_nothing_is_the_usual_size(connection: Connection) -> None:
+    """A terminal that somebody has detached from says so."""
+    asked = {"tty": {"cols": 100, "rows": 30}, "interactive": True, "request_id": "detached"}
+    connection.send({"command": "read WORD; stty size", **asked})
+    connection.send({"type": "resize", "request_id": "detached", "cols": 0, "rows": 0})
+    connection.send({"type": "stdin", "request_id": "detached", "data": "now\n"})
+    assert connection.receive()["output"].endswith("24 80\r\n")
+
+
 @pytest.mark.parametrize(
-    "size", [{"cols": 0, "rows": 24}, {"cols": 80, "rows": 1001}, {"cols": "8"}]
+    "size",
+    [
+        {"cols": 0, "rows": 24},
+        {"cols": 80, "rows": 1001},
+        {"cols": "8"},
+        {"cols": 0.0, "rows": 0.0},
+    ],
 )
 def test_a_size_that_is_none_is_a_bad_request(connection: Connection, size: dict) -> None:
     """Before anything runs."""

@@ -1,0 +1,151 @@
+"""The README's examples, pasted from top to bottom as a reader does."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway_process import ROOT, GatewayProcess
+from tests.support.pasted import Example, Shell, each_pasted, examples_in
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+LEFT_OUT = {
+    "./start.sh            #": "the gateway runs already",
+    "./scripts/test.sh": "this test is part of it",
+    "SANDBOX_WORKERS=4 .venv/bin/gunicorn": "another gateway, on the reader's port",
+    "./start.sh --stop-all": "it would end the reader's own gateway",
+    "./scripts/build_image.sh": "it takes a registry",
+}
+"""Beginnings of examples that a test cannot paste, and why."""
+
+READING_S = 4.0
+"""How long a reader looks at something that goes on in the background before the next example."""
+
+TERMINAL_WITHIN_S = 30.0
+
+
+@pytest.mark.timeout(300)
+def test_every_example_works_in_its_place(
+    own_gateway: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    """In one shell, whose variables stay; what each prints is what the README says. A reader who
+    pastes everything never gets an error that is not shown."""
+    reader = _Reader(own_gateway, tmp_path)
+    try:
+        wrong = each_pasted(examples_in(README), reader.paste)
+    finally:
+        reader.close()
+
+    shown = [f"--- pasted\n{example.code}--- printed\n{text}" for example, text in wrong]
+    assert not wrong, "\n".join(shown)
+    assert reader.pasted >= 25
+    assert reader.left_out == set(LEFT_OUT)
+
+
+class _Reader:
+    """Has a clone in front of them, a terminal in it, and a gateway on port 8003."""
+
+    def __init__(self, own_gateway: Callable[..., GatewayProcess], directory: Path) -> None:
+        self._own_gateway = own_gateway
+        self._gateway = own_gateway(pool_size="2").start_ready()
+        self._clone = directory / "clone"
+        self._clone.mkdir()
+        for name in ("scripts", "gateway", ".venv"):
+            if (ROOT / name).exists():
+                (self._clone / name).symlink_to(ROOT / name)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_")}
+        # `scripts/run` has the reader's port as its default.
+        self._shell = Shell(self._clone, environment | {"GATEWAY_URL": self._gateway.url})
+        self.pasted = 0
+        self.left_out: set[str] = set()
+
+    def close(self) -> None:
+        self._shell.close()
+
+    def paste(self, example: Example) -> str | None:
+        for beginning in LEFT_OUT:
+            if example.code.startswith(beginning):
+                self.left_out.add(beginning)
+                return None
+        self.pasted += 1
+        if "SANDBOX_API_KEYS_FILE" in example.code:
+            return self._paste_keys(example.code)
+        if example.language == "python":
+            return self._run_python(example.code)
+        printed = self._shell.paste(self._here(example.code))
+        if '"background": true' in example.code:
+            time.sleep(READING_S)
+        return printed
+
+    def _here(self, code: str) -> str:
+        return code.replace("localhost:8003", f"127.0.0.1:{self._gateway.port}")
+
+    def _run_python(self, code: str) -> str:
+        """As the README says: saved, and run with the id, and where it takes one a name."""
+        script = self._clone / "example.py"
+        script.write_text(self._here(code))
+        sandbox_id = self._shell.paste("echo $ID").strip()
+        if "tty.setraw" in code:
+            return _in_a_terminal([self._python(), str(script), sandbox_id, "main"])
+        return self._shell.paste(f"{self._python()} example.py {sandbox_id}")
+
+    def _python(self) -> str:
+        """The client's environment, from where the README makes one."""
+        client = self._clone / "client" / "bin" / "python"
+        return str(client) if client.exists() else sys.executable
+
+    def _paste_keys(self, code: str) -> str:
+        """A line after the other: the second is another terminal's."""
+        make, start, use = code.splitlines()
+        printed = self._shell.paste(make)
+        key, line = _key_and_line(printed)
+        keys = self._clone / "keys"
+        keys.write_text(f"{line}\n")
+        settings = dict(re.findall(r"SANDBOX_(\w+)=(\S+)", start))
+        assert settings.keys() == {"API_KEYS_FILE", "HOST"}
+        gateway = self._own_gateway(api_keys_file=str(keys), host=settings["HOST"])
+        gateway.headers = {"Authorization": f"Bearer {key}"}
+        gateway.start_ready()
+        here = use.replace("localhost:8003", f"127.0.0.1:{gateway.port}")
+        return self._shell.paste(f"GATEWAY_KEY={key}\n{here}")
+
+
+def _key_and_line(printed: str) -> tuple[str, str]:
+    key = re.search(r"sgk_\S+", printed)
+    line = re.search(r"ci sha256:\S+", printed)
+    assert key is not None, printed
+    assert line is not None, printed
+    return key[0], line[0]
+
+
+def _in_a_terminal(words: list[str]) -> str:
+    """What is seen when somebody leaves the terminal by `exit`."""
+    ours, theirs = pty.openpty()
+    with closing(os.fdopen(ours, "r+b", buffering=0)) as screen:
+        process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        ending = threading.Timer(TERMINAL_WITHIN_S, process.kill)
+        ending.start()
+        seen = b""
+        try:
+            while piece := screen.read(4096):
+                seen += piece
+                if seen.endswith(b"$ "):
+                    screen.write(b"exit\r")
+        except OSError:
+            pass  # the other end is closed
+        ending.cancel()
+        assert process.wait() == 0, seen
+        assert b'"returncode":0' in seen.replace(b" ", b""), seen
+        return seen.decode(errors="replace")
