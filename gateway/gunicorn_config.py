@@ -18,6 +18,7 @@ from gateway.host import cpu_priority, oom_score
 from gateway.identity.key_source import source_of
 from gateway.log_lines import FORMAT, OneLine
 from gateway.private_files import close_key_file, close_to_others, create_for_owner_only
+from gateway.server.addresses import bound, is_localhost, listened_on
 from gateway.settings import check_reach, load_settings
 from gateway.store.master import register_master
 
@@ -28,8 +29,7 @@ log = logging.getLogger(__name__)
 
 _settings = load_settings()
 
-_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
-bind = f"{_host}:{_settings.port}"
+bind = [bound(address, _settings.port) for address in listened_on(_settings.host)]
 workers = _settings.workers
 worker_class = "gateway.worker.GatewayWorker"
 # Each open WebSocket takes one; the default of 1,000 would let idle clients shut REST out.
@@ -52,9 +52,6 @@ accesslog = None
 control_socket_disable = True
 
 _LOOK_S = 0.1
-
-_REACHED_AS_LOCALHOST = ("0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  (compared only)
-
 
 _mark: list[Any] = []
 """Holds the master's mark open."""
@@ -92,7 +89,7 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Say where the gateway listens, and how to try it."""
-    host = "localhost" if _settings.host in _REACHED_AS_LOCALHOST else _settings.host
+    host = "localhost" if is_localhost(_settings.host) else _settings.host
     url = f"http://{host}:{_settings.port}"
     with_key = ' -H "X-API-Key: $GATEWAY_KEY"' if _settings.has_keys else ""
     hint = "  export GATEWAY_KEY=…  # an API key\n" if with_key else ""

@@ -20,6 +20,7 @@ import engine_api  # noqa: E402
 import image_inputs  # noqa: E402
 from gateway.errors import SettingsError  # noqa: E402
 from gateway.identity.key_source import source_of  # noqa: E402
+from gateway.server.addresses import listened_on  # noqa: E402
 from gateway.settings import Settings, load_settings  # noqa: E402
 
 READY = 0
@@ -84,7 +85,8 @@ def main() -> int:
         settings = load_settings()
         source_of(settings)
         if sys.argv[1:] != ["test"]:
-            check_port(settings.host, settings.port)
+            for address in listened_on(settings.host):
+                check_port(address, settings.port)
         print(engine_api.engine_address())
         engine_api.ping()
         return check_image(settings)
