@@ -17,7 +17,9 @@ from gateway.models import (
     ResizeMessage,
     SignalMessage,
     StdinMessage,
+    strict_json,
 )
+from gateway.models.strict_json import NameTwice
 
 TEXT = 0x1
 BINARY = 0x2
@@ -61,12 +63,21 @@ def parse_message(frame: str | bytes) -> Message:
     """
     if isinstance(frame, bytes):
         raise UnreadableRequest("requests are text frames")
-    # The document is read twice only if it may have a type, as most have none.
-    kind = _type_in(frame) if '"type"' in frame else None
+    try:
+        value = strict_json.read(frame)
+    except NameTwice as error:
+        # With two of them there is none to answer to.
+        request_id = (
+            None if error.name in ("", "request_id") else _request_id_in(orjson.loads(frame))
+        )
+        raise UnreadableRequest(error.detail, request_id) from None
+    except BadRequest as error:
+        raise UnreadableRequest(error.detail) from None
+    kind = _type_in(value)
     model = CommandRequest if kind is None else _BY_TYPE.get(kind)
     if model is None:
-        raise UnreadableRequest(f"type: no such type: {kind:.40}", _request_id_in(frame))
-    return _validated(model, frame)
+        raise UnreadableRequest(f"type: no such type: {kind:.40}", _request_id_in(value))
+    return _validated(model, frame, value)
 
 
 def request_id_of(request: CommandRequest) -> str:
@@ -74,34 +85,36 @@ def request_id_of(request: CommandRequest) -> str:
     return request.request_id or str(uuid.uuid4())
 
 
-def _validated(model: type[Message], message: str) -> Message:
+def _validated(model: type[Message], frame: str, value: object) -> Message:
     try:
-        return model.model_validate_json(message, strict=True)
+        return model.model_validate_json(frame, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         detail = f"{where}: {first['msg']}" if where else first["msg"]
-        raise UnreadableRequest(detail, _request_id_in(message)) from None
+        raise UnreadableRequest(detail, _request_id_in(value)) from None
 
 
-def _type_in(message: str) -> str | None:
-    kind = _member(message, "type")
+def _type_in(value: object) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else None
     return kind if kind is None or isinstance(kind, str) else str(kind)
 
 
-def _member(message: str, name: str) -> object:
-    try:
-        read = orjson.loads(message)
-    except ValueError:
-        return None
-    return read.get(name) if isinstance(read, dict) else None
-
-
-def _request_id_in(message: str) -> str | None:
-    request_id = _member(message, "request_id")
+def _request_id_in(value: object) -> str | None:
+    request_id = value.get("request_id") if isinstance(value, dict) else None
     if isinstance(request_id, str) and len(request_id) <= LONGEST_REQUEST_ID:
         return request_id
     return None
+
+
+def _only_request_id_in(frame: str, twice: str) -> str | None:
+    """Of a text in which the name `twice` is there twice: None where that may be this one."""
+    if twice in ("", "request_id"):
+        return None
+    try:
+        return _request_id_in(orjson.loads(frame))
+    except ValueError:
+        return None
 
 
 def encode_message(message: BaseModel) -> bytes:

@@ -32,6 +32,25 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    ("frame", "request_id"),
+    [
+        ('{"command": "a", "command": "b", "request_id": "r"}', "r"),
+        ('{"request_id": "r", "command": "true", "env": {"A": "", "A": ""}}', "r"),
+        ('{"type": "signal", "signal": "INT", "signal": "KILL", "request_id": "r"}', "r"),
+        ('{"command": "a", "request_id": "r", "request_id": "s"}', None),
+        ('{"command": "a", "\\u0063ommand": "b"}', None),
+        ('{"command": "a", "command": "b", "timeout": NaN, "request_id": "r"}', None),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(frame: str, request_id: str | None) -> None:
+    """As over REST: readers of JSON differ on which one counts, and so may what checks a request
+    and what runs it. The answer names the request where it has one name only."""
+    with pytest.raises(UnreadableRequest) as refused:
+        parse_message(frame)
+    assert refused.value.request_id == request_id
+
+
 @given(message=st.text() | st.binary() | JSON.map(json.dumps))
 def test_any_frame_is_a_request_or_unreadable(message: str | bytes) -> None:
     """Nothing else may come out of a client's bytes, and the error can be sent as it is."""

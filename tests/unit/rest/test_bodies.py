@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from io import BytesIO
@@ -143,6 +144,23 @@ def test_a_body_of_another_type_is_415(
     assert response.status_code == 415
     assert response.json["code"] == "unsupported_media_type"
     assert sandboxes.kept == {}
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"),
+    [("gzip", 415), ("GZIP", 415), ("br", 415), ("gzip, identity", 415), ("identity", 201)],
+)
+def test_a_packed_body_is_415(client: FlaskClient, coding: str, status: int) -> None:
+    """It was read as it came, and called no UTF-8."""
+    body = gzip.compress(b"{}") if status == 415 else b"{}"
+    answer = client.post(
+        "/sandboxes", data=body, content_type=JSON, headers={"Content-Encoding": coding}
+    )
+
+    assert answer.status_code == status
+    if status == 415:
+        assert answer.json["code"] == "unsupported_media_type"
+        assert coding.lower() in answer.json["detail"]
 
 
 def test_a_body_over_the_limit_is_413(client: FlaskClient, sandboxes: FakeSandboxes) -> None:
