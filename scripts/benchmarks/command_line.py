@@ -25,6 +25,7 @@ from . import (
     report,
     session_latency,
     stream_throughput,
+    tails,
 )
 from .client import BenchmarkFailed
 from .gateway import Gateways, private_gateway
@@ -105,6 +106,15 @@ BENCHMARKS = {
         samples=50,
         quick_rounds=3,
         quick_samples=10,
+    ),
+    "tails": Benchmark(
+        "16 clients of one sandbox at once, by the period in which its CPU quota is enforced",
+        tails.run,
+        tails.TARGETS,
+        rounds=5,
+        samples=800,
+        quick_rounds=2,
+        quick_samples=320,
     ),
 }
 
