@@ -4,6 +4,9 @@ from collections import deque
 
 BLOCK = 64 * 1024
 
+_NONE = deque()  # type: deque[bytearray]
+"""No blocks yet. An empty deque takes 600 bytes, and most commands write little."""
+
 
 class OutputLog:
     """The beginning and the end of a stream; what falls out in between is known by offset.
@@ -12,6 +15,9 @@ class OutputLog:
     one block.
     """
 
+    # As many as commands are kept: without a dictionary each.
+    __slots__ = ("_blocks", "_head", "_head_bytes", "_tail_bytes", "_tail_start", "size")
+
     def __init__(self, head_bytes, tail_bytes):
         self.size = 0
         self._head = bytearray()
@@ -19,7 +25,7 @@ class OutputLog:
         self._tail_bytes = tail_bytes
         # Blocks of exactly BLOCK bytes but for the last, so that an offset finds its block by
         # division and a program that writes byte by byte costs no object per byte.
-        self._blocks = deque()
+        self._blocks = _NONE
         self._tail_start = 0
 
     @property
@@ -40,6 +46,8 @@ class OutputLog:
         at = 0
         while at < len(data):
             if not self._blocks or len(self._blocks[-1]) == BLOCK:
+                if self._blocks is _NONE:
+                    self._blocks = deque()
                 self._blocks.append(bytearray())
             block = self._blocks[-1]
             piece = data[at : at + BLOCK - len(block)]

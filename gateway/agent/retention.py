@@ -1,7 +1,7 @@
 """What is kept of finished commands, and for how long."""
 
 import time
-from collections import deque
+from collections import OrderedDict
 
 REMEMBERED_KEYS = 10000
 """Of forgotten commands: so many keys still never run twice."""
@@ -17,7 +17,6 @@ class Limits:
         self.stream_bytes = 16 * 1024 * 1024
         self.total_bytes = 256 * 1024 * 1024
         self.retain_s = 600.0
-        self.retain_commands = 1000
         self.kill_grace_s = 2.0
 
     def configure(self, message):
@@ -39,14 +38,17 @@ class Limits:
 
 
 class Retention:
-    """Knows all commands by key; forgets finished ones when they are too old or too many, and
-    the oldest output when all of it together is too much."""
+    """Knows all commands by key; forgets finished ones when they are too old, and sooner, like the
+    oldest output of others, only when all that is kept is too much. How many they are does not
+    matter, so each counts with what it takes itself (`command.OWN_BYTES`)."""
 
     def __init__(self, limits):
         self._limits = limits
         self._commands = {}
         self._by_request = {}
-        self._finished = deque()
+        self._finished = OrderedDict()
+        """Bytes that each keeps, by command, in the order of their ends."""
+        self._finished_bytes = 0
         self._forgotten = {}
         self._taken_in = 0
 
@@ -58,7 +60,8 @@ class Retention:
 
     def finished(self, command):
         """It has come to its end."""
-        self._finished.append(command)
+        self._finished[command] = command.kept
+        self._finished_bytes += command.kept
 
     def by_key(self, key):
         """The command, or None."""
@@ -85,12 +88,9 @@ class Retention:
     def sweep(self):
         """Forget what is due. Finished commands that are being read stay, and those after them."""
         now = time.monotonic()
-        while self._finished and not self._finished[0].readers:
-            oldest = self._finished[0]
-            if (
-                len(self._finished) <= self._limits.retain_commands
-                and now - oldest.finished_at <= self._limits.retain_s
-            ):
+        while self._finished:
+            oldest = next(iter(self._finished))
+            if oldest.readers or now - oldest.finished_at <= self._limits.retain_s:
                 break
             self._forget(oldest)
         if self._taken_in >= CHECK_BYTES:
@@ -103,7 +103,7 @@ class Retention:
         del self._forgotten[command.key]
 
     def _forget(self, command):
-        self._finished.remove(command)  # nearly always the first
+        self._finished_bytes -= self._finished.pop(command)
         del self._commands[command.key]
         if self._by_request.get(command.request_id) is command:
             del self._by_request[command.request_id]
@@ -112,16 +112,29 @@ class Retention:
             del self._forgotten[next(iter(self._forgotten))]
 
     def _enforce_total(self):
-        excess = sum(c.kept for c in self._commands.values()) - self._limits.total_bytes
+        running = [c for c in self._commands.values() if c not in self._finished]
+        kept = self._finished_bytes + sum(command.kept for command in running)
+        excess = kept - self._limits.total_bytes
+        if excess <= 0:
+            return
         # What somebody has had to its end goes first.
-        for command in sorted(self._finished, key=lambda c: not c.delivered):
+        for command in self._oldest_finished():
+            excess -= self._finished[command]
+            self._forget(command)
             if excess <= 0:
                 return
-            if not command.readers:
-                excess -= command.kept
-                self._forget(command)
-        if excess > 0:
-            for command in sorted(self._commands.values(), key=lambda c: -c.kept):
-                excess -= command.shed(excess)
-                if excess <= 0:
-                    break
+        for command in sorted(self._commands.values(), key=lambda c: -c.kept):
+            dropped = command.shed(excess)
+            if command in self._finished:
+                self._finished[command] -= dropped
+                self._finished_bytes -= dropped
+            excess -= dropped
+            if excess <= 0:
+                break
+
+    def _oldest_finished(self):
+        unread = [command for command in self._finished if not command.readers]
+        for delivered in (True, False):
+            for command in unread:
+                if command.delivered == delivered:
+                    yield command

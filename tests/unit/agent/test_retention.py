@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from gateway.agent import retention as module
-from gateway.agent.command import Command
+from gateway.agent.command import OWN_BYTES, Command
 from gateway.agent.retention import CHECK_BYTES, Limits, Retention
 
 KIB = 1024
@@ -71,16 +73,56 @@ def test_finished_commands_are_forgotten_when_their_time_is_over(
     assert retention.by_key("running") is running
 
 
-def test_the_oldest_finished_go_when_they_are_too_many(
+def test_the_oldest_finished_go_when_they_are_too_much(
     retention: Retention, limits: Limits, clock: Clock
 ) -> None:
     """By when they ended, not by when they began."""
-    limits.retain_commands = 2
-    first, second, third = (_add(retention, key) for key in "abc")
+    limits.total_bytes = CHECK_BYTES
+    first, second, third = (_add(retention, key, size=CHECK_BYTES * 2 // 5) for key in "abc")
     for command in (third, first, second):
         _finish(retention, clock, command)
     retention.sweep()
     assert _known(retention, "a", "b", "c") == [True, True, False]
+
+
+def test_their_number_alone_forgets_nothing(
+    retention: Retention, limits: Limits, clock: Clock
+) -> None:
+    """Ten minutes are promised, and not a number of commands."""
+    for number in range(5000):
+        _finish(retention, clock, _add(retention, str(number)), delivered=True)
+        retention.sweep()
+    assert all(_known(retention, *map(str, range(5000))))
+
+
+def test_small_commands_are_bounded_by_what_they_take(
+    retention: Retention, limits: Limits, clock: Clock
+) -> None:
+    """A command that wrote nothing takes memory, too; the oldest go, and the sum stays right."""
+    limits.total_bytes = CHECK_BYTES
+    most = CHECK_BYTES // OWN_BYTES
+    for number in range(3 * most):
+        _finish(retention, clock, _add(retention, str(number)))
+        retention.sweep()
+    known = _known(retention, *map(str, range(3 * most)))
+    assert known == sorted(known)
+    assert most // 2 < sum(known) <= 2 * most
+
+
+def test_a_command_takes_what_it_counts_with(retention: Retention, clock: Clock) -> None:
+    """Else the bound in bytes would be none."""
+    meta = {"key": "k" * 32, "request_id": "r" * 36, "command": "true", "cap": 1, "encoding": "u"}
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            command = _add(retention, f"{number:032}", f"{number:036}")
+            command.meta = dict(meta, key=command.key)
+            command.logs[0][1].append(b"a line\n")
+            _finish(retention, clock, command)
+        taken = tracemalloc.get_traced_memory()[0] / 500
+    finally:
+        tracemalloc.stop()
+    assert OWN_BYTES / 4 < taken < OWN_BYTES
 
 
 def test_a_command_that_is_being_read_stays(
@@ -188,4 +230,4 @@ def test_limits_are_taken_over(limits: Limits) -> None:
     """And what is not mentioned stays."""
     limits.configure({"stream_bytes": 1024 * KIB, "retain_s": 5})
     assert (limits.tail_bytes, limits.head_bytes) == (1024 * KIB, 256 * KIB)
-    assert (limits.retain_s, limits.retain_commands) == (5, 1000)
+    assert (limits.retain_s, limits.kill_grace_s) == (5, 2)
