@@ -5,6 +5,7 @@ import base64
 import errno
 import fcntl
 import os
+import signal
 import termios
 import time
 
@@ -16,10 +17,10 @@ PIPE_BYTES = 64 * 1024
 
 TIMED_OUT = 124
 
-
 OWN_BYTES = 4096
 """What a command takes apart from text and output: 2,700 bytes were measured, ids of usual length.
 """
+
 
 class Command:
     """A command from its request until its output is forgotten.
@@ -50,6 +51,8 @@ class Command:
         self.returncode = None
         self.failure = None
         self.timed_out = False
+        self.fatal_signal = None
+        """The last signal that was sent to it and that ends it, as far as it could be seen."""
         self.session_ended = False
         self.finished = False
         self.delivered = False
@@ -103,7 +106,14 @@ class Command:
         if os.WIFSIGNALED(status):
             self.ended(128 + os.WTERMSIG(status))
         else:
-            self.ended(os.WEXITSTATUS(status))
+            self.ended(self._honest(os.WEXITSTATUS(status)))
+
+    def _honest(self, code):
+        """The exit code, unless a signal was sent that the process did nothing about: if it was on
+        its last way out then, it did not get there by itself for all that anybody knows."""
+        if self.fatal_signal is not None and (code == 0 or self.fatal_signal == signal.SIGKILL):
+            return 128 + self.fatal_signal
+        return code
 
     def ended(self, returncode):
         """It has come to its end with a shell's return code; see `exited`."""

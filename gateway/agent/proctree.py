@@ -4,11 +4,16 @@ import os
 import signal
 
 from .process import MARKER
+from .signals import ENDING
+
+MOST_ROUNDS = 20
+"""In which a KILL looks for those that were started meanwhile."""
 
 
 def members(root, mark, alone_since=None):
-    """The pids of a command: `root`, its process group and session, its descendants, and
-    whatever still carries the command's mark in its environment. `root` may be None.
+    """The processes of a command, parents before their children, as {pid: process group}: `root`,
+    its process group and session, its descendants, and whatever still carries the command's mark
+    in its environment. `root` may be None.
 
     A daemon that has emptied its environment carries no mark. Where the command is the only one
     that runs, whatever was started since `alone_since` (clock ticks, as in /proc/pid/stat), was
@@ -17,9 +22,10 @@ def members(root, mark, alone_since=None):
     A process that lost its parents by daemonising is found by the mark.
     """
     mark = ("%s=%s" % (MARKER, mark)).encode("utf-8")
-    parents, found = {}, set()
+    parents, groups, found = {}, {}, set()
     for pid, parent, group, session, started in _processes():
         parents[pid] = parent
+        groups[pid] = group
         if (
             root in (pid, group, session)
             or _carries(pid, mark)
@@ -39,19 +45,68 @@ def members(root, mark, alone_since=None):
                 found.add(pid)
                 grown = True
     found.discard(os.getpid())
-    return found
+    return {pid: groups[pid] for pid in sorted(found, key=lambda pid: (_depth(pid, parents), pid))}
 
 
-def send(pids, number):
-    """Send a signal to each; those that are gone are left out. How many got it."""
+def _depth(pid, parents):
+    depth = 0
+    while pid in parents and depth < len(parents):
+        pid, depth = parents[pid], depth + 1
+    return depth
+
+
+def send(found, number, root=None):
+    """Send a signal to each of `members`, once; those that are gone are left out. How many got it.
+
+    The group that `root` leads gets it in one step (kill(2)), and parents before their children:
+    a shell whose child was hit first would get on to its next step, and perhaps to a success.
+    """
     reached = 0
-    for pid in pids:
+    if root is not None and found.get(root) == root:
+        try:
+            os.killpg(root, number)
+            reached += sum(group == root for group in found.values())
+            found = {pid: group for pid, group in found.items() if group != root}
+        except OSError:
+            pass
+    for pid in found:
         try:
             os.kill(pid, number)
             reached += 1
         except OSError:
             continue
     return reached
+
+
+def kill_all(look, root=None):
+    """KILL what `look()` finds, and what that started meanwhile. How many got it."""
+    done = set()
+    for _ in range(MOST_ROUNDS):
+        found = {pid: group for pid, group in look().items() if pid not in done}
+        if not found:
+            break
+        send(found, signal.SIGKILL, root)
+        done.update(found)
+    return len(done)
+
+
+def ends_by(pid, number):
+    """Whether a process does nothing about a signal that ends whoever does nothing about it.
+
+    One that has exited already, and was not reaped yet, has no handlers either.
+    """
+    if number not in ENDING:
+        return False
+    masks = {}
+    try:
+        with open("/proc/%d/status" % pid, "rb") as file:
+            for line in file:
+                if line.startswith((b"SigBlk:", b"SigIgn:", b"SigCgt:")):
+                    name, mask = line.split()
+                    masks[name] = int(mask, 16)
+    except OSError:
+        return False
+    return not any(mask >> (number - 1) & 1 for mask in masks.values())
 
 
 def signal_number(name):

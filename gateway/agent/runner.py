@@ -229,16 +229,28 @@ class Runner:
 
     def send_signal(self, command, number):
         """Send a signal to the command's whole process tree; how many processes got it."""
-        return proctree.send(self._tree(command), number)
-
-    def _tree(self, command):
+        if command.session is not None:
+            return proctree.send(self._in_session(command), number)
         if command.pid is None or command.finished:
-            return set()
-        pids = proctree.members(command.pid, command.mark, self._alone_since(command))
-        if command.session is None:
-            return pids
-        # A signal is meant for what the shell runs, unless the shell itself is all there is.
-        return (pids - {command.pid}) or pids
+            return 0
+        if number == signal.SIGKILL or proctree.ends_by(command.pid, number):
+            command.fatal_signal = number
+        return self._signal_tree(command, command.pid, number)
+
+    def _in_session(self, command):
+        """A signal is meant for what the shell runs, unless the shell itself is all there is."""
+        if command.pid is None or command.finished:
+            return {}
+        found = proctree.members(command.pid, command.mark)
+        return {pid: group for pid, group in found.items() if pid != command.pid} or found
+
+    def _signal_tree(self, command, root, number):
+        def look():
+            return proctree.members(root, command.mark, self._alone_since(command))
+
+        if number == signal.SIGKILL:
+            return proctree.kill_all(look, root)
+        return proctree.send(look(), number, root)
 
     def _time_out(self, command):
         if command.finished:
@@ -257,9 +269,7 @@ class Runner:
 
         Its pid may have been given to another process then.
         """
-        root = None if command.finished else command.pid
-        pids = proctree.members(root, command.mark, self._alone_since(command))
-        proctree.send(pids, number)
+        self._signal_tree(command, None if command.finished else command.pid, number)
 
     def _alone_since(self, command):
         """Since when unmarked orphans can only be this command's, or None when others run."""

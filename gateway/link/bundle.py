@@ -7,6 +7,7 @@ from importlib import resources
 
 MODULES = (
     "frames",
+    "signals",
     "output",
     "loop",
     "process",
