@@ -4,12 +4,10 @@ import array
 import base64
 import binascii
 import os
-import resource
-import signal
 import socket
 import struct
 
-from . import frames, proctree
+from . import descriptors, frames, proctree, signals
 from .link import Link, LinkClosed
 from .loop import WRITE, Loop
 from .reader import Reader
@@ -34,11 +32,13 @@ class Refused(Exception):
 class Daemon:
     """Serves any number of links; owns the loop and, through the runner, all commands."""
 
-    def __init__(self, listener):
+    def __init__(self, listener, environment):
         self._loop = Loop()
         self._limits = Limits()
         self._retention = Retention(self._limits)
-        self._runner = Runner(self._loop, self._limits, self._retention, self._tell_quiet)
+        self._runner = Runner(
+            self._loop, self._limits, self._retention, environment, self._tell_quiet
+        )
         self._identity = binascii.hexlify(os.urandom(16)).decode("ascii")
         self._links = {}
         self._quiet_channels = []
@@ -300,9 +300,8 @@ class Daemon:
         self._quiet_channels = []
 
 
-def serve(listener):
-    """Run the daemon on a listening socket; never returns."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    Daemon(listener).run()
+def serve(listener, environment):
+    """Run the daemon on a listening socket; never returns. `environment` is the container's."""
+    descriptors.raise_limit()
+    signals.catch_all()
+    Daemon(listener, environment).run()

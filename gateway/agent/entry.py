@@ -1,17 +1,64 @@
 # First thing to run inside the sandbox, started by the gateway over docker exec as
 #
-#     python3 -S -E -c 'BOOTSTRAP' NAME
+#     python3 -I -S -X utf8 -c 'BOOTSTRAP' NAME
 #
 # with the sources on stdin (`gateway.link.bundle` writes them). The first one to come binds the
-# abstract socket NAME (unix(7)) and becomes the daemon's parent; every one then connects to it,
-# hands over its own stdin and stdout, and waits. No byte of the link passes through here, unless
-# the kernel lets no descriptor be handed over: then each is carried.
+# abstract socket NAME (unix(7)) and starts the daemon; every one then connects to it, hands over
+# its own stdin and stdout, and waits. No byte of the link passes through here, unless the kernel
+# lets no descriptor be handed over: then each is carried.
 #
 # `rest` is what follows this text on stdin: the other modules, read in any case so that stdin
 # stands at the first byte of the link.
 import os
 import socket
+import struct
 import sys
+
+DAEMON = "sbxgwd"
+CARRIER = "sbxgwl"
+"""What ps shows of the two. `pkill python`, a word of everyday work, must not end the agent."""
+
+START_S = 20.0
+"""How long the daemon's program may take to start before it is run without one of its own."""
+
+
+def loader_of(program):
+    """The dynamic loader that an ELF program asks for (elf(5), PT_INTERP), or None."""
+    with open(program, "rb") as file:
+        head = file.read(4096)
+        if head[:4] != b"\x7fELF":
+            return None
+        order = "<" if head[5] == 1 else ">"
+        if head[4] == 2:
+            (table,) = struct.unpack_from(order + "Q", head, 32)
+            size, count = struct.unpack_from(order + "HH", head, 54)
+            offset, length, number = 8, 32, "Q"
+        else:
+            (table,) = struct.unpack_from(order + "I", head, 28)
+            size, count = struct.unpack_from(order + "HH", head, 42)
+            offset, length, number = 4, 16, "I"
+        for at in range(table, table + size * count, size):
+            if struct.unpack_from(order + "I", head, at)[0] == 3:
+                file.seek(struct.unpack_from(order + number, head, at + offset)[0])
+                return file.read(struct.unpack_from(order + number, head, at + length)[0])[:-1]
+    return None
+
+
+def become(program, name, arguments, environment):
+    """Go on as `program`, under another name; comes back only if that cannot be.
+
+    Run by its loader from a descriptor, the program's path is nowhere in /proc/pid/cmdline, and
+    /proc/pid/exe is the loader (ld.so(8)). A copy of python3 would cost 7 MB per sandbox.
+    """
+    try:
+        loader = loader_of(program)
+        if loader is not None:
+            fd = os.open(program, os.O_RDONLY)
+            os.set_inheritable(fd, True)
+            os.chdir("/proc/self/fd")
+            os.execve(loader, [name, "./%d" % fd, *arguments], environment)
+    except (OSError, struct.error):
+        pass
 
 
 def start_daemon(listener, modules):
@@ -20,28 +67,63 @@ def start_daemon(listener, modules):
     if child:
         os.waitpid(child, 0)
         return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
-    os.chdir("/")
-    import types
-
-    package = types.ModuleType("agent")
-    package.__path__ = []
-    sys.modules["agent"] = package
     try:
-        for name, source in modules:
-            module = types.ModuleType("agent." + name)
-            module.__package__ = "agent"
-            sys.modules["agent." + name] = module
-            exec(compile(source, "agent/%s.py" % name, "exec"), module.__dict__)
-        sys.modules["agent.daemon"].serve(listener)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        environment = dict(os.environ)
+        if not start_under_another_name(listener, modules, environment):
+            space = {}
+            exec(compile(dict(modules)["load"], "agent/load.py", "exec"), space)
+            space["load"](modules, listener.fileno(), None, environment, DAEMON)
     finally:
         os._exit(1)
+
+
+def start_under_another_name(listener, modules, environment):
+    """Start the daemon as a program of its own. Whether it runs.
+
+    It has nothing of the container's environment but what the image's Python may need.
+    """
+    ready, up = os.pipe()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(reading, 0)
+        for fd in (listener.fileno(), up):
+            os.set_inheritable(fd, True)
+        own = {"PYTHONHOME": "%s:%s" % (sys.base_prefix, sys.base_exec_prefix), "PYTHONUTF8": "1"}
+        if "LD_LIBRARY_PATH" in environment:
+            own["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
+        become(os.path.realpath(sys.executable), DAEMON, ["-S", "-"], own)
+        os._exit(1)
+    os.close(up)
+    os.close(reading)
+    program = "import sys\ndel sys.path[0]\n%s\nload(%r, %d, %d, %r, %r)\n" % (
+        dict(modules)["load"].decode("utf-8"),
+        modules,
+        listener.fileno(),
+        up,
+        environment,
+        DAEMON,
+    )
+    try:
+        with os.fdopen(writing, "wb") as file:
+            file.write(program.encode("ascii", "backslashreplace"))
+    except OSError:
+        pass  # it has ended: `ready` says so
+    import select
+
+    if select.select([ready], [], [], START_S)[0] and os.read(ready, 1):
+        return True
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    os.close(ready)
+    return False
 
 
 def hand_over(name):
@@ -59,8 +141,10 @@ def hand_over(name):
         carry(carrier)
         return
     # The daemon's copies must be the only ones: the stream ends when it closes them.
-    os.close(0)
-    os.close(1)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    os.dup2(carrier.fileno(), 0)
+    # A shell, a tenth of this one's size, waits for the end of its input as well.
+    become(os.path.realpath("/bin/sh"), CARRIER, [], {})
     carrier.recv(1)
 
 

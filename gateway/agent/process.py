@@ -63,7 +63,8 @@ def shell_command(text):
     the shell from a file without a name.
     """
     if len(text) < LONGEST_ARGUMENT:
-        yield [shell(), "-c", text], ()
+        # "--": a text that begins with a dash is no option of the shell's.
+        yield [shell(), "-c", "--", text], ()
         return
     with _nameless_file() as script:
         script.write(text)

@@ -5,7 +5,7 @@ import signal
 import socket
 from collections import deque
 
-from . import proctree
+from . import proctree, surroundings
 from .command import Command
 from .loop import WRITE
 from .process import (
@@ -29,14 +29,14 @@ TERMINAL_DRAIN_S = 0.2
 
 class Runner:
     """Owns the processes. `retention` knows the commands, `on_quiet()` is called whenever the
-    last running one has ended."""
+    last running one has ended. `environment` is what the container gives."""
 
-    def __init__(self, loop, limits, retention, on_quiet):
+    def __init__(self, loop, limits, retention, environment, on_quiet):
         self._loop = loop
         self._limits = limits
         self._retention = retention
         self._on_quiet = on_quiet
-        self._environment, self._home = _user_environment()
+        self._environment, self._home = surroundings.of_commands(environment)
         self._by_pid = {}
         self._lingering = deque()
         self._sessions = Sessions(loop, self._attach_outputs, self._finish)
@@ -340,20 +340,3 @@ def _child_signals():
     signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     return reading
-
-
-def _user_environment():
-    """(environment, home directory) that commands start with."""
-    environment = dict(os.environ)
-    try:
-        import pwd
-
-        entry = pwd.getpwuid(os.getuid())
-        home, name = entry.pw_dir, entry.pw_name
-        environment["HOME"] = home
-        environment.setdefault("SHELL", entry.pw_shell or "/bin/sh")
-    except (ImportError, KeyError):
-        home, name = environment.get("HOME", "/"), str(os.getuid())
-    environment.setdefault("USER", name)
-    environment.setdefault("LOGNAME", name)
-    return environment, home

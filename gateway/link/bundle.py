@@ -6,10 +6,16 @@ from functools import cache
 from importlib import resources
 
 MODULES = (
+    "load",
     "frames",
     "signals",
+    "descriptors",
+    "directories",
+    "surroundings",
     "output",
     "loop",
+    "lingering",
+    "login",
     "process",
     "proctree",
     "stdin",
@@ -47,8 +53,9 @@ exec(compile(entry, "agent/entry.py", "exec"))
 
 
 def argv() -> list[str]:
-    """The command line that makes a link: -S and -E for a fast start and no foreign code."""
-    return ["python3", "-S", "-E", "-c", BOOTSTRAP.strip(), SOCKET_NAME]
+    """The command line that makes a link: -S for a fast start; -I for no foreign code, neither
+    from the environment nor from the working directory."""
+    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), SOCKET_NAME]
 
 
 @cache

@@ -191,7 +191,7 @@ def test_a_stopped_agent_does_not_keep_an_idle_sandbox_for_ever(own_gateway) -> 
 def _take_over(gateway: GatewayProcess, sandbox: str, client: Connection) -> None:
     """Kill the agent from within and let `impostor.py` bind its socket before anybody else: again
     and again, for the gateway's next agent may be faster."""
-    attempt = "pkill -9 -f 'sandbox-agen[t]'; python3 impostor.py"
+    attempt = "pkill -9 sbxgwd; python3 impostor.py"
     client.run(
         f'setsid sh -c "for n in 1 2 3 4 5 6 7 8 9; do {attempt}; done" >/dev/null 2>&1 & sleep 5',
         within_s=60,

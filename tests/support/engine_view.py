@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,7 +18,8 @@ UIDS = range(65536, 100000)
 POOL_PREFIX = "sandbox-pool-"
 """Of the names of containers that stand ready; one that is taken is renamed a moment later."""
 
-AGENT_MARK = "python3 -S -E -c"
+AGENT, CARRIER = "sbxgwd", "sbxgwl"
+"""Their names (`gateway/agent/entry.py`)."""
 
 
 class EngineView:
@@ -108,28 +108,21 @@ class EngineView:
 
     def carriers(self, sandbox_id: str) -> list[psutil.Process]:
         """The docker exec processes behind the links to a sandbox's agent."""
-        return [p for p in self._agent_processes(sandbox_id) if not self._in_sandbox(p)]
+        return self._called(sandbox_id, CARRIER)
 
     def agents(self, sandbox_id: str) -> list[psutil.Process]:
-        """The agent: it looks like its carriers, but is a child of the sandbox's init."""
-        return [p for p in self._agent_processes(sandbox_id) if self._in_sandbox(p)]
+        """The agent."""
+        return self._called(sandbox_id, AGENT)
 
-    def _agent_processes(self, sandbox_id: str) -> list[psutil.Process]:
+    def _called(self, sandbox_id: str, name: str) -> list[psutil.Process]:
         found = []
         for process in self.processes(sandbox_id):
             try:
-                if " ".join(process.cmdline()).startswith(AGENT_MARK):
+                if process.cmdline()[:1] == [name]:
                     found.append(process)
             except psutil.Error:
                 pass
         return found
-
-    def _in_sandbox(self, process: psutil.Process) -> bool:
-        """Whether the parent is in the sandbox too; an exec's parent is the shim, outside."""
-        try:
-            return _pid_namespace(process.ppid()) == _pid_namespace(process.pid)
-        except (psutil.Error, OSError):
-            return False
 
     def close(self) -> None:
         self.api.close()
@@ -137,7 +130,3 @@ class EngineView:
 
 def _is_pooled(entry: dict[str, Any]) -> bool:
     return any(name.startswith("/" + POOL_PREFIX) for name in entry["Names"] or [])
-
-
-def _pid_namespace(pid: int) -> int:
-    return Path(f"/proc/{pid}/ns/pid").stat().st_ino

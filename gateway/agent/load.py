@@ -1,0 +1,53 @@
+"""Make the agent of its modules' sources, and let it serve.
+
+Runs by itself, before there is a package: as a program, or within `entry`.
+"""
+
+
+def load(modules, listener_fd, up_fd, environment, name):
+    """Never returns. `modules` are (name, source) pairs in the order of their imports.
+
+    A byte is written to `up_fd`, if there is one, when the daemon is about to serve.
+    `environment` is what the container gives to commands, `name` what ps shows.
+    """
+    import os
+    import socket
+    import sys
+    import types
+
+    try:
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        for fd in range(3, 64):  # those of the way here
+            if fd not in (listener_fd, up_fd):
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+        for fd in (listener_fd, up_fd):
+            if fd is not None:
+                os.set_inheritable(fd, False)
+        try:
+            with open("/proc/self/comm", "w") as file:
+                file.write(name)
+        except OSError:
+            pass  # not every kernel lets it be changed
+        package = types.ModuleType("agent")
+        package.__path__ = []
+        sys.modules["agent"] = package
+        for module_name, source in modules:
+            if module_name != "load":
+                module = types.ModuleType("agent." + module_name)
+                module.__package__ = "agent"
+                sys.modules["agent." + module_name] = module
+                code = compile(source, "agent/%s.py" % module_name, "exec")
+                exec(code, module.__dict__)
+        if up_fd is not None:
+            os.write(up_fd, b"\0")
+            os.close(up_fd)
+        listener = socket.socket(fileno=listener_fd)
+        sys.modules["agent.daemon"].serve(listener, environment)
+    finally:
+        os._exit(1)
