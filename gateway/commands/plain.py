@@ -7,11 +7,14 @@ killed or followed, and its result is lost with the gateway.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from gevent.event import Event
 
+from gateway.agent.surroundings import GIVEN
 from gateway.commands.budget import Budget
 from gateway.commands.place import Place
 from gateway.commands.result import HeadAndTail, Outcome
@@ -28,6 +31,23 @@ _PROBE = (
 SHELLS_REMEMBERED = 1000
 
 
+@dataclass(frozen=True)
+class _Shell:
+    """How commands are run in one container. `given` is what its user gave as environment."""
+
+    path: str
+    home: str
+    given: Mapping[str, str]
+
+    def argv(self, command: str) -> list[str]:
+        # "--": a command that begins with a dash is no option of the shell's.
+        argv = [self.path, "-c", "--", command]
+        if not self.given:
+            return argv
+        own = " ".join(shlex.quote(GIVEN + name) for name in self.given)
+        return ["/bin/sh", "-c", f'unset {own}; exec "$@"', *argv[:1], *argv]
+
+
 class PlainRunner:
     """Runs commands in sandboxes without an agent. `user_of` a container is whom they run as."""
 
@@ -35,7 +55,7 @@ class PlainRunner:
         self._engine = engine
         self._budget = budget
         self._user_of = user_of
-        self._shells: dict[str, tuple[str, str]] = {}
+        self._shells: dict[str, _Shell] = {}
 
     @contextmanager
     def run(self, place: Place, command: str, cap: int, handed_over: Event) -> Iterator[Outcome]:
@@ -47,8 +67,8 @@ class PlainRunner:
         `handed_over` is set as soon as the engine has started it.
         Raises CommandLost when the exit status is unknown, and the engine's errors.
         """
-        shell, home = self._shell_of(place.container_id)
-        argv = [shell, "-c", command]
+        shell = self._shell_of(place.container_id)
+        argv = shell.argv(command)
         taken = 0
 
         def grow(size: int) -> int:
@@ -58,7 +78,9 @@ class PlainRunner:
             return granted
 
         try:
-            yield self._read(place.container_id, argv, home, cap, handed_over, grow)
+            yield self._read(
+                place.container_id, argv, shell.home, cap, shell.given, handed_over, grow
+            )
         finally:
             self._budget.give_back(place.owner, taken)
 
@@ -68,12 +90,15 @@ class PlainRunner:
         argv: list[str],
         home: str | None,
         cap: int,
+        environment: Mapping[str, str] | None = None,
         handed_over: Event | None = None,
         grow: Callable[[int], int] = lambda size: size,
     ) -> Outcome:
         kept = {1: HeadAndTail(cap, grow), 2: HeadAndTail(cap, grow)}
         with contextlib.closing(
-            self._engine.open_run(container_id, argv, self._user_of(container_id), home)
+            self._engine.open_run(
+                container_id, argv, self._user_of(container_id), home, environment
+            )
         ) as process:
             if handed_over is not None:
                 handed_over.set()
@@ -94,14 +119,20 @@ class PlainRunner:
         """Find out the container's shell and home directory, once."""
         self._shell_of(container_id)
 
-    def _shell_of(self, container_id: str) -> tuple[str, str]:
+    def _shell_of(self, container_id: str) -> _Shell:
         known = self._shells.get(container_id)
         if known is None:
             probe = self._read(container_id, ["/bin/sh", "-c", _PROBE], None, 4096)
             lines = b"".join(probe.pieces[0]).decode("utf-8", "replace").splitlines()
             if probe.exited.returncode != 0 or len(lines) != 2:
                 raise CommandLost("the image has no usable /bin/sh")
-            known = (lines[0], lines[1])
+            environment = self._engine.inspect(container_id).env
+            given = {
+                name[len(GIVEN) :]: value
+                for name, value in environment.items()
+                if name.startswith(GIVEN)
+            }
+            known = _Shell(lines[0], lines[1], given)
             while len(self._shells) >= SHELLS_REMEMBERED:
                 del self._shells[next(iter(self._shells))]
             self._shells[container_id] = known

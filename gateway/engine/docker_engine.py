@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import docker
@@ -195,6 +195,7 @@ class DockerEngine:
             pid=state["Pid"] or None,
             exit_code=None if state["Running"] else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
+            env=dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or []),
             layer=_layer(found.get("GraphDriver") or {}),
             image_id=found.get("Image"),
         )
@@ -289,9 +290,14 @@ class DockerEngine:
         return docker_exec.open_stream(self._api, container_id, argv, user)
 
     def open_run(
-        self, container_id: str, argv: list[str], user: str, directory: str | None
+        self,
+        container_id: str,
+        argv: list[str],
+        user: str,
+        directory: str | None,
+        environment: Mapping[str, str] | None = None,
     ) -> ExecRun:
-        return docker_exec.open_run(self._api, container_id, argv, user, directory)
+        return docker_exec.open_run(self._api, container_id, argv, user, directory, environment)
 
     def close(self) -> None:
         if self._client is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from docker import errors as docker_errors
@@ -42,10 +42,17 @@ def open_stream(
 
 
 def open_run(
-    api: docker.APIClient, container_id: str, argv: list[str], user: str, directory: str | None
+    api: docker.APIClient,
+    container_id: str,
+    argv: list[str],
+    user: str,
+    directory: str | None,
+    environment: Mapping[str, str] | None = None,
 ) -> Run:
     """See `Engine.open_run`."""
-    exec_id, stream = _start(api, container_id, argv, user, stdin=False, directory=directory)
+    exec_id, stream = _start(
+        api, container_id, argv, user, stdin=False, directory=directory, environment=environment
+    )
     return Run(stream, lambda: _exit_code(api, exec_id))
 
 
@@ -56,11 +63,17 @@ def _start(
     user: str,
     stdin: bool,
     directory: str | None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[str, HijackedStream]:
     with of_container(container_id):
-        exec_id = api.exec_create(container_id, argv, stdin=stdin, user=user, workdir=directory)[
-            "Id"
-        ]
+        exec_id = api.exec_create(
+            container_id,
+            argv,
+            stdin=stdin,
+            user=user,
+            workdir=directory,
+            environment=[f"{name}={value}" for name, value in (environment or {}).items()],
+        )["Id"]
         return exec_id, HijackedStream(api.exec_start(exec_id, socket=True))
 
 

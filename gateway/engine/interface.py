@@ -61,6 +61,8 @@ class ContainerInfo:
     exit_code: int | None = None
     oom_killed: bool = False
     """Whether the kernel has ever killed something in it for want of memory."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Of its first process; empty in lists."""
     layer: str | None = None
     """Directory on the engine's host that holds what it writes (overlay2's `diff` and `work`);
     None in lists, and with other storage drivers."""
@@ -258,9 +260,15 @@ class Engine(Protocol):
         """Start a process that is written to. Raises ContainerGone."""
 
     def open_run(
-        self, container_id: str, argv: list[str], user: str, directory: str | None
+        self,
+        container_id: str,
+        argv: list[str],
+        user: str,
+        directory: str | None,
+        environment: Mapping[str, str] | None = None,
     ) -> ExecRun:
-        """Start a process that is only read. Raises ContainerGone."""
+        """Start a process that is only read; `environment` is added to the container's. Raises
+        ContainerGone."""
 
     def close(self) -> None:
         """Drop all connections. May be repeated."""

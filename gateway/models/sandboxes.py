@@ -13,6 +13,7 @@ SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
 
 RESERVED_LABELS = "io.sandbox-gateway."
 RESERVED_VARIABLES = ("AGENT_COMMAND_ID",)
+RESERVED_VARIABLES_PREFIX = "AGENT_ENV_"
 """What the gateway itself writes; clients may not."""
 
 MOST_VARIABLES = 256
@@ -84,7 +85,12 @@ class SandboxCreate(Request):
         dict[Variable, Value],
         Sliced,
         Field(max_length=MOST_VARIABLES, json_schema_extra=_NO_OTHER_NAMES),
-    ] = Field({}, description="Environment of every command.", examples=[{"STAGE": "test"}])
+    ] = Field(
+        {},
+        description="Environment of every command, HOME and PATH among it. Commands start in the "
+        "user's own home in any case.",
+        examples=[{"STAGE": "test"}],
+    )
     labels: Labels = Field(
         {}, description="To find it again by; not seen inside.", examples=[{"team": "blue"}]
     )
@@ -124,6 +130,10 @@ class SandboxCreate(Request):
         for name in RESERVED_VARIABLES:
             if name in env:
                 raise ValueError(f"the variable {name} is the gateway's own")
+        if any(name.startswith(RESERVED_VARIABLES_PREFIX) for name in env):
+            raise ValueError(
+                f"variables that begin with {RESERVED_VARIABLES_PREFIX} are the gateway's own"
+            )
         if sum(len(name) + len(value) for name, value in env.items()) > MOST_VARIABLE_CHARACTERS:
             raise ValueError(f"more than {MOST_VARIABLE_CHARACTERS} characters")
         return env

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import gevent
 
+from gateway.agent.surroundings import GIVEN
 from gateway.engine.interface import (
     ContainerInfo,
     ContainerSpec,
@@ -108,7 +109,7 @@ class Containers:
             limits=recipe.limits,
             isolation=recipe.isolation,
             uid=uid,
-            env={**variables, **recipe.env},
+            env={**variables, **{GIVEN + name: value for name, value in recipe.env.items()}},
             labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row), uid),
         )
         if network == "none":
