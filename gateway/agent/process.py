@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
@@ -22,6 +23,10 @@ OOM_SCORE_ADJ = b"800"
 (proc(5))."""
 
 LONGEST_ARGUMENT = 128 * 1024 - 4096
+
+_TIOCGPTN = 0x80045430
+_TIOCGPTPEER = 0x5441
+"""Of ioctl_tty(2); Python has no names for them."""
 
 SHELLS = ("/bin/bash", "/bin/sh")
 
@@ -46,6 +51,8 @@ class Process:
         self.outputs = outputs
         self.stdin = stdin
         self.terminal = terminal
+        self.hung_up = False
+        """Whether, at the last look, nobody had the terminal open."""
         for fd in list(outputs) + ([stdin] if stdin is not None else []):
             os.set_blocking(fd, False)
 
@@ -144,7 +151,8 @@ def on_terminal(argv, environment, directory, cols, rows, pass_fds=()):
         def take_terminal():
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        environment = dict(environment, COLUMNS=str(cols), LINES=str(rows))
+        # Not LINES and COLUMNS: ncurses prefers them, and would never follow a resize.
+        environment = dict(environment)
         environment.setdefault("TERM", "xterm-256color")
         pid = _spawn(
             argv,
@@ -167,6 +175,25 @@ def on_terminal(argv, environment, directory, cols, rows, pass_fds=()):
 def set_window_size(terminal, cols, rows):
     """Tell a terminal its size; its foreground process gets SIGWINCH (ioctl_tty(2))."""
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def terminal_has_input(terminal):
+    """Whether something that was typed, or an end of input, waits to be read from a terminal."""
+    no_control = os.O_RDONLY | os.O_NOCTTY
+    try:
+        try:
+            other_side = fcntl.ioctl(terminal, _TIOCGPTPEER, no_control)
+        except OSError:  # Linux 4.12 and older, and gVisor
+            number = struct.unpack("I", fcntl.ioctl(terminal, _TIOCGPTN, bytes(4)))[0]
+            other_side = os.open("/dev/pts/%d" % number, no_control)
+    except OSError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(other_side, select.POLLIN)
+        return bool(poll.poll(0))
+    finally:
+        os.close(other_side)
 
 
 def _spawn(argv, environment, directory, **streams):

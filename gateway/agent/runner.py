@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
-from collections import deque
 
-from . import proctree, surroundings
+from . import descriptors, proctree, surroundings
 from .command import Command
+from .directories import NoDirectory, directory_at
+from .lingering import Lingering
+from .login import LOGIN_SHELL
 from .loop import WRITE
 from .process import (
     MARKER,
@@ -16,12 +18,16 @@ from .process import (
     on_terminal,
     set_window_size,
     shell_command,
+    terminal_has_input,
 )
 from .sessions import Sessions
 from .stdin import Stdin, StdinClosed
 
-MAX_LINGERING = 256
-"""Pipes of finished commands that background children still hold and that are kept empty."""
+END_AGAIN_S, END_AGAIN_MOST_S = 0.05, 1.0
+"""How often a terminal whose input has ended for good is looked at; less often each time."""
+
+LOOK_AGAIN_S = 0.05
+"""After how long a terminal that nobody had open is looked at again."""
 
 TERMINAL_DRAIN_S = 0.2
 """How long a terminal's last output may take to come through after its process has exited."""
@@ -38,7 +44,7 @@ class Runner:
         self._on_quiet = on_quiet
         self._environment, self._home = surroundings.of_commands(environment)
         self._by_pid = {}
-        self._lingering = deque()
+        self._lingering = Lingering(loop)
         self._sessions = Sessions(loop, self._attach_outputs, self._finish)
         self.running = 0
         loop.watch(_child_signals(), self._reap)
@@ -65,6 +71,11 @@ class Runner:
         self._retention.add(command)
         self.running += command.counts
         try:
+            if descriptors.run_short() and not self._lingering.hand_on():
+                raise StartFailed(
+                    "processes in the background hold too many pipes of earlier commands",
+                    NOT_EXECUTABLE,
+                )
             self._launch(command, message)
         except StartFailed as failure:
             command.failed(str(failure), failure.returncode)
@@ -94,7 +105,8 @@ class Runner:
         full[MARKER] = command.mark
         directory = self._directory(directory)
         terminal = message.get("tty")
-        with shell_command(command.text.encode("utf-8")) as (argv, fds):
+        text = LOGIN_SHELL if message.get("login") else command.text
+        with shell_command(text.encode("utf-8")) as (argv, fds):
             if terminal:
                 size = terminal["cols"], terminal["rows"]
                 process = on_terminal(argv, full, directory, size[0], size[1], fds)
@@ -108,13 +120,10 @@ class Runner:
         """Where a command starts. Raises StartFailed when that is no directory."""
         if wanted is None:
             return self._home if os.path.isdir(self._home) else "/"
-        path = os.path.join(self._home, wanted)
-        if path.startswith("/proc/"):
-            # A directory behind a leaked descriptor could lie outside of the sandbox.
-            raise StartFailed("cwd may not be in /proc", NOT_EXECUTABLE)
-        if not os.path.isdir(path):
-            raise StartFailed("cwd %r is no directory" % wanted, NOT_EXECUTABLE)
-        return path
+        try:
+            return directory_at(wanted, self._home)
+        except NoDirectory as failure:
+            raise StartFailed(str(failure), NOT_EXECUTABLE) from None
 
     def _attach_outputs(self, command):
         for fd in command.process.outputs:
@@ -125,6 +134,8 @@ class Runner:
                 (data, end), command.input = command.input, None
                 command.stdin.write(b"", data, end, lambda: None)
                 self._flush_stdin(command)
+                if end and command.process.terminal:
+                    self._loop.after(END_AGAIN_S, lambda: self._end_again(command, END_AGAIN_S))
         self.wake(command)
 
     # --- output --------------------------------------------------------------------------------
@@ -132,10 +143,10 @@ class Runner:
     def _read(self, command, fd):
         before = sum(log.size for _, log in command.logs)
         at_end = not command.readable(fd)
+        if command.process.terminal:
+            command.process.hung_up = at_end
         if at_end:
-            self._close_output(command, fd)
-        if command.finished:
-            return
+            self._at_end(command, fd)
         self._retention.took_in(sum(log.size for _, log in command.logs) - before)
         self.wake(command)
         if not command.wants_input():
@@ -150,6 +161,18 @@ class Runner:
         for fd in command.process.outputs:
             if not self._loop.is_watched(fd):
                 self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
+
+    def _at_end(self, command, fd):
+        """Nobody holds the other end: of a pipe for good, of a terminal for now.
+
+        A program may close its terminal before it exits, as all of coreutils do, or open it again
+        by /dev/tty. Closed by us, the terminal would hang up on it (tty_ioctl(4), SIGHUP).
+        """
+        if not command.process.terminal:
+            self._close_output(command, fd)
+            return
+        self._loop.unwatch(fd)
+        self._loop.after(LOOK_AGAIN_S, lambda: self.resume(command))
 
     def _close_output(self, command, fd):
         self._loop.unwatch(fd)
@@ -185,8 +208,9 @@ class Runner:
                 return
             command = self._by_pid.pop(pid, None)
             if command is None:
-                self._sessions.reaped(pid, status)
-            elif command.process.terminal and command.process.outputs:
+                if not self._lingering.reaped(pid):
+                    self._sessions.reaped(pid, status)
+            elif command.process.terminal and not command.process.hung_up:
                 self._drain_terminal(command, status, int(TERMINAL_DRAIN_S / 0.01))
             else:
                 command.exited(status)
@@ -194,7 +218,7 @@ class Runner:
 
     def _drain_terminal(self, command, status, tries):
         """A terminal hands on what was written to it with a delay; its end shows as EIO."""
-        if command.process.outputs and tries > 0:
+        if not command.process.hung_up and tries > 0:
             self._loop.after(0.01, lambda: self._drain_terminal(command, status, tries - 1))
             return
         command.exited(status)
@@ -207,23 +231,19 @@ class Runner:
         self.wake(command)
         if command.process is not None:
             self._linger(command)
+            command.process = command.stdin = None
         if self.running == 0:
             self._on_quiet()
 
     def _linger(self, command):
-        """Keep emptying pipes that children in the background hold, so that they do not die of
-        SIGPIPE; what they write now belongs to no result and is dropped."""
+        """Give up its outputs: children in the background may still hold the pipes."""
         for fd in list(command.process.outputs):
             if command.process.terminal:
                 self._close_output(command, fd)
-                continue
-            if not self._loop.is_watched(fd):
-                self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
-            self._lingering.append((fd, command))
-        while len(self._lingering) > MAX_LINGERING:
-            fd, owner = self._lingering.popleft()
-            if fd in owner.process.outputs:
-                self._close_output(owner, fd)
+            else:
+                self._loop.unwatch(fd)
+                del command.process.outputs[fd]
+                self._lingering.adopt(fd)
 
     # --- signals and input ---------------------------------------------------------------------
 
@@ -318,8 +338,21 @@ class Runner:
             self._loop.after(0.01, lambda: self._retry_stdin(command))
 
     def _retry_stdin(self, command):
-        command.stdin.retrying = False
-        self._flush_stdin(command)
+        if command.stdin is not None:
+            command.stdin.retrying = False
+            self._flush_stdin(command)
+
+    def _end_again(self, command, pause_s):
+        """A pipe at its end stays there; a terminal tells one reader only. So the next one that
+        waits is told again."""
+        stdin = command.stdin
+        if command.finished or stdin is None or stdin.fd is None:
+            return
+        if not stdin.wants_to_write and not terminal_has_input(stdin.fd):
+            stdin.end_again()
+            self._flush_stdin(command)
+            pause_s = min(2 * pause_s, END_AGAIN_MOST_S)
+        self._loop.after(pause_s, lambda: self._end_again(command, pause_s))
 
     def _end_stdin(self, command):
         stdin = command.stdin

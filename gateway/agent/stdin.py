@@ -2,6 +2,7 @@
 
 import errno
 import os
+import termios
 
 BUFFER_BYTES = 256 * 1024
 """More is not accepted before the command has read some; writers wait for their answer."""
@@ -9,7 +10,7 @@ BUFFER_BYTES = 256 * 1024
 REMEMBERED_WRITES = 64
 
 END_OF_FILE = b"\x04"
-"""What ends input on a terminal in its usual mode (termios(3), VEOF)."""
+"""What ends input on a terminal that was not told another character (termios(3), VEOF)."""
 
 
 class StdinClosed(Exception):
@@ -26,6 +27,7 @@ class Stdin:
         self._waiting = []
         self._seen = []
         self._ended = False
+        self._line_is_open = False
         self.retrying = False
         """Whether another try to flush has been planned."""
 
@@ -42,12 +44,31 @@ class Stdin:
             raise StdinClosed()
         self._seen.append(write_id)
         del self._seen[:-REMEMBERED_WRITES]
+        if data:
+            self._line_is_open = not data.endswith(b"\n")
         if end:
             self._ended = not self._terminal
             if self._terminal:
-                data += END_OF_FILE
+                data += self._end()
         self._waiting.append((data, accepted))
         self._admit()
+
+    def end_again(self):
+        """Let the terminal's next reader come to the end of its input, too."""
+        if self.fd is not None and not self.wants_to_write:
+            self._buffer += self._end()
+
+    def _end(self):
+        """Within a line, the first end only hands over what stands before it (termios(3))."""
+        character, by_line = END_OF_FILE, True
+        try:
+            modes = termios.tcgetattr(self.fd)
+            by_line = bool(modes[3] & termios.ICANON)
+            character = modes[6][termios.VEOF] if by_line else character
+        except termios.error:
+            pass
+        is_open, self._line_is_open = self._line_is_open, False
+        return character * 2 if is_open and by_line else character
 
     def _admit(self):
         while self._waiting and len(self._buffer) < BUFFER_BYTES:

@@ -16,6 +16,7 @@ SCREEN_BYTES = 64 * 1024
 """Of a terminal's output that a new viewer gets to see."""
 
 _LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l'
+"""What is shown of it; agents have more to say to a shell (`gateway.agent.login`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,7 @@ def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
         once=False,
         options={
             "tty": {"cols": cols, "rows": rows},
+            "login": True,
             "tail": SCREEN_BYTES,
             # After `exit`, whoever comes back gets a new shell.
             "anew": True,
