@@ -330,8 +330,8 @@ class Settings(BaseSettings):
         256,
         ge=1,
         le=65536,
-        description="Output kept of all commands of a sandbox, in MiB, of its own memory and at "
-        "most a quarter of that.",
+        description="Kept of all commands of a sandbox, in MiB, with 4 KiB for each of them; of "
+        "its own memory, and at most a quarter of that.",
     )
     retain_s: float = Field(
         600, ge=1, le=30 * 86400, description="Seconds that a finished command can be attached to."

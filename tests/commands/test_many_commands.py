@@ -109,7 +109,7 @@ def test_children_in_the_background_do_not_fill_the_agents_descriptors(
     with connect(shared_gateway, sandbox) as connection:
         for _ in range(200):
             assert connection.run("sleep 300 &")["returncode"] == 0
-        assert connection.output_of("pgrep -xc sleep") == "200\n"
+        assert connection.output_of("pgrep -u user -xc sleep") == "200\n"
         assert _agent_fds(connection, _agent_pid(connection)) < 450
         connection.run("pkill sleep")
         eventually(lambda: _agent_fds(connection, _agent_pid(connection)) < 40)

@@ -232,7 +232,8 @@ def kill_agents():
             try:
                 with open(f"/proc/{entry}/cmdline", "rb") as file:
                     arguments = file.read().split(b"\0")
-                if NAME.encode() in arguments:
+                # Of the daemon, of its carriers, and of what starts them.
+                if arguments[0] in (b"sbxgwd", b"sbxgwl") or NAME.encode() in arguments:
                     os.kill(int(entry), signal.SIGKILL)
             except OSError:
                 pass

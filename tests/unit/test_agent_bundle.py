@@ -10,7 +10,9 @@ import pytest
 
 import gateway.agent
 from gateway.agent import frames
+from gateway.agent.surroundings import GIVEN
 from gateway.link import bundle
+from gateway.models.sandboxes import RESERVED_VARIABLES_PREFIX
 
 AGENT = Path(gateway.agent.__file__).parent
 SOURCES = sorted(path for path in AGENT.glob("*.py") if path.name != "__init__.py")
@@ -67,3 +69,8 @@ def test_the_bundle_can_be_unpacked() -> None:
 def test_the_sockets_name_carries_the_protocol() -> None:
     """A gateway of another protocol must start its own agent and not talk to this one."""
     assert bundle.SOCKET_NAME.endswith(f"-{frames.PROTOCOL}")
+
+
+def test_no_user_may_write_what_the_agent_reads_as_given() -> None:
+    """The models know nothing of the agent, so the prefix is written twice."""
+    assert GIVEN == RESERVED_VARIABLES_PREFIX
