@@ -54,6 +54,8 @@ class Command:
         self.fatal_signal = None
         """The last signal that was sent to it and that ends it, as far as it could be seen."""
         self.session_ended = False
+        self.stopped_by = None
+        """The signal that ends it although its session's shell may see another, or None."""
         self.finished = False
         self.delivered = False
         """Whether a reader has had all of it, to its end."""
@@ -115,10 +117,13 @@ class Command:
             return 128 + self.fatal_signal
         return code
 
-    def ended(self, returncode):
-        """It has come to its end with a shell's return code; see `exited`."""
+    def ended(self, returncode, last_words=(b"", b"")):
+        """It has come to its end with a shell's return code; see `exited`.
+
+        `last_words` are added to stdout and stderr, where something is to be said of its end.
+        """
         for fd, stream in list(self.process.outputs.items()):
-            left = max(_bytes_in_pipe(fd), 1 if self.process.terminal else 0)
+            left = max(bytes_in_pipe(fd), 1 if self.process.terminal else 0)
             while left > 0:
                 before = self._logs[stream].size
                 self.readable(fd)
@@ -126,6 +131,9 @@ class Command:
                 if not got:
                     break
                 left -= got
+        for (_stream, log), words in zip(self.logs, last_words):
+            if words:
+                log.append(words)
         self.returncode = TIMED_OUT if self.timed_out else returncode
         self._finish()
 
@@ -196,7 +204,8 @@ class Command:
         return sum(log.kept for _, log in self.logs) + 3 * len(self.text) + OWN_BYTES
 
 
-def _bytes_in_pipe(fd):
+def bytes_in_pipe(fd):
+    """How many bytes nobody has read yet."""
     count = array.array("i", [0])
     try:
         fcntl.ioctl(fd, termios.FIONREAD, count)

@@ -118,22 +118,14 @@ def on_pipes(argv, environment, directory, with_stdin, pass_fds=()):
     return Process(pid, outputs, write_in if with_stdin else None)
 
 
-def with_script(argv, environment, directory, pass_fds):
-    """Start a shell that reads its commands from a pipe; its own output goes nowhere.
+def with_script(argv, environment, directory, stdout, stderr):
+    """Start a shell that reads its commands from a pipe and writes to these descriptors.
 
     (pid, write end of the pipe, blocking). Raises StartFailed.
     """
     read_in, write_in = os.pipe()
     try:
-        pid = _spawn(
-            argv,
-            environment,
-            directory,
-            stdin=read_in,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=pass_fds,
-        )
+        pid = _spawn(argv, environment, directory, stdin=read_in, stdout=stdout, stderr=stderr)
     except StartFailed:
         os.close(write_in)
         raise

@@ -37,6 +37,17 @@ def members(root, mark, alone_since=None):
             )
         ):
             found.add(pid)
+    found = _grown(found, parents)
+    found.discard(os.getpid())
+    return {pid: groups[pid] for pid in sorted(found, key=lambda pid: (_depth(pid, parents), pid))}
+
+
+def with_descendants(pids):
+    """These processes and all that descend from them."""
+    return _grown(set(pids), {pid: parent for pid, parent, _, _, _ in _processes()})
+
+
+def _grown(found, parents):
     grown = True
     while grown:
         grown = False
@@ -44,8 +55,7 @@ def members(root, mark, alone_since=None):
             if parent in found and pid not in found:
                 found.add(pid)
                 grown = True
-    found.discard(os.getpid())
-    return {pid: groups[pid] for pid in sorted(found, key=lambda pid: (_depth(pid, parents), pid))}
+    return found
 
 
 def _depth(pid, parents):
@@ -56,7 +66,7 @@ def _depth(pid, parents):
 
 
 def send(found, number, root=None):
-    """Send a signal to each of `members`, once; those that are gone are left out. How many got it.
+    """Send a signal to each of some pids or `members`, once. How many got it: not what is gone.
 
     The group that `root` leads gets it in one step (kill(2)), and parents before their children:
     a shell whose child was hit first would get on to its next step, and perhaps to a success.

@@ -45,7 +45,7 @@ class Runner:
         self._environment, self._home = surroundings.of_commands(environment)
         self._by_pid = {}
         self._lingering = Lingering(loop)
-        self._sessions = Sessions(loop, self._attach_outputs, self._finish)
+        self._sessions = Sessions(loop, self._attach_outputs, self._finish, self._directory)
         self.running = 0
         loop.watch(_child_signals(), self._reap)
 
@@ -249,20 +249,13 @@ class Runner:
 
     def send_signal(self, command, number):
         """Send a signal to the command's whole process tree; how many processes got it."""
-        if command.session is not None:
-            return proctree.send(self._in_session(command), number)
+        if command.session is not None and not command.finished:
+            return self._sessions.send_signal(command, number)
         if command.pid is None or command.finished:
             return 0
         if number == signal.SIGKILL or proctree.ends_by(command.pid, number):
             command.fatal_signal = number
         return self._signal_tree(command, command.pid, number)
-
-    def _in_session(self, command):
-        """A signal is meant for what the shell runs, unless the shell itself is all there is."""
-        if command.pid is None or command.finished:
-            return {}
-        found = proctree.members(command.pid, command.mark)
-        return {pid: group for pid, group in found.items() if pid != command.pid} or found
 
     def _signal_tree(self, command, root, number):
         def look():
@@ -276,10 +269,8 @@ class Runner:
         if command.finished:
             return
         command.timed_out = True
-        if command.pid is None:
-            self._sessions.cancel(command)
-            command.failed("timed out before its session was free", 124)
-            self._finish(command)
+        if command.session is not None:
+            self._sessions.time_out(command, self._limits.kill_grace_s)
             return
         self._end_tree(command, signal.SIGTERM)
         self._loop.after(self._limits.kill_grace_s, lambda: self._end_tree(command, signal.SIGKILL))
@@ -294,7 +285,7 @@ class Runner:
     def _alone_since(self, command):
         """Since when unmarked orphans can only be this command's, or None when others run."""
         others = self.running - (not command.finished and command.counts)
-        if command.session is not None or others:
+        if others:
             return None
         if command.start_ticks is None and not command.finished:
             command.start_ticks = proctree.start_ticks(command.pid)

@@ -1,134 +1,278 @@
 """A stateful shell: one bash that runs the commands of one session, one after the other.
 
-Bash reads lines from a pipe. For each command it gets an `eval`, whose stdout, stderr and stdin
-are that command's alone: bash opens the agent's ends of the command's pipes by their addresses in
-/proc (/proc/pid/fd, proc(5)). So output never mixes, and a background child of an earlier command
-keeps an earlier pipe. The `eval` runs in the shell itself, so directory, variables, functions and
-traps stay. After it, bash writes the exit status to another pipe.
+Bash reads its lines from a pipe (`session_script` has them). Each command's stdout, stderr and
+stdin are its own: bash opens the agent's ends of the command's pipes by their addresses in /proc
+(/proc/pid/fd, proc(5)). So output never mixes, and a background child of an earlier command keeps
+an earlier pipe. Where the user has sent stdout or stderr elsewhere (`exec >file`), they stay there.
 """
 
 import os
-import shlex
-from collections import deque
+from collections import OrderedDict, deque
 
-from . import frames
+from . import frames, session_processes, session_script
+from .command import bytes_in_pipe
 from .process import MARKER, Process, with_script
 from .stdin import Stdin
 
 SHELL = "/bin/bash"
 
-_SETUP = b"__sandbox_status() { return $1; }\n"
-"""Gives `$?` of the last command to the next one, without a fork."""
+# Interactive, or SIGINT would end it; nothing of readline, which wants a terminal.
+ARGV = [SHELL, "--noprofile", "--norc", "--noediting", "-i"]
+
+REMEMBERED_PIPES = 1024
+"""By which it is known that the user has put a stream back (`exec 3>&1 >file`, `exec >&3`)."""
+
+READS_AT_A_TIME = 16
+
+STRAY_BYTES = 64 * 1024
+"""What is kept of what the shell wrote outside of commands: its last words are an EXIT trap's."""
+
+USER = -1
+"""A stream that the user has sent elsewhere."""
+
+CANNOT_TELL = "its shell can no longer tell how a command ended"
+NOT_TAKEN = "its shell no longer takes commands"
+RESTRICTED = "its shell is restricted now (set -r) and can take no further command"
+
+
+class Rest:
+    """The shell is done with its command. `status` is a shell's, `lost` why it takes no more."""
+
+    def __init__(self, status, lost=None):
+        self.status = status
+        self.lost = lost
 
 
 class Session:
     """One shell, the command it runs and those that wait for it.
 
-    The loop that owns it watches `status` for reading and `script` for writing.
+    The loop that owns it watches `status` and `stray` for reading and `script` for writing.
     """
 
     def __init__(self, name, environment, directory):
-        """Start the shell. Raises StartFailed."""
+        """Start the shell. Raises StartFailed, or OSError when there is no descriptor left."""
         self.name = name
         self.mark = "session-" + os.urandom(8).hex()
         self.current = None
         self.begun = False
-        """Whether the shell has read the current command."""
+        """Whether the shell has come to the current command."""
         self.waiting = deque()
+        self.number = 0
+        """Of the current command, in this session."""
+        self.since = None
+        """The Moment at which the current command began."""
+        self.watched_over = False
+        self.stopped_on_purpose = False
+        """Whether a client has stopped the current command (SIGSTOP)."""
+        self.concluded_last = False
+        """Whether the end of the shell has been told with its last command."""
         self._lent = []
+        self._ends = {}
+        self._pipes = OrderedDict()
+        self._goes = {1: frames.STDOUT, 2: frames.STDERR}
         self._last_status = 0
+        self._program = None
+        self._posix = False
+        self._errexit = False
+        self._begun = session_script.begun_pattern(self.mark)
+        self._rest = session_script.rest_pattern(self.mark)
         self._received = b""
-        self._line_start = ("%s " % self.mark).encode("ascii")
+        self._stray = b""
         self.status, status_end = os.pipe()
+        try:
+            self.stray, stray_end = os.pipe()
+        except OSError:
+            os.close(self.status)
+            os.close(status_end)
+            raise
         os.set_blocking(self.status, False)
-        self._status_end = status_end
+        os.set_blocking(self.stray, False)
         try:
             self.pid, script = with_script(
-                [SHELL, "--noprofile", "--norc"],
-                dict(environment, **{MARKER: self.mark}),
-                directory,
-                (status_end,),
+                ARGV, dict(environment, **{MARKER: self.mark}), directory, stray_end, status_end
             )
         except Exception:
             os.close(self.status)
+            os.close(self.stray)
             raise
         finally:
             os.close(status_end)
+            os.close(stray_end)
+        self._script_inode = os.fstat(script).st_ino
         os.set_blocking(script, False)
         self.script = Stdin(script, terminal=False)
-        self._say(_SETUP)
+        self._say(session_script.SETUP)
 
     def begin(self, command, directory, environment, with_stdin):
         """Let the shell run a command, which becomes `current`.
 
-        `directory` and `environment`, when given, change the shell as `cd` and `export` do.
+        `directory` (absolute) and `environment`, when given, change the shell as `cd` and `export`
+        do. Raises OSError when there is no descriptor left.
         """
-        read_out, write_out = os.pipe()
-        read_err, write_err = os.pipe()
-        read_in, write_in = os.pipe() if with_stdin else (None, None)
-        self._lent = [fd for fd in (write_out, write_err, read_in) if fd is not None]
-        here = "/proc/%d/fd/" % os.getpid()
-        streams = ">%s%d 2>%s%d <%s" % (
-            here,
-            write_out,
-            here,
-            write_err,
-            "/dev/null" if read_in is None else "%s%d" % (here, read_in),
+        outputs, write_in, stdin = self._lend(with_stdin)
+        self.number += 1
+        wanted = session_script.Wanted(
+            self.number,
+            command.text,
+            stdin,
+            {fd: self._path_for(fd) for fd in (1, 2)},
+            [
+                kept
+                for fd, kept in session_script.KEPT.items()
+                if self._goes[fd] != USER and self._kept(fd) is not None
+            ],
+            self._posix,
+            self._last_status,
+            self._errexit,
         )
-        steps = [] if directory is None else ["cd -- " + shlex.quote(directory)]
-        steps += [
-            "export %s=%s" % (name, shlex.quote(value)) for name, value in environment.items()
-        ]
-        steps = ["eval %s %s" % (shlex.quote(step), streams) for step in steps]
-        steps.append(
-            "{ __sandbox_status %d; eval %s %s; }"
-            % (self._last_status, shlex.quote(command.text), streams)
-        )
-        # Parsed in a subshell first: bash 5.2 does not recover from an unfinished quote or `$(` in
-        # an eval, and the line after it would be misread.
-        check = "( shopt -s extglob; eval %s ) %s >/dev/null" % (
-            shlex.quote("set -n\n" + command.text),
-            streams,
-        )
-        line = "%s; if %s; then %s; else __sandbox_status 2; fi; %s\n" % (
-            self._report("begin"),
-            check,
-            " && ".join(steps),
-            self._report("$?"),
-        )
-        self._say(line.encode("utf-8"))
-        outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+        wanted.directory = directory
+        wanted.environment = environment
+        self.look_after_stray()
+        self._stray = b""
+        self.since = session_processes.Moment()
+        self.stopped_on_purpose = False
+        self._say(session_script.lines(self.mark, wanted))
         command.mark = self.mark
         command.began(Process(self.pid, outputs, write_in))
         self.current = command
         self.begun = False
 
-    def _report(self, word):
-        """What bash is to do to write `word` to the status pipe."""
-        return "printf '%s %%s\\n' %s >&%d" % (self.mark, word, self._status_end)
-
-    def _say(self, line):
-        self.script.write(os.urandom(8), line, False, lambda: None)
-
-    def finished_status(self):
-        """The exit status of the current command, or None while bash has not written it."""
+    def _lend(self, with_stdin):
+        """Make the pipes of a command: (outputs, write end of its stdin, path of its stdin)."""
+        pipes = []
         try:
-            self._received += os.read(self.status, 4096)
+            for _ in range(3 if with_stdin else 2):
+                pipes.append(os.pipe())
+        except OSError:
+            for fd in [end for pipe in pipes for end in pipe]:
+                os.close(fd)
+            raise
+        (read_out, write_out), (read_err, write_err) = pipes[:2]
+        self._ends = {frames.STDOUT: write_out, frames.STDERR: write_err}
+        self._lent = [write_out, write_err]
+        for stream, fd in self._ends.items():
+            self._pipes["pipe:[%d]" % os.fstat(fd).st_ino] = stream
+        while len(self._pipes) > REMEMBERED_PIPES:
+            self._pipes.popitem(last=False)
+        outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+        if not with_stdin:
+            return outputs, None, "/dev/null"
+        read_in, write_in = pipes[2]
+        self._lent.append(read_in)
+        return outputs, write_in, _path(read_in)
+
+    def _path_for(self, fd):
+        """What the shell opens its stdout or stderr from, or None where the user chose."""
+        return None if self._goes[fd] == USER else _path(self._ends[self._goes[fd]])
+
+    def _kept(self, fd):
+        """What the shell has kept of a stream that the user changed, as /proc names it."""
+        try:
+            return os.readlink("/proc/%d/fd/%d" % (self.pid, session_script.KEPT[fd]))
         except OSError:
             return None
-        while b"\n" in self._received:
-            line, self._received = self._received.split(b"\n", 1)
-            status = line[len(self._line_start) :]
-            # Anything else was written to the pipe by something in the session.
-            if not line.startswith(self._line_start):
-                continue
-            if status == b"begin":
+
+    def _say(self, line):
+        self.script.write(os.urandom(8), line.encode("utf-8"), False, lambda: None)
+
+    def heard(self):
+        """What the shell has told since: a Rest when it is done with its command, else None."""
+        try:
+            self._received += os.read(self.status, 65536)
+        except OSError:
+            return None
+        self.look_after_stray()
+        rest = None
+        for match in self._rest.finditer(self._received):
+            if int(match.group(1)) == self.number:
+                rest = match
+        if rest is None:
+            self._note_begin()
+            return None
+        self._note_begin(rest.start())
+        self._received = self._received[rest.end() :]
+        return self._concluded(*(group.decode("utf-8", "replace") for group in rest.groups()[1:]))
+
+    def _note_begin(self, end=None):
+        """Look for the news that the command begins; keep what was written after it."""
+        for match in self._begun.finditer(self._received, 0, end or len(self._received)):
+            if int(match.group(1)) == self.number:
                 self.begun = True
-            elif status.isdigit():
-                self._last_status = int(status)
-                return self._last_status
-        self._received = self._received[-256:]
+                if end is None:
+                    self._received = self._received[match.end() :]
+                return
+        self._received = self._received[-STRAY_BYTES:] if end is None else self._received
+
+    def _concluded(self, told, last_status, flags, posix):
+        if self._program is None:
+            self._program = session_processes.program(self.pid)
+        self._posix = posix == "p"
+        self._errexit = "e" in flags
+        for fd in (1, 2):
+            target = self._kept(fd)
+            if target is not None:
+                self._goes[fd] = self._pipes.get(target, USER)
+        number, _, status = told.partition("-")
+        mine = number == str(self.number)
+        if mine and status.isdigit() and int(status) < 256:
+            self._last_status = int(status)
+            return Rest(self._last_status, RESTRICTED if "r" in flags else None)
+        if 128 < int(last_status) < 256:  # interrupted, and back at its next line
+            self._last_status = int(last_status)
+            return Rest(self._last_status)
+        self.begun = mine
+        return Rest(None, CANNOT_TELL if mine else NOT_TAKEN)
+
+    def look_after_stray(self):
+        """Take what the shell wrote outside of commands, so that it never blocks; keep the last."""
+        for _ in range(READS_AT_A_TIME):
+            try:
+                data = os.read(self.stray, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self._stray = (self._stray + data)[-STRAY_BYTES:]
+
+    def hear_all(self):
+        """The last that an ended shell has told: a Rest or None."""
+        for _ in range(READS_AT_A_TIME):
+            rest = self.heard()
+            if rest is not None:
+                return rest
         return None
+
+    def runs_another_program(self):
+        """Whether the shell has become something else (`exec`)."""
+        return self._program is not None and session_processes.program(self.pid) not in (
+            self._program,
+            None,
+        )
+
+    def idle_state(self):
+        """Something to compare when the shell does nothing although it has a command, else None.
+
+        It has stopped, or it waits for its next line.
+        """
+        state = session_processes.state(self.pid)
+        if state == "T":
+            return (state, None)
+        if state != "S" or self.script.wants_to_write or bytes_in_pipe(self.status):
+            return None  # it runs, or it has told something that is not read yet
+        try:
+            reads = os.stat("/proc/%d/fd/0" % self.pid).st_ino
+        except OSError:
+            return None
+        if reads != self._script_inode or bytes_in_pipe(self.script.fd):
+            return None
+        return (state, session_processes.switches(self.pid))
+
+    def last_words(self):
+        """What the shell wrote at its very end, for stdout and stderr: an EXIT trap's words."""
+        self.look_after_stray()
+        if not self.begun:
+            return b"", b""
+        return self._stray, self._received
 
     def release(self):
         """The current command has ended: close our ends of its pipes. It, or None."""
@@ -141,6 +285,12 @@ class Session:
     def close(self):
         """The shell has ended: free its descriptors."""
         os.close(self.status)
+        os.close(self.stray)
         if self.script.fd is not None:
             os.close(self.script.fd)
             self.script.abandon()
+
+
+def _path(fd):
+    """Where another process of this user finds one of the agent's descriptors."""
+    return "/proc/%d/fd/%d" % (os.getpid(), fd)

@@ -1,24 +1,55 @@
 """All sessions: which shell runs which command, and what happens when a shell ends."""
 
 import os
+import signal
+from collections import OrderedDict
 
+from . import proctree, session_processes, session_signals
 from .loop import WRITE
 from .process import NOT_EXECUTABLE, NOT_FOUND, StartFailed
-from .session import SHELL, Session
+from .session import NOT_TAKEN, SHELL, Session
+
+TIMED_OUT = 124
+
+LOOK_EVERY_S = 0.5
+"""How often it is looked whether the shell of a running command still does something."""
+
+GIVE_UP_S = 0.3
+"""How long a killed command may take to come to its end before its shell is killed as well."""
+
+BEGIN_S = 0.005
+BEGIN_TIMES = 400
+"""How often it is looked whether a signalled command has begun, before its shell is killed."""
+
+AGAIN_S = 0.05
+AGAIN_TIMES = 200
+"""How often it is looked whether a process that handles a signal has gone, and what came next."""
+
+MOST_STEPS = {False: 20, True: 3}
+"""How many further steps of a command are ended before its shell is killed; with INT, how often it
+is sent again."""
+
+REMEMBERED_ENDS = 1000
+
+HAD_ENDED = "its session's shell had ended"
 
 
 class Sessions:
     """Runs the commands of each session one after the other, in a shell of its own.
 
     `attach(command)` is called when a command has begun, `finished(command)` when it has ended.
+    `locate(cwd)` gives a directory's address, or raises StartFailed.
     """
 
-    def __init__(self, loop, attach, finished):
+    def __init__(self, loop, attach, finished, locate):
         self._loop = loop
         self._attach = attach
         self._finished = finished
+        self._locate = locate
         self._by_name = {}
         self._by_pid = {}
+        self._ended = OrderedDict()
+        """Names of sessions whose shell ended while nothing ran; it is told once."""
 
     def run(self, command, request, environment, directory):
         """Run a command in its session, now or when those before it have ended.
@@ -26,21 +57,30 @@ class Sessions:
         `request` is (directory to change to or None, environment to export, whether it has
         stdin). `environment` and `directory` are what a new shell starts with.
 
-        Raises StartFailed when a new shell is needed and cannot be started.
+        Raises StartFailed when a new shell is needed and cannot be started, or when no shell could
+        take the command.
         """
+        if "\0" in command.text or any("\0" in value for value in request[1].values()):
+            raise StartFailed("embedded null byte", NOT_EXECUTABLE)
+        if self._ended.pop(command.session, False):
+            command.session_ended = True
+            raise StartFailed(HAD_ENDED, NOT_EXECUTABLE)
         session = self._by_name.get(command.session)
         if session is None:
             session = self._open(command.session, environment, directory)
         session.waiting.append((command, request, environment, directory))
         self._next(session)
 
-    def cancel(self, command):
-        """Take a command that waits out of its session's queue."""
+    def cancel(self, command, why, returncode):
+        """End a command that waits for its session. False when it does not wait."""
         session = self._by_name.get(command.session)
-        if session is not None:
-            for entry in list(session.waiting):
-                if entry[0] is command:
-                    session.waiting.remove(entry)
+        for entry in list(session.waiting) if session is not None else ():
+            if entry[0] is command:
+                session.waiting.remove(entry)
+                command.failed(why, returncode)
+                self._finished(command)
+                return True
+        return False
 
     def _open(self, name, environment, directory):
         if not os.path.exists(SHELL):
@@ -48,15 +88,28 @@ class Sessions:
         session = Session(name, environment, directory)
         self._by_name[name] = self._by_pid[session.pid] = session
         self._loop.watch(session.status, lambda fd: self._look(session))
+        self._loop.watch(session.stray, lambda fd: session.look_after_stray())
         self._flush(session)
         return session
 
     def _next(self, session):
-        if session.current is None and session.waiting:
+        while session.current is None and session.waiting:
             command, request, _environment, _directory = session.waiting.popleft()
-            session.begin(command, *request)
+            directory, environment, with_stdin = request
+            try:
+                if directory is not None:
+                    directory = self._locate(directory)
+                session.begin(command, directory, environment, with_stdin)
+            except StartFailed as failure:
+                command.failed(str(failure), failure.returncode)
+            except OSError as error:  # no descriptor left for its pipes
+                command.failed(str(error), NOT_EXECUTABLE)
+            if command.finished:
+                self._finished(command)
+                continue
             self._attach(command)
             self._flush(session)
+            self._watch_over(session)
 
     def _flush(self, session):
         script = session.script
@@ -69,51 +122,203 @@ class Sessions:
         elif watched and not script.wants_to_write:
             self._loop.unwatch(script.fd)
 
+    # --- the end of a command ------------------------------------------------------------------
+
     def _look(self, session):
-        """Bash may have written that the current command has ended."""
-        status = session.finished_status()
-        if status is None or session.current is None:
+        """Bash may have told that the current command has ended."""
+        rest = session.heard()
+        if rest is None or session.current is None:
             return
-        command = session.release()
-        command.ended(status)
-        self._finished(command)
+        if rest.lost is not None:
+            self._lose(session, rest.lost, rest.status)
+            return
+        self._conclude(session, rest.status)
         self._next(session)
+
+    def _conclude(self, session, status, words=(b"", b"")):
+        command = session.release()
+        # A command that was signalled never looks like a success, however its shell saw it.
+        if command.stopped_by is not None and status in (0, 128 + signal.SIGINT):
+            status = 128 + command.stopped_by
+        command.ended(status, words)
+        self._finished(command)
+
+    def _lose(self, session, why, status=None):
+        """The shell can take no more commands: end it. `status` is None where it is not known."""
+        self._by_name.pop(session.name, None)
+        command = session.current
+        command.session_ended = True
+        if session.begun:
+            reason = ("session ended: %s\n" % why).encode("utf-8")
+            self._conclude(session, NOT_EXECUTABLE if status is None else status, (b"", reason))
+        else:
+            session.release()
+            command.failed(why, NOT_EXECUTABLE)
+            self._finished(command)
+        proctree.send({session.pid}, signal.SIGKILL)
+        waiting, session.waiting = list(session.waiting), session.waiting.__class__()
+        self._start_anew(waiting)
 
     def reaped(self, pid, status):
         """A child that is no plain command has exited: perhaps a session's shell."""
         session = self._by_pid.pop(pid, None)
         if session is None:
             return
-        del self._by_name[session.name]
-        self._look_once_more(session)
+        known = self._by_name.get(session.name) is session
+        if known:
+            del self._by_name[session.name]
+        self._hear_last(session)
         self._loop.unwatch(session.status)
+        self._loop.unwatch(session.stray)
         if session.script.fd is not None:
             self._loop.unwatch(session.script.fd)
-        command = session.release()
+        if session.current is not None:
+            self._ended_with(session, status)
+        elif known and not session.concluded_last:
+            self._remember_end(session.name)
         session.close()
-        if command is not None:
-            command.session_ended = True
-            if session.begun:
-                command.exited(status)
-            else:
-                command.failed("its session's shell had ended", NOT_EXECUTABLE)
-            self._finished(command)
         self._start_anew(session.waiting)
 
-    def _look_once_more(self, session):
+    def _hear_last(self, session):
         """The last command may have ended properly, and the shell after it."""
-        last = session.finished_status()
-        if last is not None and session.current is not None:
-            command = session.release()
-            command.session_ended = True
-            command.ended(last)
+        rest = session.hear_all()
+        if rest is not None and rest.status is not None and session.current is not None:
+            session.current.session_ended = True
+            self._conclude(session, rest.status)
+            session.concluded_last = True
+
+    def _ended_with(self, session, status):
+        """The shell has exited in the middle of its command."""
+        command = session.current
+        command.session_ended = True
+        killed = os.WIFSIGNALED(status)
+        returncode = 128 + os.WTERMSIG(status) if killed else os.WEXITSTATUS(status)
+        if killed and command.stopped_by is not None:
+            returncode = 128 + command.stopped_by
+        if not session.begun and command.stopped_by is None:
+            session.release()
+            command.failed(HAD_ENDED, NOT_EXECUTABLE)
             self._finished(command)
+            return
+        out, err = session.last_words()
+        if killed:
+            err += b"session ended: its shell was killed by signal %d\n" % os.WTERMSIG(status)
+        self._conclude(session, returncode, (out, err))
+
+    def _remember_end(self, name):
+        self._ended[name] = True
+        while len(self._ended) > REMEMBERED_ENDS:
+            self._ended.popitem(last=False)
 
     def _start_anew(self, waiting):
         """Commands that waited for a shell that ended get a new one."""
         for command, request, environment, directory in waiting:
             try:
                 self.run(command, request, environment, directory)
-            except StartFailed as failure:
-                command.failed(str(failure), failure.returncode)
+            except (StartFailed, OSError) as failure:
+                command.failed(str(failure), getattr(failure, "returncode", NOT_EXECUTABLE))
                 self._finished(command)
+
+    # --- signals -------------------------------------------------------------------------------
+
+    def send_signal(self, command, number):
+        """Send a signal to what a command runs, or take it out of the queue. How many got it."""
+        fatal = session_signals.is_fatal(number)
+        if command.pid is None:
+            why = "got signal %d before its session was free" % number
+            return int(fatal and self.cancel(command, why, 128 + number))
+        session = self._of(command)
+        if session is None:
+            return 0
+        session.stopped_on_purpose = number in session_signals.STOPPING
+        if not fatal:
+            return session_signals.pass_on(number, session)
+        if not session.begun:
+            return self._send_later(session, command, number, BEGIN_TIMES)
+        return len(self._stop(session, command, number)[0].signals)
+
+    def _send_later(self, session, command, number, times):
+        """Wait until the command has begun: a shell that is interrupted while it reads the text of
+        a command would take the rest of the text for another one."""
+        if self._of(command) is session and not session.begun and times > 0:
+            self._loop.after(BEGIN_S, lambda: self._send_later(session, command, number, times - 1))
+        elif self._of(command) is session:
+            self._stop(session, command, number if session.begun else signal.SIGKILL)
+        return 1
+
+    def _of(self, command):
+        session = self._by_pid.get(command.pid)
+        return session if session is not None and session.current is command else None
+
+    def _stop(self, session, command, number, step=0):
+        plan, processes = session_signals.carry_out(number, session)
+        if plan.ends:
+            command.stopped_by = number
+        if number == signal.SIGKILL and not session.begun:
+            self._kill_all(session, command)  # see `_send_later`
+        if number == signal.SIGKILL:
+            self._loop.after(GIVE_UP_S, lambda: self._kill_all(session, command))
+        elif plan.again is not None:
+            self._loop.after(
+                AGAIN_S,
+                lambda: self._stop_again(session, command, number, plan.again, AGAIN_TIMES, step),
+            )
+        return plan, processes
+
+    def _stop_again(self, session, command, number, processes, times, step):
+        """When the processes that got a signal have gone, end what the shell went on to."""
+        if self._of(command) is not session or times == 0:
+            return
+        if session_processes.still_there(processes):
+            self._loop.after(
+                AGAIN_S,
+                lambda: self._stop_again(session, command, number, processes, times - 1, step),
+            )
+        elif step < MOST_STEPS[number == signal.SIGINT]:
+            self._stop(session, command, number, step + 1)
+        elif command.stopped_by is not None:
+            self._kill_all(session, command)
+
+    def _kill_all(self, session, command):
+        """End a command together with its shell, if it runs still."""
+        if self._of(command) is session:
+            found = session_processes.of_command(session.pid, session.mark, session.since)
+            proctree.send([seen.pid for seen in found] + [session.pid], signal.SIGKILL)
+
+    def time_out(self, command, grace_s):
+        """The command's time is up: TERM, and KILL for what is left of it after the grace."""
+        if command.pid is None:
+            self.cancel(command, "timed out before its session was free", TIMED_OUT)
+            return
+        session = self._of(command)
+        if session is not None:
+            number = signal.SIGTERM if session.begun else signal.SIGKILL
+            _plan, processes = self._stop(session, command, number)
+            self._loop.after(grace_s, lambda: self._end(session, command, processes))
+
+    def _end(self, session, command, processes):
+        if self._of(command) is session:
+            self._stop(session, command, signal.SIGKILL)
+        proctree.send(session_processes.still_there(processes), signal.SIGKILL)
+
+    # --- a shell that does nothing -------------------------------------------------------------
+
+    def _watch_over(self, session):
+        if not session.watched_over:
+            session.watched_over = True
+            self._look_after(session, None)
+
+    def _look_after(self, session, before):
+        """A shell that waits for its next line, or has stopped itself, hangs: see to it."""
+        if session.current is None or self._by_pid.get(session.pid) is not session:
+            session.watched_over = False
+            return
+        now = (session.number, session.idle_state())
+        if now[1] is not None and now == before:
+            if now[1][0] != "T":
+                session.watched_over = False
+                self._lose(session, NOT_TAKEN)
+                return
+            if not session.stopped_on_purpose:
+                proctree.send({session.pid}, signal.SIGCONT)
+        self._loop.after(LOOK_EVERY_S, lambda: self._look_after(session, now))

@@ -51,8 +51,8 @@ class CommandResult(Answer):
     timed_out: Literal[True] | None = Field(None, description="When the timeout ended it.")
     session_ended: Literal[True] | None = Field(
         None,
-        description="When the session's shell ended with this command (`exit`, `exec`, a timeout): "
-        "the session's next command starts a new one.",
+        description="When the session's shell ended with this command (`exit`, `exec`, KILL): the "
+        "session's next command starts a new one. `error` says why, where it was not asked for.",
     )
 
 
