@@ -1,15 +1,17 @@
-"""Runs commands: starts them, reads what they write, notices their end, times them out."""
+"""Runs commands: starts them, notices their end, and passes on what is done with them meanwhile."""
 
 import os
 import signal
 import socket
 
-from . import descriptors, proctree, surroundings
+from . import descriptors, surroundings
 from .command import Command
+from .command_input import CommandInput
+from .command_output import CommandOutput
+from .command_signals import CommandSignals
 from .directories import NoDirectory, directory_at
 from .lingering import Lingering
 from .login import LOGIN_SHELL
-from .loop import WRITE
 from .process import (
     MARKER,
     NOT_EXECUTABLE,
@@ -18,16 +20,8 @@ from .process import (
     on_terminal,
     set_window_size,
     shell_command,
-    terminal_has_input,
 )
 from .sessions import Sessions
-from .stdin import Stdin, StdinClosed
-
-END_AGAIN_S, END_AGAIN_MOST_S = 0.05, 1.0
-"""How often a terminal whose input has ended for good is looked at; less often each time."""
-
-LOOK_AGAIN_S = 0.05
-"""After how long a terminal that nobody had open is looked at again."""
 
 TERMINAL_DRAIN_S = 0.2
 """How long a terminal's last output may take to come through after its process has exited."""
@@ -35,7 +29,10 @@ TERMINAL_DRAIN_S = 0.2
 
 class Runner:
     """Owns the processes. `retention` knows the commands, `on_quiet()` is called whenever the
-    last running one has ended. `environment` is what the container gives."""
+    last running one has ended. `environment` is what the container gives.
+
+    `output`, `input` and `signals` are for what is done with commands while they run.
+    """
 
     def __init__(self, loop, limits, retention, environment, on_quiet):
         self._loop = loop
@@ -45,7 +42,10 @@ class Runner:
         self._environment, self._home = surroundings.of_commands(environment)
         self._by_pid = {}
         self._lingering = Lingering(loop)
-        self._sessions = Sessions(loop, self._attach_outputs, self._finish, self._directory)
+        self._sessions = Sessions(loop, self._attach, self._finish, self._directory)
+        self.output = CommandOutput(loop, retention, self._lingering)
+        self.input = CommandInput(loop)
+        self.signals = CommandSignals(loop, limits, self._sessions.stops, self._others_run)
         self.running = 0
         loop.watch(_child_signals(), self._reap)
 
@@ -86,7 +86,7 @@ class Runner:
             self._finish(command)
             return command
         if message.get("timeout") is not None:
-            self._loop.after(float(message["timeout"]), lambda: self._time_out(command))
+            self._loop.after(float(message["timeout"]), lambda: self.signals.time_out(command))
         return command
 
     def _launch(self, command, message):
@@ -114,7 +114,7 @@ class Runner:
                 process = on_pipes(argv, full, directory, with_stdin, fds)
         command.began(process)
         self._by_pid[process.pid] = command
-        self._attach_outputs(command)
+        self._attach(command)
 
     def _directory(self, wanted):
         """Where a command starts. Raises StartFailed when that is no directory."""
@@ -125,70 +125,11 @@ class Runner:
         except NoDirectory as failure:
             raise StartFailed(str(failure), NOT_EXECUTABLE) from None
 
-    def _attach_outputs(self, command):
-        for fd in command.process.outputs:
-            self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
-        if command.process.stdin is not None:
-            command.stdin = Stdin(command.process.stdin, command.process.terminal)
-            if command.input is not None:
-                (data, end), command.input = command.input, None
-                command.stdin.write(b"", data, end, lambda: None)
-                self._flush_stdin(command)
-                if end and command.process.terminal:
-                    self._loop.after(END_AGAIN_S, lambda: self._end_again(command, END_AGAIN_S))
-        self.wake(command)
-
-    # --- output --------------------------------------------------------------------------------
-
-    def _read(self, command, fd):
-        before = sum(log.size for _, log in command.logs)
-        at_end = not command.readable(fd)
-        if command.process.terminal:
-            command.process.hung_up = at_end
-        if at_end:
-            self._at_end(command, fd)
-        self._retention.took_in(sum(log.size for _, log in command.logs) - before)
-        self.wake(command)
-        if not command.wants_input():
-            # Held back: with nobody reading the pipe, the command blocks in write(2).
-            for output in command.process.outputs:
-                self._loop.unwatch(output)
-
-    def resume(self, command):
-        """A reader has got on, or gone: perhaps the command need not be held back any more."""
-        if command.process is None or command.finished or not command.wants_input():
-            return
-        for fd in command.process.outputs:
-            if not self._loop.is_watched(fd):
-                self._loop.watch(fd, lambda fd, c=command: self._read(c, fd))
-
-    def _at_end(self, command, fd):
-        """Nobody holds the other end: of a pipe for good, of a terminal for now.
-
-        A program may close its terminal before it exits, as all of coreutils do, or open it again
-        by /dev/tty. Closed by us, the terminal would hang up on it (tty_ioctl(4), SIGHUP).
-        """
-        if not command.process.terminal:
-            self._close_output(command, fd)
-            return
-        self._loop.unwatch(fd)
-        self._loop.after(LOOK_AGAIN_S, lambda: self.resume(command))
-
-    def _close_output(self, command, fd):
-        self._loop.unwatch(fd)
-        if command.process.outputs.pop(fd, None) is None:
-            return
-        if command.process.terminal:
-            command.process.stdin = None
-            if command.stdin is not None:
-                command.stdin.abandon()
-        os.close(fd)
-
-    @staticmethod
-    def wake(command):
-        """Its readers may have something to send."""
-        for reader in command.readers:
-            reader.link.wake(reader)
+    def _attach(self, command):
+        """It has begun: let its output be read, and write what it was given as input."""
+        self.output.attach(command)
+        self.input.attach(command)
+        self.output.wake(command)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -227,69 +168,19 @@ class Runner:
     def _finish(self, command):
         self.running -= command.counts
         self._retention.finished(command)
-        self._end_stdin(command)
-        self.wake(command)
+        self.input.end(command)
+        self.output.wake(command)
         if command.process is not None:
-            self._linger(command)
+            self.output.give_up(command)
             command.process = command.stdin = None
         if self.running == 0:
             self._on_quiet()
 
-    def _linger(self, command):
-        """Give up its outputs: children in the background may still hold the pipes."""
-        for fd in list(command.process.outputs):
-            if command.process.terminal:
-                self._close_output(command, fd)
-            else:
-                self._loop.unwatch(fd)
-                del command.process.outputs[fd]
-                self._lingering.adopt(fd)
+    def _others_run(self, command):
+        """Whether the sandbox is busy with other commands."""
+        return self.running - (not command.finished and command.counts) > 0
 
-    # --- signals and input ---------------------------------------------------------------------
-
-    def send_signal(self, command, number):
-        """Send a signal to the command's whole process tree; how many processes got it."""
-        if command.session is not None and not command.finished:
-            return self._sessions.send_signal(command, number)
-        if command.pid is None or command.finished:
-            return 0
-        if number == signal.SIGKILL or proctree.ends_by(command.pid, number):
-            command.fatal_signal = number
-        return self._signal_tree(command, command.pid, number)
-
-    def _signal_tree(self, command, root, number):
-        def look():
-            return proctree.members(root, command.mark, self._alone_since(command))
-
-        if number == signal.SIGKILL:
-            return proctree.kill_all(look, root)
-        return proctree.send(look(), number, root)
-
-    def _time_out(self, command):
-        if command.finished:
-            return
-        command.timed_out = True
-        if command.session is not None:
-            self._sessions.time_out(command, self._limits.kill_grace_s)
-            return
-        self._end_tree(command, signal.SIGTERM)
-        self._loop.after(self._limits.kill_grace_s, lambda: self._end_tree(command, signal.SIGKILL))
-
-    def _end_tree(self, command, number):
-        """Signal the tree, of which TERM's survivors may live on when the command itself ended.
-
-        Its pid may have been given to another process then.
-        """
-        self._signal_tree(command, None if command.finished else command.pid, number)
-
-    def _alone_since(self, command):
-        """Since when unmarked orphans can only be this command's, or None when others run."""
-        others = self.running - (not command.finished and command.counts)
-        if others:
-            return None
-        if command.start_ticks is None and not command.finished:
-            command.start_ticks = proctree.start_ticks(command.pid)
-        return command.start_ticks
+    # --- terminals -----------------------------------------------------------------------------
 
     def resize(self, command, cols, rows):
         """Tell the command's terminal its size. False when it has none."""
@@ -303,57 +194,6 @@ class Runner:
         """A new viewer brings a size of its own; a finished command has none any more."""
         if tty:
             self.resize(command, tty["cols"], tty["rows"])
-
-    def write_stdin(self, command, write_id, data, end, accepted):
-        """Write to the command's stdin; see `Stdin.write`. Raises StdinClosed."""
-        if command.stdin is None or command.finished:
-            raise StdinClosed()
-        command.stdin.write(write_id, data, end, accepted)
-        self._flush_stdin(command)
-
-    def _flush_stdin(self, command):
-        stdin = command.stdin
-        if stdin is None or stdin.fd is None:
-            return
-        if not stdin.flush() or stdin.at_end:
-            self._end_stdin(command)
-        elif not command.process.terminal:
-            watched = self._loop.is_watched(stdin.fd)
-            if stdin.wants_to_write and not watched:
-                self._loop.watch(stdin.fd, lambda fd: self._flush_stdin(command), WRITE)
-            elif watched and not stdin.wants_to_write:
-                self._loop.unwatch(stdin.fd)
-        elif stdin.wants_to_write and not stdin.retrying:
-            # The terminal's descriptor is being watched for its output: try again soon.
-            stdin.retrying = True
-            self._loop.after(0.01, lambda: self._retry_stdin(command))
-
-    def _retry_stdin(self, command):
-        if command.stdin is not None:
-            command.stdin.retrying = False
-            self._flush_stdin(command)
-
-    def _end_again(self, command, pause_s):
-        """A pipe at its end stays there; a terminal tells one reader only. So the next one that
-        waits is told again."""
-        stdin = command.stdin
-        if command.finished or stdin is None or stdin.fd is None:
-            return
-        if not stdin.wants_to_write and not terminal_has_input(stdin.fd):
-            stdin.end_again()
-            self._flush_stdin(command)
-            pause_s = min(2 * pause_s, END_AGAIN_MOST_S)
-        self._loop.after(pause_s, lambda: self._end_again(command, pause_s))
-
-    def _end_stdin(self, command):
-        stdin = command.stdin
-        if stdin is None or stdin.fd is None:
-            return
-        fd = stdin.fd
-        stdin.abandon()
-        if not command.process.terminal:
-            self._loop.unwatch(fd)
-            os.close(fd)
 
 
 def _child_signals():

@@ -1,17 +1,17 @@
 """A stateful shell: one bash that runs the commands of one session, one after the other.
 
 Bash reads its lines from a pipe (`session_script` has them). Each command's stdout, stderr and
-stdin are its own: bash opens the agent's ends of the command's pipes by their addresses in /proc
-(/proc/pid/fd, proc(5)). So output never mixes, and a background child of an earlier command keeps
-an earlier pipe. Where the user has sent stdout or stderr elsewhere (`exec >file`), they stay there.
+stdin are its own (`session_streams`). Where the user has sent stdout or stderr elsewhere
+(`exec >file`), they stay there.
 """
 
 import os
-from collections import OrderedDict, deque
+from collections import deque
 
-from . import frames, session_processes, session_script
+from . import session_processes, session_script
 from .command import bytes_in_pipe
 from .process import MARKER, Process, with_script
+from .session_streams import SessionStreams
 from .stdin import Stdin
 
 SHELL = "/bin/bash"
@@ -19,16 +19,10 @@ SHELL = "/bin/bash"
 # Interactive, or SIGINT would end it; nothing of readline, which wants a terminal.
 ARGV = [SHELL, "--noprofile", "--norc", "--noediting", "-i"]
 
-REMEMBERED_PIPES = 1024
-"""By which it is known that the user has put a stream back (`exec 3>&1 >file`, `exec >&3`)."""
-
 READS_AT_A_TIME = 16
 
 STRAY_BYTES = 64 * 1024
 """What is kept of what the shell wrote outside of commands: its last words are an EXIT trap's."""
-
-USER = -1
-"""A stream that the user has sent elsewhere."""
 
 CANNOT_TELL = "its shell can no longer tell how a command ended"
 NOT_TAKEN = "its shell no longer takes commands"
@@ -66,10 +60,6 @@ class Session:
         """Whether a client has stopped the current command (SIGSTOP)."""
         self.concluded_last = False
         """Whether the end of the shell has been told with its last command."""
-        self._lent = []
-        self._ends = {}
-        self._pipes = OrderedDict()
-        self._goes = {1: frames.STDOUT, 2: frames.STDERR}
         self._last_status = 0
         self._program = None
         self._posix = False
@@ -100,6 +90,7 @@ class Session:
             os.close(stray_end)
         self._script_inode = os.fstat(script).st_ino
         os.set_blocking(script, False)
+        self._streams = SessionStreams(self.pid)
         self.script = Stdin(script, terminal=False)
         self._say(session_script.SETUP)
 
@@ -109,18 +100,14 @@ class Session:
         `directory` (absolute) and `environment`, when given, change the shell as `cd` and `export`
         do. Raises OSError when there is no descriptor left.
         """
-        outputs, write_in, stdin = self._lend(with_stdin)
+        outputs, write_in, stdin = self._streams.lend(with_stdin)
         self.number += 1
         wanted = session_script.Wanted(
             self.number,
             command.text,
             stdin,
-            {fd: self._path_for(fd) for fd in (1, 2)},
-            [
-                kept
-                for fd, kept in session_script.KEPT.items()
-                if self._goes[fd] != USER and self._kept(fd) is not None
-            ],
+            self._streams.paths(),
+            self._streams.put_back(),
             self._posix,
             self._last_status,
             self._errexit,
@@ -136,41 +123,6 @@ class Session:
         command.began(Process(self.pid, outputs, write_in))
         self.current = command
         self.begun = False
-
-    def _lend(self, with_stdin):
-        """Make the pipes of a command: (outputs, write end of its stdin, path of its stdin)."""
-        pipes = []
-        try:
-            for _ in range(3 if with_stdin else 2):
-                pipes.append(os.pipe())
-        except OSError:
-            for fd in [end for pipe in pipes for end in pipe]:
-                os.close(fd)
-            raise
-        (read_out, write_out), (read_err, write_err) = pipes[:2]
-        self._ends = {frames.STDOUT: write_out, frames.STDERR: write_err}
-        self._lent = [write_out, write_err]
-        for stream, fd in self._ends.items():
-            self._pipes["pipe:[%d]" % os.fstat(fd).st_ino] = stream
-        while len(self._pipes) > REMEMBERED_PIPES:
-            self._pipes.popitem(last=False)
-        outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
-        if not with_stdin:
-            return outputs, None, "/dev/null"
-        read_in, write_in = pipes[2]
-        self._lent.append(read_in)
-        return outputs, write_in, _path(read_in)
-
-    def _path_for(self, fd):
-        """What the shell opens its stdout or stderr from, or None where the user chose."""
-        return None if self._goes[fd] == USER else _path(self._ends[self._goes[fd]])
-
-    def _kept(self, fd):
-        """What the shell has kept of a stream that the user changed, as /proc names it."""
-        try:
-            return os.readlink("/proc/%d/fd/%d" % (self.pid, session_script.KEPT[fd]))
-        except OSError:
-            return None
 
     def _say(self, line):
         self.script.write(os.urandom(8), line.encode("utf-8"), False, lambda: None)
@@ -208,10 +160,7 @@ class Session:
             self._program = session_processes.program(self.pid)
         self._posix = posix == "p"
         self._errexit = "e" in flags
-        for fd in (1, 2):
-            target = self._kept(fd)
-            if target is not None:
-                self._goes[fd] = self._pipes.get(target, USER)
+        self._streams.look_where_they_go()
         number, _, status = told.partition("-")
         mine = number == str(self.number)
         if mine and status.isdigit() and int(status) < 256:
@@ -276,9 +225,7 @@ class Session:
 
     def release(self):
         """The current command has ended: close our ends of its pipes. It, or None."""
-        for fd in self._lent:
-            os.close(fd)
-        self._lent = []
+        self._streams.take_back()
         command, self.current = self.current, None
         return command
 
@@ -289,8 +236,3 @@ class Session:
         if self.script.fd is not None:
             os.close(self.script.fd)
             self.script.abandon()
-
-
-def _path(fd):
-    """Where another process of this user finds one of the agent's descriptors."""
-    return "/proc/%d/fd/%d" % (os.getpid(), fd)

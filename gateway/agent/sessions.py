@@ -4,30 +4,14 @@ import os
 import signal
 from collections import OrderedDict
 
-from . import proctree, session_processes, session_signals
+from . import proctree
 from .loop import WRITE
 from .process import NOT_EXECUTABLE, NOT_FOUND, StartFailed
 from .session import NOT_TAKEN, SHELL, Session
-
-TIMED_OUT = 124
+from .session_stops import SessionStops
 
 LOOK_EVERY_S = 0.5
 """How often it is looked whether the shell of a running command still does something."""
-
-GIVE_UP_S = 0.3
-"""How long a killed command may take to come to its end before its shell is killed as well."""
-
-BEGIN_S = 0.005
-BEGIN_TIMES = 400
-"""How often it is looked whether a signalled command has begun, before its shell is killed."""
-
-AGAIN_S = 0.05
-AGAIN_TIMES = 200
-"""How often it is looked whether a process that handles a signal has gone, and what came next."""
-
-MOST_STEPS = {False: 20, True: 3}
-"""How many further steps of a command are ended before its shell is killed; with INT, how often it
-is sent again."""
 
 REMEMBERED_ENDS = 1000
 
@@ -38,7 +22,7 @@ class Sessions:
     """Runs the commands of each session one after the other, in a shell of its own.
 
     `attach(command)` is called when a command has begun, `finished(command)` when it has ended.
-    `locate(cwd)` gives a directory's address, or raises StartFailed.
+    `locate(cwd)` gives a directory's address, or raises StartFailed. `stops` ends commands early.
     """
 
     def __init__(self, loop, attach, finished, locate):
@@ -46,6 +30,7 @@ class Sessions:
         self._attach = attach
         self._finished = finished
         self._locate = locate
+        self.stops = SessionStops(loop, self._of, self._cancel)
         self._by_name = {}
         self._by_pid = {}
         self._ended = OrderedDict()
@@ -71,7 +56,7 @@ class Sessions:
         session.waiting.append((command, request, environment, directory))
         self._next(session)
 
-    def cancel(self, command, why, returncode):
+    def _cancel(self, command, why, returncode):
         """End a command that waits for its session. False when it does not wait."""
         session = self._by_name.get(command.session)
         for entry in list(session.waiting) if session is not None else ():
@@ -81,6 +66,11 @@ class Sessions:
                 self._finished(command)
                 return True
         return False
+
+    def _of(self, command):
+        """The session in which a command is the current one, or None."""
+        session = self._by_pid.get(command.pid)
+        return session if session is not None and session.current is command else None
 
     def _open(self, name, environment, directory):
         if not os.path.exists(SHELL):
@@ -218,88 +208,6 @@ class Sessions:
             except (StartFailed, OSError) as failure:
                 command.failed(str(failure), getattr(failure, "returncode", NOT_EXECUTABLE))
                 self._finished(command)
-
-    # --- signals -------------------------------------------------------------------------------
-
-    def send_signal(self, command, number):
-        """Send a signal to what a command runs, or take it out of the queue. How many got it."""
-        fatal = session_signals.is_fatal(number)
-        if command.pid is None:
-            why = "got signal %d before its session was free" % number
-            return int(fatal and self.cancel(command, why, 128 + number))
-        session = self._of(command)
-        if session is None:
-            return 0
-        session.stopped_on_purpose = number in session_signals.STOPPING
-        if not fatal:
-            return session_signals.pass_on(number, session)
-        if not session.begun:
-            return self._send_later(session, command, number, BEGIN_TIMES)
-        return len(self._stop(session, command, number)[0].signals)
-
-    def _send_later(self, session, command, number, times):
-        """Wait until the command has begun: a shell that is interrupted while it reads the text of
-        a command would take the rest of the text for another one."""
-        if self._of(command) is session and not session.begun and times > 0:
-            self._loop.after(BEGIN_S, lambda: self._send_later(session, command, number, times - 1))
-        elif self._of(command) is session:
-            self._stop(session, command, number if session.begun else signal.SIGKILL)
-        return 1
-
-    def _of(self, command):
-        session = self._by_pid.get(command.pid)
-        return session if session is not None and session.current is command else None
-
-    def _stop(self, session, command, number, step=0):
-        plan, processes = session_signals.carry_out(number, session)
-        if plan.ends:
-            command.stopped_by = number
-        if number == signal.SIGKILL and not session.begun:
-            self._kill_all(session, command)  # see `_send_later`
-        if number == signal.SIGKILL:
-            self._loop.after(GIVE_UP_S, lambda: self._kill_all(session, command))
-        elif plan.again is not None:
-            self._loop.after(
-                AGAIN_S,
-                lambda: self._stop_again(session, command, number, plan.again, AGAIN_TIMES, step),
-            )
-        return plan, processes
-
-    def _stop_again(self, session, command, number, processes, times, step):
-        """When the processes that got a signal have gone, end what the shell went on to."""
-        if self._of(command) is not session or times == 0:
-            return
-        if session_processes.still_there(processes):
-            self._loop.after(
-                AGAIN_S,
-                lambda: self._stop_again(session, command, number, processes, times - 1, step),
-            )
-        elif step < MOST_STEPS[number == signal.SIGINT]:
-            self._stop(session, command, number, step + 1)
-        elif command.stopped_by is not None:
-            self._kill_all(session, command)
-
-    def _kill_all(self, session, command):
-        """End a command together with its shell, if it runs still."""
-        if self._of(command) is session:
-            found = session_processes.of_command(session.pid, session.mark, session.since)
-            proctree.send([seen.pid for seen in found] + [session.pid], signal.SIGKILL)
-
-    def time_out(self, command, grace_s):
-        """The command's time is up: TERM, and KILL for what is left of it after the grace."""
-        if command.pid is None:
-            self.cancel(command, "timed out before its session was free", TIMED_OUT)
-            return
-        session = self._of(command)
-        if session is not None:
-            number = signal.SIGTERM if session.begun else signal.SIGKILL
-            _plan, processes = self._stop(session, command, number)
-            self._loop.after(grace_s, lambda: self._end(session, command, processes))
-
-    def _end(self, session, command, processes):
-        if self._of(command) is session:
-            self._stop(session, command, signal.SIGKILL)
-        proctree.send(session_processes.still_there(processes), signal.SIGKILL)
 
     # --- a shell that does nothing -------------------------------------------------------------
 

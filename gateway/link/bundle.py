@@ -24,11 +24,18 @@ MODULES = (
     "link",
     "session_script",
     "session_processes",
+    "session_streams",
     "session",
     "session_signals",
+    "session_stops",
     "sessions",
     "retention",
+    "command_input",
+    "command_output",
+    "command_signals",
     "runner",
+    "link_listener",
+    "operations",
     "daemon",
 )
 """In the order of their imports."""

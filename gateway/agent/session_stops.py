@@ -1,0 +1,111 @@
+"""Ends commands of sessions before they have come to their end by themselves."""
+
+import signal
+
+from . import proctree, session_processes, session_signals
+
+TIMED_OUT = 124
+
+GIVE_UP_S = 0.3
+"""How long a killed command may take to come to its end before its shell is killed as well."""
+
+BEGIN_S = 0.005
+BEGIN_TIMES = 400
+"""How often it is looked whether a signalled command has begun, before its shell is killed."""
+
+AGAIN_S = 0.05
+AGAIN_TIMES = 200
+"""How often it is looked whether a process that handles a signal has gone, and what came next."""
+
+MOST_STEPS = {False: 20, True: 3}
+"""How many further steps of a command are ended before its shell is killed; with INT, how often it
+is sent again."""
+
+
+class SessionStops:
+    """Carries out signals and timeouts, and sees to it that no further step of a command begins.
+
+    `running_in(command)` gives the session in which it is the current one, or None;
+    `cancel(command, why, returncode)` takes one out of the queue and tells whether it was there.
+    """
+
+    def __init__(self, loop, running_in, cancel):
+        self._loop = loop
+        self._of = running_in
+        self._cancel = cancel
+
+    def send(self, command, number):
+        """Send a signal to what a command runs, or take it out of the queue. How many got it."""
+        fatal = session_signals.is_fatal(number)
+        if command.pid is None:
+            why = "got signal %d before its session was free" % number
+            return int(fatal and self._cancel(command, why, 128 + number))
+        session = self._of(command)
+        if session is None:
+            return 0
+        session.stopped_on_purpose = number in session_signals.STOPPING
+        if not fatal:
+            return session_signals.pass_on(number, session)
+        if not session.begun:
+            return self._send_later(session, command, number, BEGIN_TIMES)
+        return len(self._stop(session, command, number)[0].signals)
+
+    def _send_later(self, session, command, number, times):
+        """Wait until the command has begun: a shell that is interrupted while it reads the text of
+        a command would take the rest of the text for another one."""
+        if self._of(command) is session and not session.begun and times > 0:
+            self._loop.after(BEGIN_S, lambda: self._send_later(session, command, number, times - 1))
+        elif self._of(command) is session:
+            self._stop(session, command, number if session.begun else signal.SIGKILL)
+        return 1
+
+    def _stop(self, session, command, number, step=0):
+        plan, processes = session_signals.carry_out(number, session)
+        if plan.ends:
+            command.stopped_by = number
+        if number == signal.SIGKILL and not session.begun:
+            self._kill_all(session, command)  # see `_send_later`
+        if number == signal.SIGKILL:
+            self._loop.after(GIVE_UP_S, lambda: self._kill_all(session, command))
+        elif plan.again is not None:
+            self._loop.after(
+                AGAIN_S,
+                lambda: self._stop_again(session, command, number, plan.again, AGAIN_TIMES, step),
+            )
+        return plan, processes
+
+    def _stop_again(self, session, command, number, processes, times, step):
+        """When the processes that got a signal have gone, end what the shell went on to."""
+        if self._of(command) is not session or times == 0:
+            return
+        if session_processes.still_there(processes):
+            self._loop.after(
+                AGAIN_S,
+                lambda: self._stop_again(session, command, number, processes, times - 1, step),
+            )
+        elif step < MOST_STEPS[number == signal.SIGINT]:
+            self._stop(session, command, number, step + 1)
+        elif command.stopped_by is not None:
+            self._kill_all(session, command)
+
+    def _kill_all(self, session, command):
+        """End a command together with its shell, if it runs still."""
+        if self._of(command) is session:
+            found = session_processes.of_command(session.pid, session.mark, session.since)
+            proctree.send([seen.pid for seen in found] + [session.pid], signal.SIGKILL)
+
+    def time_out(self, command, grace_s):
+        """The command's time is up: TERM, and KILL for what is left of it after the grace."""
+        if command.pid is None:
+            self._cancel(command, "timed out before its session was free", TIMED_OUT)
+            return
+        session = self._of(command)
+        if session is not None:
+            number = signal.SIGTERM if session.begun else signal.SIGKILL
+            _plan, processes = self._stop(session, command, number)
+            self._loop.after(grace_s, lambda: self._end(session, command, processes))
+
+    def _end(self, session, command, processes):
+        if self._of(command) is session:
+            self._stop(session, command, signal.SIGKILL)
+        proctree.send(session_processes.still_there(processes), signal.SIGKILL)
