@@ -92,7 +92,8 @@ class SessionStops:
         """End a command together with its shell, if it runs still."""
         if self._of(command) is session:
             found = session_processes.of_command(session.pid, session.mark, session.since)
-            proctree.send([seen.pid for seen in found] + [session.pid], signal.SIGKILL)
+            # The shell first: it would get on to the next step when its child dies.
+            proctree.send([session.pid] + [seen.pid for seen in found], signal.SIGKILL)
 
     def time_out(self, command, grace_s):
         """The command's time is up: TERM, and KILL for what is left of it after the grace."""

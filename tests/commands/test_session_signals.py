@@ -105,7 +105,6 @@ def test_a_signalled_command_never_looks_like_a_success(
     [
         "trap '' INT; while true; do sleep 0.2; done",
         "trap '' INT TERM; sleep 60; echo after",
-        "bash -c 'while :; do sleep 1; done'; echo after",
         "trap 'echo no' INT; while :; do sleep 0.2; done",
         "(trap '' INT; sleep 60; sleep 60); echo after",
         "exec sleep 60",
@@ -123,6 +122,48 @@ def test_killed_is_killed_even_if_the_shell_goes_with_it(
     assert (story.result["returncode"], story.result["session_ended"]) == (137, True)
     assert b"after" not in story.stdout
     assert _state(connection, session) == GONE
+
+
+@pytest.mark.parametrize(
+    "program", ["bash -c 'while :; do sleep 1; done'", "sh -c 'sleep 60; sleep 60'"]
+)
+def test_killed_programs_have_no_next_step(
+    connection: Connection, session: str, program: str
+) -> None:
+    """A bash handles SIGINT only while it waits for a child, so its session may live or not."""
+    story = _running(connection, f"{program}; echo after", session)
+    _signal(connection, story, "KILL")
+    story.read(connection)
+    assert (story.stdout, story.result["returncode"]) == (b"up\n", 137)
+    ended = story.result.get("session_ended") is True
+    assert _state(connection, session) == (GONE if ended else KEPT)
+
+
+@pytest.mark.parametrize("kill", ["pkill -KILL bash", "pkill -HUP bash", "kill -9 $(pgrep bash)"])
+def test_a_shell_that_is_killed_by_name_says_that_its_session_has_ended(
+    shared_gateway, module_sandbox: str, connection: Connection, session: str, kill: str
+) -> None:
+    """Somebody else's `pkill bash`: not a hang, and no success."""
+    story = _running(connection, "sleep 60; echo after", session)
+    with connect(shared_gateway, module_sandbox) as other:
+        other.run(kill)
+    story.read(connection)
+    assert story.result["session_ended"] is True
+    assert story.result["returncode"] >= 128
+    assert b"after" not in story.stdout
+    assert _state(connection, session) == GONE
+
+
+def test_pkill_bash_leaves_an_interactive_shell_alone(
+    shared_gateway, module_sandbox: str, connection: Connection, session: str
+) -> None:
+    """It ignores TERM (bash(1), SIGNALS), as in everybody's own terminal."""
+    story = _running(connection, "sleep 1; echo after", session)
+    with connect(shared_gateway, module_sandbox) as other:
+        other.run("pkill bash")
+    story.read(connection)
+    assert (story.stdout, story.result["returncode"]) == (b"up\nafter\n", 0)
+    assert _state(connection, session) == KEPT
 
 
 def test_a_term_lets_a_program_clean_up_and_ends_what_comes_after(

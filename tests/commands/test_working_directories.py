@@ -28,6 +28,7 @@ def connection(shared_gateway: GatewayProcess) -> Iterator[Connection]:
     shared_gateway.delete(f"/sandboxes/{sandbox_id}")
 
 
+@pytest.mark.parametrize("fields", [{}, {"session": "where"}], ids=["plain", "session"])
 @pytest.mark.parametrize(
     "cwd",
     [
@@ -37,14 +38,15 @@ def connection(shared_gateway: GatewayProcess) -> Iterator[Connection]:
         *("/tmp/to-slash/proc/self", "proc-in-home", "/proc/self/root/tmp", "/proc/../tmp"),
     ],
 )
-def test_a_directory_in_proc_is_refused(connection, cwd: str) -> None:
+def test_a_directory_in_proc_is_refused(connection, cwd: str, fields: dict[str, str]) -> None:
     """Behind a leaked descriptor lies what is not the sandbox's."""
     with connection() as opened:
-        result = opened.run("pwd", cwd=cwd)
+        result = opened.run("pwd", cwd=cwd, **fields)
     assert (result["returncode"], result["output"]) == (126, ""), result
     assert "/proc" in result["error"]
 
 
+@pytest.mark.parametrize("fields", [{}, {"session": "where"}], ids=["plain", "session"])
 @pytest.mark.parametrize(
     ("cwd", "wanted"),
     [
@@ -53,10 +55,12 @@ def test_a_directory_in_proc_is_refused(connection, cwd: str) -> None:
         *(("/usr/../tmp/ordinary/sub/..", "/tmp/ordinary"), ("/", "/"), ("../../tmp", "/tmp")),
     ],
 )
-def test_every_other_directory_is_taken(connection, cwd: str, wanted: str | None) -> None:
+def test_every_other_directory_is_taken(
+    connection, cwd: str, wanted: str | None, fields: dict[str, str]
+) -> None:
     """The guard is against one file system only."""
     with connection() as opened:
-        result = opened.run("pwd -P", cwd=cwd)
+        result = opened.run("pwd -P", cwd=cwd, **fields)
     assert result["returncode"] == 0, result
     if wanted is not None:
         assert result["output"] == f"{wanted}\n"
