@@ -35,6 +35,8 @@ GatewayError
 │   ├── CommandFinished           nothing can be sent to it any more
 │   ├── BadOffset                 beyond the end of the output
 │   ├── StdinNotOpen              the command takes no input
+│   ├── StdinFull                 the command does not read its input
+│   ├── LineTooLong               a terminal's line takes no more
 │   ├── TerminalMissing           the command has no terminal
 │   ├── IsolationUnavailable      the host does not have the isolation level
 │   └── FeatureMissing            the sandbox's image cannot do that
@@ -278,6 +280,16 @@ class BadOffset(ClientFault):
 class StdinNotOpen(ClientFault):
     code = "stdin_not_open"
     title = N_("The command takes no input, or not any more")
+
+
+class StdinFull(ClientFault):
+    code = "stdin_full"
+    title = N_("The command does not read its input; this and what follows was not written")
+
+
+class LineTooLong(ClientFault):
+    code = "line_too_long"
+    title = N_("A line on a terminal has at most 4,095 bytes; it was not written")
 
 
 class TerminalMissing(ClientFault):

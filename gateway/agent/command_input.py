@@ -29,11 +29,11 @@ class CommandInput:
         if end and command.process.terminal:
             self._loop.after(END_AGAIN_S, lambda: self._end_again(command, END_AGAIN_S))
 
-    def write(self, command, write_id, data, end, accepted):
-        """Write to the command's stdin; see `Stdin.write`. Raises StdinClosed."""
+    def write(self, command, write_id, data, end, accepted, too_long):
+        """Write to the command's stdin; see `Stdin.write`. Raises StdinClosed and LineTooLong."""
         if command.stdin is None or command.finished:
             raise StdinClosed()
-        command.stdin.write(write_id, data, end, accepted)
+        command.stdin.write(write_id, data, end, accepted, too_long)
         self._flush(command)
 
     def _flush(self, command):

@@ -4,10 +4,12 @@ import base64
 
 from . import frames, proctree
 from .reader import Reader
-from .stdin import StdinClosed
+from .stdin import LineTooLong, StdinClosed
 
 MAX_RUNNING = 4096
 LISTED = 200
+
+TOO_LONG = "line_too_long"
 
 
 class Refused(Exception):
@@ -164,7 +166,10 @@ class Operations:
                 data,
                 bool(message.get("end")),
                 lambda: tell(link, channel, event="done"),
+                lambda: tell(link, channel, event="refused", code=TOO_LONG, detail=""),
             )
+        except LineTooLong:
+            raise Refused(TOO_LONG, "of what was written before, the end of a line") from None
         except StdinClosed:
             raise Refused("no_stdin", "the command takes no input, or not any more") from None
 

@@ -1,5 +1,6 @@
 """Runs commands: starts them, notices their end, and passes on what is done with them meanwhile."""
 
+import base64
 import os
 import signal
 import socket
@@ -66,7 +67,10 @@ class Runner:
         )
         command.session = message.get("session")
         if message.get("input") is not None:
-            command.input = (message["input"].encode("utf-8"), not message.get("interactive"))
+            is_packed = message.get("input_encoding") == "base64"
+            given = message["input"].encode("utf-8")
+            data = base64.b64decode(given) if is_packed else given
+            command.input = (data, not message.get("interactive"))
         command.counts = not message.get("uncounted")
         self._retention.add(command)
         self.running += command.counts

@@ -191,9 +191,9 @@ class Holding:
         self.size += taken
         return taken
 
-    def take(self, size: int) -> int:
+    def take(self, size: int, within_s: float | None = None) -> int:
         """What was taken, as `ByteBudget.take`."""
-        taken = self._budget.take(self._owner, size)
+        taken = self._budget.take(self._owner, size, within_s)
         if self._closed:
             self._budget.give_back(self._owner, taken)
             return 0

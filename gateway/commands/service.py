@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Annotated, Any
 
@@ -267,10 +267,18 @@ class Commands:
         """Raises CommandNotFound, CommandFinished, TerminalMissing."""
         self._tell(place, "resize", request_id=request_id, cols=cols, rows=rows)
 
-    def write_stdin(self, place: Place, request_id: str, data: bytes, eof: bool) -> None:
-        """Write to a command's stdin; blocks while the command does not read.
+    def write_stdin(
+        self,
+        place: Place,
+        request_id: str,
+        data: bytes,
+        eof: bool,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write to a command's stdin; blocks while the command does not read. `moved` is called
+        whenever it has taken some.
 
-        Raises CommandNotFound, CommandFinished, StdinNotOpen.
+        Raises CommandNotFound, CommandFinished, StdinNotOpen, LineTooLong.
         """
         pieces = [data[at : at + INPUT_BYTES] for at in range(0, len(data), INPUT_BYTES)] or [b""]
         for number, piece in enumerate(pieces, start=1):
@@ -283,6 +291,7 @@ class Commands:
                 data=base64.b64encode(piece).decode("ascii"),
                 end=eof and number == len(pieces),
             )
+            moved()
 
     def _note(self, place: Place, spec: CommandSpec) -> None:
         self._history.began(place.sandbox_id, spec.key, spec.request_id, spec.command)

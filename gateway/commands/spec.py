@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gevent.event import Event
 
+from gateway.agent.terminal_line import LONGEST_LINE
+from gateway.errors import LineTooLong
 from gateway.models import CommandRequest
+
+_TOO_LONG = re.compile(rb"[^\n\r\x04]{%d}" % (LONGEST_LINE + 1))
+"""A line that a terminal cuts, unless its program reads without lines; none does at its start."""
 
 Encoding = Literal["utf-8", "base64"]
 
@@ -62,7 +68,7 @@ class CommandSpec:
 
 
 def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> CommandSpec:
-    """The spec of a valid request."""
+    """The spec of a valid request. Raises LineTooLong."""
     options: dict[str, Any] = {}
     for name in ("timeout", "cwd", "env", "session"):
         value = getattr(request, name)
@@ -70,6 +76,10 @@ def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> Comma
             options[name] = value
     if request.stdin is not None:
         options["input"] = request.stdin
+        if request.stdin_encoding != "utf-8":
+            options["input_encoding"] = request.stdin_encoding
+        if request.tty is not None and _TOO_LONG.search(request.input or b""):
+            raise LineTooLong("send it as input once the program reads without lines")
     if request.interactive:
         options["interactive"] = True
     if request.tty is not None:

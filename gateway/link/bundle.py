@@ -18,6 +18,7 @@ MODULES = (
     "login",
     "process",
     "proctree",
+    "terminal_line",
     "stdin",
     "command",
     "reader",

@@ -51,6 +51,13 @@ class TerminalSize(Sized):
     rows: Columns = Field(DEFAULT_ROWS, description="Height in lines.", examples=[24])
 
 
+def _is_base64(text: str, name: str) -> None:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 class CommandOptions(Request):
     """What a command may be given besides itself."""
 
@@ -79,6 +86,9 @@ class CommandOptions(Request):
         None,
         description="Text that is written to stdin, then its end. Without it stdin is empty.",
         examples=["text\n"],
+    )
+    stdin_encoding: Literal["utf-8", "base64"] = Field(
+        "utf-8", description="How `stdin` is written. `encoding` is that of the output."
     )
     interactive: bool = Field(
         False, description="Stdin stays open for `stdin` messages.", examples=[False]
@@ -118,12 +128,27 @@ class CommandOptions(Request):
             raise ValueError("`once` needs a request_id")
         return once
 
+    @field_validator("stdin_encoding")
+    @classmethod
+    def _is_that_of_stdin(cls, encoding: str, info: Any) -> str:
+        if encoding == "base64" and info.data.get("stdin") is not None:
+            _is_base64(info.data["stdin"], "stdin")
+        return encoding
+
     @field_validator("session")
     @classmethod
     def _excludes_a_terminal(cls, session: str | None, info: Any) -> str | None:
         if session is not None and info.data.get("tty") is not None:
             raise ValueError("a session has no terminal")
         return session
+
+    @property
+    def input(self) -> bytes | None:
+        """What is written to stdin at the start; None: there is none."""
+        if self.stdin is None:
+            return None
+        packed = self.stdin_encoding == "base64"
+        return base64.b64decode(self.stdin) if packed else self.stdin.encode()
 
 
 class CommandRequest(CommandOptions):
@@ -167,10 +192,7 @@ class CommandInput(Request):
     @classmethod
     def _is_that_of_the_data(cls, encoding: str, info: Any) -> str:
         if encoding == "base64":
-            try:
-                base64.b64decode(info.data.get("data", ""), validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise ValueError(f"data: {error}") from None
+            _is_base64(info.data.get("data", ""), "data")
         return encoding
 
     @property

@@ -23,6 +23,7 @@ from gateway.errors import (
     GatewayError,
     RateLimited,
     RequestIdInUse,
+    StdinFull,
     TooManyCommands,
     TooMuchQueued,
 )
@@ -54,6 +55,9 @@ MAX_RUNNING = 128
 MAX_WAITING = 4096
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 """Of messages whole, with what the gateway makes of them (`message_cost`)."""
+
+CUT_OFF_REMEMBERED = 1024
+"""Commands of which some input was refused."""
 
 MAX_ERRANDS = 64
 """Attachments, signals and the like under way at a time; then the connection is not read on."""
@@ -89,6 +93,7 @@ class Connection:
         self._errands = Pool(MAX_ERRANDS)
         self._held = held
         self._input = InputLanes(self._write_stdin, held, lambda: peer.connected)
+        self._cut_off: dict[str, None] = {}
         self._waiting: deque[tuple[str, CommandRequest, int]] = deque()
         self._waiting_bytes = 0
         self._listing = BoundedSemaphore(1)
@@ -168,6 +173,7 @@ class Connection:
 
     def _start(self, request_id: str, request: CommandRequest, taken: int) -> None:
         self._own[request_id] = self._own.get(request_id, 0) + 1
+        self._cut_off.pop(request_id, None)
         self._peer.note("command_start", request_id=request_id)
         self._running.spawn(self._run, request_id, request, taken)
 
@@ -261,12 +267,27 @@ class Connection:
         except BadRequest as error:
             self._outbox.send_error(error, message.request_id)
             return
-        self._reporting(message.request_id, self._input.put, message.request_id, data, message.eof)
+        self._reporting(message.request_id, self._put, message.request_id, data, message.eof)
+
+    def _put(self, request_id: str, data: bytes, eof: bool) -> None:
+        """Queue input. Where some was refused, none that follows may be written: the client could
+        not know where the gap is."""
+        if request_id in self._cut_off:
+            raise StdinFull()
+        try:
+            self._input.put(request_id, data, eof)
+        except GatewayError:
+            self._cut_off[request_id] = None
+            while len(self._cut_off) > CUT_OFF_REMEMBERED:
+                del self._cut_off[next(iter(self._cut_off))]
+            raise
 
     def _write_stdin(self, request_id: str, data: bytes, eof: bool) -> None:
         def write() -> None:
             self._wake()
-            self._commands.write_stdin(self._place, request_id, data, eof)
+            self._commands.write_stdin(
+                self._place, request_id, data, eof, lambda: self._input.moved(request_id)
+            )
 
         self._reporting(request_id, self._once_started, request_id, write)
 

@@ -86,6 +86,8 @@ class Terminal:
 
     def _write(self, request_id: str, data: bytes, eof: bool) -> None:
         try:
-            self._commands.write_stdin(self._place, request_id, data, eof)
+            self._commands.write_stdin(
+                self._place, request_id, data, eof, lambda: self._input.moved(request_id)
+            )
         except GatewayError as error:
             self._peer.outbox.send_error(error, request_id)

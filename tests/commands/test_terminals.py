@@ -226,3 +226,19 @@ def test_text_that_is_no_resize_is_a_bad_request(
     assert screen.messages[-1]["code"] == "bad_request"
     screen.type(b"echo on-$((1+1)); exit\r")
     screen.shows(b"on-2")
+
+
+def test_a_line_that_the_terminal_would_cut_is_told(
+    shared_gateway: GatewayProcess, module_sandbox: str
+) -> None:
+    """bash reads any length at its prompt; `cat` reads lines, which the kernel cuts at 4,095."""
+    screen = Screen(shared_gateway, module_sandbox)
+    screen.type(b"x=" + b"y" * 6000 + b"; echo $(echo ${#x})=; stty -echo; echo u''p; cat\n")
+    screen.shows(b"6000=")
+    screen.shows(b"up\r\n")
+    screen.type(b"z" * 5000 + b"\n")
+    screen.read_until(lambda: screen.messages)
+    assert screen.messages[0]["code"] == "line_too_long"
+    screen.type(b"short\n")
+    screen.shows(b"short\r\n")
+    assert b"zzz" not in screen.bytes

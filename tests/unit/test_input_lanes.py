@@ -8,7 +8,7 @@ from gevent.event import Event
 
 from gateway.commands import budget as budget_module
 from gateway.commands.budget import ByteBudget, Holding
-from gateway.errors import GatewayFull, TooMuchQueued
+from gateway.errors import GatewayFull, StdinFull, TooMuchQueued
 from gateway.models import CommandRequest
 from gateway.ws import input_lanes
 from gateway.ws.input_lanes import InputLanes
@@ -83,6 +83,60 @@ def test_a_client_that_has_gone_does_not_wait_for_its_command(
     lanes.close()
     held.close()
     assert budget.held == 0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_lanes, "MAX_PENDING_BYTES", 1000)
+    monkeypatch.setattr(input_lanes, "STALL_S", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_input_for_a_command_that_does_not_read_is_refused_soon() -> None:
+    """The connection must come to the next message, which may be the signal that helps."""
+    lanes, _, _ = _lanes(Commands(), [True])
+    lanes.put("deaf", b"x" * 1200, False)
+
+    with pytest.raises(StdinFull), gevent.Timeout(2):
+        lanes.put("deaf", b"y", False)
+    with gevent.Timeout(2):
+        lanes.put("other", b"z", False)
+    lanes.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_all_commands_of_a_connection_together_are_bounded_too() -> None:
+    """Each within its own bound, hundreds of them would hold the owner's whole share."""
+    lanes, _, _ = _lanes(Commands(), [True])
+    for number in range(3):
+        lanes.put(f"deaf{number}", b"x" * 700, False)
+
+    with pytest.raises(StdinFull), gevent.Timeout(2):
+        lanes.put("another", b"y", False)
+    lanes.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_command_that_reads_slowly_holds_the_client_back_and_loses_nothing() -> None:
+    """Back-pressure is what a client that is only too fast expects."""
+    taken: list[bytes] = []
+
+    def write(request_id: str, data: bytes, eof: bool) -> None:
+        for _ in range(4):
+            gevent.sleep(0.03)
+            lanes.moved(request_id)
+        taken.append(data)
+
+    budget = ByteBudget(4 * SHARE, SHARE, own_full=TooMuchQueued, all_full=GatewayFull)
+    lanes = InputLanes(write, Holding(budget, "alice"), lambda: True)
+    sent = [bytes([number]) * 800 for number in range(6)]
+    with gevent.Timeout(5):
+        for data in sent:
+            lanes.put("slow", data, False)
+        while len(taken) < len(sent):
+            gevent.sleep(0.01)
+
+    assert taken == sent
 
 
 def test_what_was_held_comes_back_once_whoever_was_killed() -> None:
