@@ -79,41 +79,56 @@ def start_daemon(listener, modules):
         if not start_under_another_name(listener, modules, environment):
             space = {}
             exec(compile(dict(modules)["load"], "agent/load.py", "exec"), space)
-            space["load"](modules, listener.fileno(), None, environment, DAEMON)
+            space["load"](compiled(modules), listener.fileno(), None, environment, DAEMON)
     finally:
         os._exit(1)
+
+
+def compiled(modules):
+    """(name, code) of each."""
+    return [
+        (name, compile(source, "agent/%s.py" % name, "exec"))
+        for name, source in modules
+        if name != "load"
+    ]
 
 
 def start_under_another_name(listener, modules, environment):
     """Start the daemon as a program of its own. Whether it runs.
 
-    It has nothing of the container's environment but what the image's Python may need.
+    It has nothing of the container's environment but what the image's Python may need. Its modules
+    are compiled here meanwhile: that takes as long as its start.
     """
     ready, up = os.pipe()
     reading, writing = os.pipe()
+    code_in, code_out = os.pipe()
     child = os.fork()
     if child == 0:
         os.dup2(reading, 0)
-        for fd in (listener.fileno(), up):
+        for fd in (listener.fileno(), up, code_in):
             os.set_inheritable(fd, True)
         own = {"PYTHONHOME": "%s:%s" % (sys.base_prefix, sys.base_exec_prefix), "PYTHONUTF8": "1"}
         if "LD_LIBRARY_PATH" in environment:
             own["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
         become(os.path.realpath(sys.executable), DAEMON, ["-S", "-"], own)
         os._exit(1)
-    os.close(up)
-    os.close(reading)
-    program = "import sys\ndel sys.path[0]\n%s\nload(%r, %d, %d, %r, %r)\n" % (
+    for fd in (up, reading, code_in):
+        os.close(fd)
+    program = "import sys\ndel sys.path[0]\n%s\nload(received(%d), %d, %d, %r, %r)\n" % (
         dict(modules)["load"].decode("utf-8"),
-        modules,
+        code_in,
         listener.fileno(),
         up,
         environment,
         DAEMON,
     )
+    import marshal
+
     try:
         with os.fdopen(writing, "wb") as file:
             file.write(program.encode("ascii", "backslashreplace"))
+        with os.fdopen(code_out, "wb") as file:
+            file.write(marshal.dumps(compiled(modules)))
     except OSError:
         pass  # it has ended: `ready` says so
     import select

@@ -1,11 +1,23 @@
-"""Make the agent of its modules' sources, and let it serve.
+"""Make the agent of its modules' code, and let it serve.
 
 Runs by itself, before there is a package: as a program, or within `entry`.
 """
 
 
+def received(fd):
+    """(name, code) of each module, from the process that compiles them. What they import takes as
+    long to load as that takes, so it is loaded first."""
+    import marshal
+    import os
+
+    for name in ("json", "pty", "selectors", "subprocess"):
+        __import__(name)
+    with os.fdopen(fd, "rb") as file:
+        return marshal.loads(file.read())
+
+
 def load(modules, listener_fd, up_fd, environment, name):
-    """Never returns. `modules` are (name, source) pairs in the order of their imports.
+    """Never returns. `modules` are (name, code) pairs in the order of their imports.
 
     A byte is written to `up_fd`, if there is one, when the daemon is about to serve.
     `environment` is what the container gives to commands, `name` what ps shows.
@@ -37,13 +49,11 @@ def load(modules, listener_fd, up_fd, environment, name):
         package = types.ModuleType("agent")
         package.__path__ = []
         sys.modules["agent"] = package
-        for module_name, source in modules:
-            if module_name != "load":
-                module = types.ModuleType("agent." + module_name)
-                module.__package__ = "agent"
-                sys.modules["agent." + module_name] = module
-                code = compile(source, "agent/%s.py" % module_name, "exec")
-                exec(code, module.__dict__)
+        for module_name, code in modules:
+            module = types.ModuleType("agent." + module_name)
+            module.__package__ = "agent"
+            sys.modules["agent." + module_name] = module
+            exec(code, module.__dict__)
         if up_fd is not None:
             os.write(up_fd, b"\0")
             os.close(up_fd)
