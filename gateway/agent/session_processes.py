@@ -56,6 +56,10 @@ class Seen:
         """Whether it has a handler for the signal."""
         return bool(self._caught >> (number - 1) & 1)
 
+    def catches_what(self, other):
+        """Whether it has handlers for the same signals as another, as a forked child has."""
+        return self._caught == other._caught
+
     def leaves_to_default(self, number):
         """Whether the signal does what it does by default."""
         return not self.ignores(number) and not self.catches(number)

@@ -6,6 +6,9 @@ together with the death of the child that it waits for by SIGINT. So a process t
 signals gets SIGINT in the place of the signal that would kill it as well: nobody sees a difference
 but its shell, which comes back to its next line. While it is decided who gets what, the shell is
 stopped, or it would start the next step meanwhile.
+
+A child that bash has forked, and that is not yet what it will be, has bash's own handlers: it
+ignores QUIT and TERM, and may lose INT. Nothing is sent until it has settled.
 """
 
 import signal
@@ -61,7 +64,7 @@ def plan(number, shell, processes):
     signals = [(seen.pid, INT if seen in plain else number) for seen in processes]
     if number == KILL:
         survives = not shell.ignores(INT) and (not direct or 0 < len(plain) == len(in_front))
-        return Plan([*signals, (shell.pid, INT if survives else KILL)], True)
+        return Plan([*signals, (shell.pid, INT if survives else KILL)], True, in_front)
     if plain or (not in_front and number in ENDS_A_LOOP):
         return Plan([*signals, (shell.pid, INT)], True, in_front)
     if not processes:
@@ -69,8 +72,35 @@ def plan(number, shell, processes):
     return Plan(signals, number == TERM, in_front if number == TERM else None)
 
 
-def carry_out(number, session):
-    """Send a fatal signal to what a session's current command runs. A Plan, and the processes."""
+def unsettled(shell, processes):
+    """Those of some `Seen` that the shell has just forked, or that may be so.
+
+    A part of a pipeline that bash runs itself (`f | g`) keeps these handlers: it cannot be told
+    from one that is about to become a program, until it has a child.
+    """
+    parents = {seen.parent for seen in processes}
+    return [
+        seen
+        for seen in processes
+        if seen.parent == shell.pid and seen.pid not in parents and seen.catches_what(shell)
+    ]
+
+
+def last_first(shell, processes):
+    """Some `Seen`, the shell's children before all others, the end of a pipeline before its start.
+
+    Hit later it would come to the end of its input, and exit with 0 before it is hit itself: bash
+    goes by the last process of a pipeline, and would get on to the next step.
+    """
+    direct = [seen for seen in processes if seen.parent == shell.pid]
+    return direct[::-1] + [seen for seen in processes if seen.parent != shell.pid]
+
+
+def carry_out(number, session, at_once):
+    """Send a fatal signal to what a session's current command runs. A Plan, and the processes.
+
+    Without `at_once` nothing is sent, and the Plan is None, while a process is unsettled.
+    """
     session_processes.freeze(session.pid)
     try:
         processes = session_processes.of_command(session.pid, session.mark, session.since)
@@ -79,8 +109,10 @@ def carry_out(number, session):
             return Plan([]), processes
         if session.runs_another_program() or not session.begun:
             chosen = Plan([(seen.pid, number) for seen in processes] + [(session.pid, number)])
+        elif not at_once and unsettled(shell, processes):
+            return None, processes
         else:
-            chosen = plan(number, shell, processes)
+            chosen = plan(number, shell, last_first(shell, processes))
         for pid, sent in chosen.signals:
             proctree.send({pid}, sent)
         return chosen, processes

@@ -6,16 +6,22 @@ from . import proctree, session_processes, session_signals
 
 TIMED_OUT = 124
 
-GIVE_UP_S = 0.3
-"""How long a killed command may take to come to its end before its shell is killed as well."""
+GIVE_UP_S = 1.0
+"""How long a killed command may take to come to its end before its shell is killed as well. A shell
+that waits for a processor is not one that hangs: with it, the state of its session is lost."""
 
 BEGIN_S = 0.005
 BEGIN_TIMES = 400
 """How often it is looked whether a signalled command has begun, before its shell is killed."""
 
+SETTLE_TIMES = 100
+"""How often it is looked whether a process that was just forked has settled, each after BEGIN_S."""
+
 AGAIN_S = 0.05
 AGAIN_TIMES = 200
-"""How often it is looked whether a process that handles a signal has gone, and what came next."""
+SLOWLY_S = 0.5
+"""How often it is looked whether a process that handles a signal has gone, and what came next: it
+may take all the time it wants, and then the shell must not go on. After so many times, slowly."""
 
 MOST_STEPS = {False: 20, True: 3}
 """How many further steps of a command are ended before its shell is killed; with INT, how often it
@@ -48,7 +54,7 @@ class SessionStops:
             return session_signals.pass_on(number, session)
         if not session.begun:
             return self._send_later(session, command, number, BEGIN_TIMES)
-        return len(self._stop(session, command, number)[0].signals)
+        return self._stop(session, command, number)[0]
 
     def _send_later(self, session, command, number, times):
         """Wait until the command has begun: a shell that is interrupted while it reads the text of
@@ -59,28 +65,45 @@ class SessionStops:
             self._stop(session, command, number if session.begun else signal.SIGKILL)
         return 1
 
-    def _stop(self, session, command, number, step=0):
-        plan, processes = session_signals.carry_out(number, session)
+    def _stop(self, session, command, number, step=0, looks=SETTLE_TIMES):
+        """End the command by a signal, when it can be told who is to get which. How many get it,
+        and the processes."""
+        plan, processes = session_signals.carry_out(number, session, looks == 0)
+        if number == signal.SIGKILL and step == 0 and looks == SETTLE_TIMES:
+            command.stopped_by = number
+            self._loop.after(GIVE_UP_S, lambda: self._kill_all(session, command))
+        if plan is None:
+            self._loop.after(
+                BEGIN_S, lambda: self._stop_settled(session, command, number, step, looks - 1)
+            )
+            return 1, processes
         if plan.ends:
             command.stopped_by = number
         if number == signal.SIGKILL and not session.begun:
             self._kill_all(session, command)  # see `_send_later`
-        if number == signal.SIGKILL:
-            self._loop.after(GIVE_UP_S, lambda: self._kill_all(session, command))
         elif plan.again is not None:
             self._loop.after(
                 AGAIN_S,
                 lambda: self._stop_again(session, command, number, plan.again, AGAIN_TIMES, step),
             )
-        return plan, processes
+        return len(plan.signals), processes
+
+    def _stop_settled(self, session, command, number, step, looks):
+        if self._of(command) is session:
+            self._stop(session, command, number, step, looks)
 
     def _stop_again(self, session, command, number, processes, times, step):
         """When the processes that got a signal have gone, end what the shell went on to."""
-        if self._of(command) is not session or times == 0:
+        if self._of(command) is not session:
             return
-        if session_processes.still_there(processes):
+        if session_processes.still_there(processes) or (
+            # A killed command's shell that runs nothing is about to tell its end: INT would cut
+            # that off. If it does not tell it, `GIVE_UP_S` ends it.
+            number == signal.SIGKILL
+            and not session_processes.of_command(session.pid, session.mark, session.since)
+        ):
             self._loop.after(
-                AGAIN_S,
+                AGAIN_S if times > 0 else SLOWLY_S,
                 lambda: self._stop_again(session, command, number, processes, times - 1, step),
             )
         elif step < MOST_STEPS[number == signal.SIGINT]:

@@ -85,6 +85,22 @@ def test_a_signal_ends_a_command_of_several_steps(
     assert _state(connection, session) == KEPT
 
 
+@pytest.mark.parametrize(
+    ("name", "returncode"), [("INT", 130), ("TERM", 143), ("QUIT", 131), ("KILL", 137)]
+)
+@pytest.mark.parametrize("steps", ["sleep 60", "sleep 60 | sleep 61", "sleep 60 | cat | cat"])
+def test_a_signal_that_meets_a_child_just_forked_is_not_lost(
+    connection: Connection, session: str, steps: str, name: str, returncode: int
+) -> None:
+    """Until it runs its program, it has the shell's handlers: it must not cost the session."""
+    for _ in range(4):
+        story = _running(connection, f"{steps}; echo after", session)
+        _signal(connection, story, name)
+        story.read(connection)
+        assert (story.stdout, story.result["returncode"]) == (b"up\n", returncode)
+        assert _state(connection, session) == KEPT
+
+
 @pytest.mark.parametrize(("name", "returncode"), [("INT", 130), ("TERM", 143), ("KILL", 137)])
 @pytest.mark.parametrize("kind", ["short steps", "or", "wait", "read"])
 def test_a_signalled_command_never_looks_like_a_success(
@@ -170,13 +186,15 @@ def test_a_term_lets_a_program_clean_up_and_ends_what_comes_after(
     connection: Connection, session: str
 ) -> None:
     """The program gets TERM itself; the steps after it do not run to their end."""
-    program = "bash -c 'trap \"echo tidy; exit 0\" TERM; while :; do sleep 0.1; done'"
+    program = "bash -c 'trap \"echo tidy; exit 0\" TERM; echo trapped; while :; do sleep 0.1; done'"
     story = _running(connection, f"{program}; sleep 60; echo after", session)
+    while not story.stdout.endswith(b"trapped\n"):
+        story.take(connection.receive())
     began = time.monotonic()
     _signal(connection, story, "TERM")
     story.read(connection)
     assert time.monotonic() - began < 8
-    assert (story.stdout, story.result["returncode"]) == (b"up\ntidy\n", 143)
+    assert (story.stdout, story.result["returncode"]) == (b"up\ntrapped\ntidy\n", 143)
     assert _state(connection, session) == KEPT
 
 
@@ -200,7 +218,8 @@ def test_a_program_that_became_the_shell_gets_the_signal_itself(
     program = "trap 'echo tidy; exit 3' TERM; echo up; while :; do sleep 0.1; done"
     connection.run("true", session=session)
     story = _running(connection, f'exec sh -c "{program}"', session)
-    eventually(lambda: connection.run("pgrep -x sh")["returncode"] == 0)
+    while not story.stdout.endswith(b"up\nup\n"):
+        story.take(connection.receive())
     _signal(connection, story, "TERM")
     story.read(connection)
     assert story.stdout.endswith(b"tidy\n")

@@ -201,23 +201,15 @@ def test_an_exit_trap_set_before_speaks_at_the_end(shell) -> None:
     assert lines == ["last", "err"]
 
 
-def test_a_shell_that_ends_while_nothing_runs_is_told_once(shell) -> None:
+def test_a_shell_that_ends_while_nothing_runs_is_told_once(connection: Connection, shell) -> None:
     """Its state is gone: the next command must not run without it, and without a word."""
-    shell("kept=1; (sleep 2; kill -9 $$) & echo")
-    pid = shell("echo $$")["output"].strip()
-    eventually(lambda: _gone(shell, pid), within_s=10)
+    pid = shell("kept=1; echo $$")["output"].strip()
+    assert connection.run(f"kill -9 {pid}")["returncode"] == 0
+    eventually(lambda: connection.run(f"test -d /proc/{pid}")["returncode"] == 1)
     result = shell("echo anew")
-    assert result["output"] == "anew\n"
-
-
-def _gone(shell, pid: str) -> bool:
-    result = shell(f"test -d /proc/{pid}; echo $?")
-    if result.get("session_ended"):
-        assert result["returncode"] == 126
-        assert "had ended" in result["error"]
-        return True
-    assert result["output"] == "0\n"
-    return False
+    assert (result["returncode"], result["session_ended"]) == (126, True)
+    assert "had ended" in result["error"]
+    assert shell("echo anew$kept")["output"] == "anew\n"
 
 
 @pytest.mark.parametrize("option", ["set -x", "set -xv", "set -o xtrace; PS4='+ '"])

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.agent.session_processes import Moment, Seen
 from gateway.agent.session_script import may_be_cut_off, quoted
-from gateway.agent.session_signals import is_fatal, plan
+from gateway.agent.session_signals import is_fatal, last_first, plan, unsettled
 
 INT, KILL, TERM, USR1 = signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1
 SHELL = 10
@@ -62,6 +62,21 @@ def test_a_shell_alone_is_interrupted_or_gets_what_is_its_own() -> None:
     assert plan(TERM, _shell(), []).signals == [(SHELL, INT)]
     assert plan(USR1, _shell(), []).signals == [(SHELL, USR1)]
     assert plan(TERM, _shell(), [_child(11, ignored=(INT,))]).signals == [(11, TERM), (SHELL, INT)]
+
+
+def test_a_child_with_the_handlers_of_its_shell_has_not_settled() -> None:
+    """It was just forked; a program has none of them, and a part of a pipeline has children."""
+    forked, program = _child(11, (TERM,), (INT,)), _child(12)
+    own = _child(13, (), (INT, TERM))
+    assert unsettled(_shell(), [forked, program, own]) == [forked]
+    assert unsettled(_shell(), [forked, Seen(14, forked.pid, 0, 0, 0)]) == []
+    assert unsettled(_shell(), [Seen(15, 12, 0, 0, _mask(INT))]) == []
+
+
+def test_the_end_of_a_pipeline_is_hit_before_its_start() -> None:
+    """It would exit with 0 when its input ends; parents still come before their children."""
+    first, last, below = _child(11), _child(12), Seen(13, 11, 0, 0, 0)
+    assert last_first(_shell(), [first, last, below]) == [last, first, below]
 
 
 def test_what_ends_nobody_is_known() -> None:
