@@ -52,8 +52,10 @@ def plan(number, shell, processes):
     in_front = [seen for seen in direct if not seen.ignores(INT)]  # unlike those after a `&`
     same = [(seen.pid, number) for seen in processes]
     if number == INT:
-        # A child that has just ended, and bash still waits for it: then the signal is lost.
-        return Plan([*same, (shell.pid, INT)], again=None if in_front else [])
+        # A child that has just ended, and bash still waits for it: then the signal is lost, and
+        # is sent again. What handles it itself may go on.
+        dies = all(seen.leaves_to_default(INT) for seen in in_front)
+        return Plan([*same, (shell.pid, INT)], again=in_front if dies else None)
     if number == TERM and shell.catches(TERM):  # an interactive bash ignores it without a trap
         return Plan([*same, (shell.pid, TERM)])
     plain = [

@@ -23,7 +23,7 @@ SLOWLY_S = 0.5
 """How often it is looked whether a process that handles a signal has gone, and what came next: it
 may take all the time it wants, and then the shell must not go on. After so many times, slowly."""
 
-MOST_STEPS = {False: 20, True: 3}
+MOST_STEPS = 20
 """How many further steps of a command are ended before its shell is killed; with INT, how often it
 is sent again."""
 
@@ -106,7 +106,7 @@ class SessionStops:
                 AGAIN_S if times > 0 else SLOWLY_S,
                 lambda: self._stop_again(session, command, number, processes, times - 1, step),
             )
-        elif step < MOST_STEPS[number == signal.SIGINT]:
+        elif step < MOST_STEPS:
             self._stop(session, command, number, step + 1)
         elif command.stopped_by is not None:
             self._kill_all(session, command)

@@ -216,7 +216,7 @@ def test_a_sandbox_sees_only_its_own_processes(client: Connection) -> None:
     """Neither the host's nor other sandboxes'."""
     names = set(client.output_of("ps -eo comm=").split())
 
-    assert names <= {"docker-init", "sleep", "python3", "bash", "ps"}
+    assert names <= {"docker-init", "sleep", "sbxgwd", "sbxgwl", "bash", "ps"}
 
 
 def test_the_environment_tells_nothing_of_the_gateway(client: Connection) -> None:

@@ -316,7 +316,7 @@ def _raw(gateway: GatewayProcess, request: bytes) -> tuple[int, str | None, byte
         (b"nonsense\r\n\r\n", {400}),
         (b"GET /sandboxes\r\n\r\n", {400}),
         (b"GET /sandboxes HTTP/9.9\r\nHost: localhost\r\n\r\n", {400, 505}),
-        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {414}),
+        (b"GET /" + b"a" * 30_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {414}),
         (b"GET /sandboxes HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", {431}),
         (b"GET /sandboxes HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n", {400}),
         (b"POST /sandboxes HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", {400}),

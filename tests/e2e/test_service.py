@@ -98,7 +98,7 @@ def test_it_listens_on_loopback_only(gateway: GatewayProcess) -> None:
         if connection.status == "LISTEN"
     }
 
-    assert listening == {"127.0.0.1"}
+    assert listening == {"127.0.0.1", "::1"}
 
 
 def test_answers_may_not_be_cached_or_sniffed(gateway: GatewayProcess, sandbox: str) -> None:
