@@ -12,6 +12,9 @@ from gateway.link.links import Links
 
 
 class FakeLink:
+    def works_for_the_caller(self) -> None:
+        """Nobody's time is counted here."""
+
     def __init__(self) -> None:
         self.lost = False
 

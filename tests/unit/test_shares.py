@@ -122,6 +122,8 @@ def test_accounts_that_are_not_used_are_forgotten(clock: Clock) -> None:
 @pytest.fixture
 def charged() -> object:
     """The process's own accounts, while they are charged."""
+    # Other tests may have let this very greenlet work for somebody.
+    gevent.getcurrent().spawn_tree_locals = {}
     shares.start()
     yield shares
 
