@@ -16,7 +16,8 @@ What follows goes to pytest: scripts/test.sh tests/unit -k frames
 Several processes take the test files in turn, for most tests wait; -n 0 at the end: one does all,
 as a debugger needs it. What fails beside others is tried once more, alone: on a machine that is busy
 with the tests themselves a bound in seconds can be missed. What fails twice has failed, and both
-failures are shown.
+failures are shown. What passes then is a finding all the same: it is named at the end and in
+.run/second-tries.txt, and more than three of them fail the run.
 TEXT
 }
 
@@ -33,6 +34,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/venv.sh"
 # shellcheck source=scripts/lib/preflight.sh
 . "$ROOT/scripts/lib/preflight.sh"
+# shellcheck source=scripts/lib/tried_twice.sh
+. "$ROOT/scripts/lib/tried_twice.sh"
 
 fast=
 while (($#)); do
@@ -79,14 +82,5 @@ stage "mypy" "$VENV/bin/mypy"
 stage "lint-imports" "$VENV/bin/lint-imports" --no-logo
 
 say "pytest"
-# pytest has the last word: its closing line and its exit status are this script's.
 if [[ -n $fast ]]; then set -- -m "not engine" "$@"; fi
-status=0
-"$VENV/bin/python" -m pytest \
-  --numprocesses "$PROCESSES" --dist loadfile --no-loadscope-reorder "$@" || status=$?
-# 1: tests have failed. All else (2 to 5) is no matter of chance.
-if ((status == 1)) && [[ " $* " != *" -n 0 "* ]]; then
-  say "pytest: what has failed, once more and alone"
-  exec "$VENV/bin/python" -m pytest --last-failed --last-failed-no-failures none "$@" -n 0
-fi
-exit "$status"
+tried_twice "$PROCESSES" "$@"
