@@ -45,6 +45,11 @@ POOL_SIZE = 100
 """Connections kept to the engine; the SDK's own default of 10 would make creates wait."""
 
 
+_MADE_WITH_CPUS = "NanoCPUs has already been set"
+"""The engine's word for a container that was made with a number of CPUs, as gateways before this
+one did: it keeps that way for life."""
+
+
 class DockerEngine:
     """Implements `gateway.engine.interface.Engine`."""
 
@@ -236,17 +241,26 @@ class DockerEngine:
         return {entry["Id"]: int(entry.get("SizeRw") or 0) for entry in found}
 
     def update(self, container_id: str, limits: Limits, isolation: Isolation = "standard") -> None:
-        # The SDK's own method knows neither NanoCpus nor PidsLimit.
-        api: Any = self._api
+        period_us, quota_us = hardening.cpu_quota(limits.cpus)
         changes = {
             "Memory": limits.memory_mb * MIB,
             "MemorySwap": limits.memory_mb * MIB,
-            "NanoCpus": int(limits.cpus * 1_000_000_000),
             "PidsLimit": hardening.pids_limit(limits, isolation),
         }
         with of_container(container_id):
-            answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)
-            api._raise_for_status(answer)
+            try:
+                quota = {"CpuPeriod": period_us, "CpuQuota": quota_us}
+                self._update(container_id, {**changes, **quota})
+            except docker_errors.APIError as error:
+                if _MADE_WITH_CPUS not in str(error.explanation):
+                    raise
+                self._update(container_id, {**changes, "NanoCpus": int(limits.cpus * 1e9)})
+
+    def _update(self, container_id: str, changes: dict[str, int]) -> None:
+        # The SDK's own method does not know PidsLimit.
+        api: Any = self._api
+        answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)
+        api._raise_for_status(answer)
 
     def rename(self, container_id: str, name: str) -> None:
         with of_container(container_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gateway.engine import seccomp
@@ -39,6 +40,13 @@ BRIDGE_NAME = "com.docker.network.bridge.name"
 OPEN_FILES = 16384
 """Below what an engine that was started by hand may hand on where root has no CAP_SYS_RESOURCE."""
 
+CPU_PERIOD_US = 10_000
+"""A tenth of what the engine takes for a number of CPUs: who has used up its part waits for the
+rest of the period, up to 90 ms of the engine's. See docs/measurements.md."""
+
+_LEAST_QUOTA_US = 1_000
+"""The kernel takes no smaller one."""
+
 _KIB = 1024
 
 _STRICT_SHARES = {HOME: 2, "/tmp": 4, "/var/tmp": 8, "/run": 16, "/dev/shm": 16}  # noqa: S108
@@ -75,7 +83,7 @@ def host_config(
         "security_opt": ["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
         "mem_limit": limits.memory_mb * MIB,
         "memswap_limit": limits.memory_mb * MIB,
-        "nano_cpus": int(limits.cpus * 1_000_000_000),
+        **_cpu_time(limits.cpus),
         "pids_limit": pids_limit(limits, isolation),
         "oom_score_adj": OOM_SCORE_ADJ,
         "ulimits": [
@@ -89,6 +97,18 @@ def host_config(
         "network_mode": network,
         **_of_level(limits, isolation, uid),
     }
+
+
+def _cpu_time(cpus: float) -> dict[str, int]:
+    period_us, quota_us = cpu_quota(cpus)
+    return {"cpu_period": period_us, "cpu_quota": quota_us}
+
+
+def cpu_quota(cpus: float) -> tuple[int, int]:
+    """Period and quota in microseconds: of every period a sandbox may compute for the quota
+    (sched-bwc in the kernel's documentation)."""
+    period_us = max(CPU_PERIOD_US, math.ceil(_LEAST_QUOTA_US / cpus))
+    return period_us, round(cpus * period_us)
 
 
 def pids_limit(limits: Limits, isolation: Isolation) -> int:

@@ -62,7 +62,7 @@ def test_every_resource_has_a_limit(inspected: dict[str, Any]) -> None:
     config = inspected["HostConfig"]
 
     assert config["Memory"] == config["MemorySwap"] == 1024 * MIB
-    assert config["NanoCpus"] == 1_000_000_000
+    assert (config["CpuPeriod"], config["CpuQuota"]) == (10_000, 10_000)
     assert config["PidsLimit"] == 512
     assert config["OomKillDisable"] in (False, None)
     limits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in config["Ulimits"]}

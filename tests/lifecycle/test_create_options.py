@@ -76,7 +76,7 @@ def test_limits_arrive_in_the_container(bounded: GatewayProcess, create: Any) ->
 
     host = bounded.engine.inspect(sandbox_id)["HostConfig"]
     assert (host["Memory"], host["MemorySwap"]) == (200 * MIB, 200 * MIB)
-    assert host["NanoCpus"] == 750_000_000
+    assert host["CpuQuota"] / host["CpuPeriod"] == 0.75
     assert host["PidsLimit"] == 100
     said = shown(bounded, sandbox_id)
     assert (said["memory_mb"], said["cpus"], said["pids"]) == (200, 0.75, 100)
@@ -90,7 +90,7 @@ def test_what_is_not_asked_for_is_the_operators_default(
         sandbox_id = create(**wanted)
         host = bounded.engine.inspect(sandbox_id)["HostConfig"]
         assert host["Memory"] == 128 * MIB
-        assert host["NanoCpus"] == 500_000_000
+        assert host["CpuQuota"] / host["CpuPeriod"] == 0.5
         assert host["PidsLimit"] == 64
         said = shown(bounded, sandbox_id)
         assert said["idle_timeout"] == 300

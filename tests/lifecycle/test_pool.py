@@ -98,7 +98,7 @@ def test_limits_are_changed_on_the_taken_one(own_gateway: MakeGateway) -> None:
         assert sandbox_id in pooled
         host = gateway.engine.inspect(sandbox_id)["HostConfig"]
         assert (host["Memory"], host["MemorySwap"]) == (memory_mb * MIB, memory_mb * MIB)
-        assert host["NanoCpus"] == int(cpus * 1e9)
+        assert host["CpuQuota"] / host["CpuPeriod"] == cpus
         assert host["PidsLimit"] == pids
         said = shown(gateway, sandbox_id)
         assert (said["memory_mb"], said["cpus"], said["pids"]) == (memory_mb, cpus, pids)

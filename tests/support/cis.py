@@ -63,7 +63,7 @@ CHECKS: dict[str, tuple[str, Callable[[Inspected], bool]]] = {
     ),
     "5.12": (
         "cpu shared by priority",
-        lambda f: _host(f)["NanoCpus"] > 0 or _host(f)["CpuShares"] > 0,
+        lambda f: _host(f)["NanoCpus"] > 0 or _host(f)["CpuQuota"] > 0 or _host(f)["CpuShares"] > 0,
     ),
     "5.13": ("read-only root file system", lambda f: _host(f)["ReadonlyRootfs"] is True),
     "5.14": (

@@ -123,3 +123,14 @@ def test_the_profile_goes_into_one_line_without_comments() -> None:
     """The engine's API takes its text and, before 20.10, no comments."""
     assert "\n" not in seccomp.profile()
     assert '"comment"' not in seccomp.profile()
+
+
+@pytest.mark.parametrize("cpus", [0.05, 0.07, 0.1, 0.333, 1.0, 1.5, 64.0, 1024.0])
+def test_cpu_time_is_counted_in_short_periods(cpus: float) -> None:
+    """What has used up its part waits for the rest of the period. The kernel takes no quota below a
+    millisecond, and no period above a second (sched-bwc)."""
+    period_us, quota_us = hardening.cpu_quota(cpus)
+
+    assert quota_us / period_us == pytest.approx(cpus, rel=0.01)
+    assert quota_us >= 1000
+    assert 10_000 <= period_us <= 20_000
