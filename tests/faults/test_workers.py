@@ -32,12 +32,13 @@ def test_a_killed_worker_takes_nothing_but_its_own_connections(own_gateway: Make
 
     victim.kill()
 
+    slow = None
     for number in range(50):
         result = kept.run(f"echo {number}")
-        while result["request_id"] == "slow":
-            result = kept.receive()
+        if result["request_id"] == "slow":  # on a busy machine before the last of the fifty
+            slow, result = result, kept.receive()
         assert result["output"] == f"{number}\n"
-    assert kept.receive()["output"] == "kept\n"
+    assert (slow or kept.receive())["output"] == "kept\n"
     with pytest.raises(Closed):
         lost.receive(within_s=5)
     eventually(lambda: gateway.status_of(theirs) == "idle")
