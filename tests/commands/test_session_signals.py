@@ -31,11 +31,11 @@ def session(connection: Connection) -> str:
 
 
 def _running(connection: Connection, command: str, session: str, **fields: object) -> Story:
-    """Start a command in a session and come back when it has printed `up`."""
+    """Start a command in a session and come back when it has printed `up`, and perhaps more."""
     story = Story(f"long{next(_numbers)}")
     fields = {"session": session, "stream": True, "request_id": story.request_id, **fields}
     connection.ask(f"echo up; {command}", **fields)
-    while not story.stdout.endswith(b"up\n"):
+    while not story.stdout.startswith(b"up\n"):
         story.take(connection.receive())
     return story
 
