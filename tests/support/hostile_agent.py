@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import requests
 
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
@@ -27,6 +26,7 @@ Step = dict[str, Any]
 
 PROGRAM = (Path(__file__).parent / "hostile_agent_program.py").read_text()
 LOG = "tmp/hostile.log"
+GO = "tmp/hostile.go"
 
 LIFE_S = 120.0
 """Then it ends by itself, whatever becomes of the test."""
@@ -59,6 +59,10 @@ class HostileAgent:
         except OSError:
             return []
         return [line.partition(" ")[2] for line in lines]
+
+    def go(self) -> None:
+        """Let it take the agent's place."""
+        (self._root / GO).touch()
 
     def links(self) -> int:
         """How many links gateways have made to it."""
@@ -99,11 +103,13 @@ def hostile_agent(
         "</dev/null >/dev/null 2>/tmp/hostile.err &"
     )
     try:
-        # It may be faster than the answer, which is then an error.
-        gateway.post(f"/sandboxes/{sandbox_id}/commands", json={"command": command}, timeout=30)
-    except requests.RequestException as error:
-        print(f"no answer: {error}")
-    try:
+        # The real agent answers this one. A command whose answer fails may run still, as far as the
+        # gateway knows, and the sandbox would not be idle for minutes.
+        put = gateway.post(
+            f"/sandboxes/{sandbox_id}/commands", json={"command": command}, timeout=60
+        )
+        assert put.status_code == 200, put.text
+        agent.go()
         eventually(agent.listens, within_s=20)
         yield agent
     finally:

@@ -1,9 +1,9 @@
 """The hostile agent itself. It runs inside a sandbox (Python 3.7, standard library only), put there
 by `tests.support.hostile_agent`: python3 hostile.py STEPS LIFE_S. STEPS is a JSON list.
 
-It kills the sandbox's real agent, takes its socket, and does the steps on every link that a
-gateway makes, by whichever way, in a process of its own. Each step is an object; `do` names it,
-one of the functions `do_…` below. What happens is written to LOG, a line each.
+As soon as GO is there, it kills the sandbox's real agent, takes its socket, and does the steps on
+every link that a gateway makes, by whichever way, in a process of its own. Each step is an object;
+`do` names it, one of the functions `do_…` below. What happens is written to LOG, a line each.
 """
 
 import array
@@ -18,6 +18,7 @@ import time
 
 NAME = "sandbox-agent-1"
 LOG = "/tmp/hostile.log"
+GO = "/tmp/hostile.go"
 BATCH_BYTES = 256 * 1024
 MAX_PROCESSES = 40
 
@@ -270,6 +271,8 @@ def serve(link, steps):
 def main(steps, life_s):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     ends_at = time.time() + life_s
+    while not os.path.exists(GO) and time.time() < ends_at:
+        time.sleep(0.002)
     listener = take_place()
     note(f"listening {os.getpid()}")
     children = []
