@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from tests.support.gateway_process import GatewayProcess
+from tests.support.processor_wait import run_delay_s
 
 EVERY_S = 0.02
 NO_ANSWER_S = 30.0
@@ -55,13 +56,8 @@ class Strain:
 
     def _waited_s(self) -> float:
         """For a processor, up to now: who asks, and of the workers the one that waited most."""
-        mine = _run_delay_s(Path("/proc/thread-self/schedstat"))
-        return mine + max(_run_delay_s(Path(f"/proc/{w.pid}/schedstat")) for w in self._workers)
-
-
-def _run_delay_s(schedstat: Path) -> float:
-    """Seconds on a run queue (Documentation/scheduler/sched-stats.rst)."""
-    return int(schedstat.read_text().split()[1]) / 1e9
+        mine = run_delay_s(Path("/proc/thread-self/schedstat"))
+        return mine + max(run_delay_s(Path(f"/proc/{w.pid}/schedstat")) for w in self._workers)
 
 
 def _peak(process: psutil.Process) -> int:
