@@ -46,7 +46,7 @@ def _running(connection: Connection, command: str, request_id: str, **fields: ob
     """Start a streamed command and come back when it has printed `up`."""
     connection.ask(command, request_id=request_id, stream=True, **fields)
     story = Story(request_id)
-    while not story.stdout.endswith(b"up\n"):
+    while b"up\n" not in story.stdout:
         story.take(connection.receive())
     return story
 
