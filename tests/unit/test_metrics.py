@@ -313,13 +313,22 @@ def test_a_store_that_cannot_be_read_costs_the_census_alone(
     assert not any(name == "sandboxes" for name, _ in found)
 
 
-def test_counting_goes_nowhere_after_the_end(metrics: Metrics) -> None:
-    """The last greenlets of a worker end after what they used; `close` may be repeated."""
+def test_counting_goes_nowhere_after_the_end(metrics: Metrics, tmp_path: Path) -> None:
+    """The last greenlets of a worker end after what they used; `close` may be repeated. Another
+    worker may count in the same files by then."""
+    metrics.pool_hit()
     metrics.close()
     metrics.close()
+    after = Metrics(tmp_path)
+    after.pool_hit()
 
     metrics.pool_hit()
     metrics.refused("new reason")
+
+    assert after.shelf.place == metrics.shelf.place
+    assert _value(after, "pool_hits_total") == 2
+    assert _value(after, "admission_refusals_total", reason="new reason") is None
+    after.close()
 
 
 def test_a_directory_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:

@@ -197,8 +197,22 @@ def test_routes_that_are_not_listed_are_noted_all_the_same(
     assert entries()[0]["sandbox_id"] == "a1"
 
 
-def test_without_a_log_nothing_is_noted(app: Flask) -> None:
-    """SANDBOX_AUDIT_LOG=off."""
-    auditing.install(app, None)
+@pytest.mark.parametrize(
+    ("has_log", "noted"), [(True, ["create", "ws_connect"]), (False, [])], ids=["log", "off"]
+)
+def test_without_a_log_nothing_is_noted(
+    app: Flask, path: Path, monkeypatch: pytest.MonkeyPatch, has_log: bool, noted: list[str]
+) -> None:
+    """SANDBOX_AUDIT_LOG=off: the same requests are served, and nothing is written anywhere."""
+    written = []
+    monkeypatch.setattr(AuditLog, "write", lambda _log, entry: written.append(entry["action"]))
+    auditing.install(app, AuditLog(path) if has_log else None)
+
+    assert app.test_client().post("/sandboxes").status_code == 201
     with app.test_request_context("/sandboxes"):
-        auditing.trail().note("ws_connect")
+        trail = auditing.trail()
+    trail.note("ws_connect")
+
+    assert written == noted
+    assert path.exists() == has_log
+    assert (trail == auditing.Trail.nowhere()) == (not has_log)
