@@ -76,11 +76,20 @@ if [[ -z $fast ]]; then
   stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py
 fi
 
+# With it each of the processes would compile all tests anew.
+unset PYTHONDONTWRITEBYTECODE
+if [[ -z $(compgen -G "tests/__pycache__/conftest.*-pytest-*.pyc" || true) ]]; then
+  # And in a fresh clone all of them at the same time: once, beside the stages that use one core.
+  "$VENV/bin/python" -m pytest --collect-only -qq --numprocesses 0 >/dev/null 2>&1 &
+  compiling=$!
+fi
+
 stage "ruff check" "$VENV/bin/ruff" check
 stage "ruff format" "$VENV/bin/ruff" format --check
 stage "mypy" "$VENV/bin/mypy"
 stage "lint-imports" "$VENV/bin/lint-imports" --no-logo
 
+if [[ -n ${compiling:-} ]]; then wait "$compiling" || true; fi
 say "pytest"
 if [[ -n $fast ]]; then set -- -m "not engine" "$@"; fi
 tried_twice "$PROCESSES" "$@"
