@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from tests.support import clients, raw_websocket
 from tests.support.gateway_process import GatewayProcess
 from tests.support.own_engine import OwnEngine
+from tests.support.spreading import SpreadScheduling
 
 # A machine that runs containers at the same time is no place to measure milliseconds.
 settings.register_profile("tests", deadline=None)
@@ -27,11 +29,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if {"e2e", "faults", "lifecycle", "security", "soak"} & set(item.path.parts):
             item.add_marker(pytest.mark.engine)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: (_is_quick(item), "faults" not in item.path.parts))
+        items.sort(key=_turn)
 
 
-def _is_quick(item: pytest.Item) -> bool:
-    return item.get_closest_marker("engine") is None
+_LONG_FILES_FIRST = ("soak", "faults", "security", "lifecycle")
+"""Folders, by how long their longest file takes: minutes, of which most are waits."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SpreadScheduling | None:
+    """`--dist loadfile`, by which one file's tests share their fixtures, with exceptions."""
+    return SpreadScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    is_quick = item.get_closest_marker("engine") is None
+    folders = [n for n, name in enumerate(_LONG_FILES_FIRST) if name in item.path.parts]
+    return is_quick, min(folders, default=len(_LONG_FILES_FIRST))
 
 
 @pytest.hookimpl(wrapper=True)

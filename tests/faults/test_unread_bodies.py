@@ -20,7 +20,8 @@ from tests.support.plain_http import answer_of, exchange, opened
 MIB = 1024 * 1024
 
 HEALTHY_S = 0.25
-FLOOD_S = 2.0
+FLOOD_S = 1.0
+"""A worker that is stopped answers nothing at all before the flood ends, however short that is."""
 
 ENDLESS_LENGTH = b"Content-Length: 99999999999999\r\n\r\n"
 ENDLESS_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
