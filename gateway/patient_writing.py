@@ -54,7 +54,7 @@ def write_all(
             view = view[count:]
         if not view:
             return
-        now, queued = time.monotonic(), _unacknowledged(socket)
+        now, queued = time.monotonic(), unacknowledged(socket)
         if queued_before is None:
             queued_before, deadline = queued - done, now + stall_s
         taken = done - (queued - queued_before)
@@ -73,7 +73,7 @@ def drop(socket: Any) -> None:
         pass  # it is closed already
 
 
-def _unacknowledged(socket: Any) -> int:
+def unacknowledged(socket: Any) -> int:
     """Bytes that were written and that the client's kernel has not taken (SIOCOUTQ, tcp(7))."""
     answer = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0" * 4)
     return int(struct.unpack("i", answer)[0])

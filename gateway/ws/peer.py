@@ -65,6 +65,8 @@ class Peer:
         self.asked_at = 0.0
         """Boot time at which the client last asked for something that its sandbox must do."""
         self.outbox = Outbox(socket, texts, on_gone=self.wake)
+        self._pinged_at = 0.0
+        """Monotonic time of the first ping after the client was last heard, if there was one."""
         self._received = held
         self._in_hand = 0
         socket.limit_backlog(self._backlog)
@@ -151,8 +153,13 @@ class Peer:
 
     def keep_alive(self, *, now: float, interval_s: float) -> None:
         """Ping a silent client; give up one that was silent for two intervals. Does not block."""
+        self._socket.notice_life()
         silent_s = now - self._socket.last_heard
-        if silent_s >= 2 * interval_s:
+        if silent_s < interval_s / 2:
+            return
+        if self._pinged_at <= self._socket.last_heard:
+            self._pinged_at = now
+        elif silent_s >= 2 * interval_s and now - self._pinged_at >= interval_s:
             self._socket.abort()
-        elif silent_s >= interval_s / 2:
-            gevent.spawn(self.outbox.ping)
+            return
+        gevent.spawn(self.outbox.ping)

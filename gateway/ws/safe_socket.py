@@ -8,7 +8,10 @@ pile up without limit.
 
 from __future__ import annotations
 
+import fcntl
 import socket as sockets
+import struct
+import termios
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -18,7 +21,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from gateway.pacing import Turn
-from gateway.patient_writing import ClientStalled, write_all
+from gateway.patient_writing import ClientStalled, unacknowledged, write_all
 from gateway.ws.frames import frame_header
 
 STALL_LIMIT_S = 30.0
@@ -69,6 +72,9 @@ class SafeSocket:
         self._unpaced = 0
         """Bytes of the last read, whose frames are dealt with until the next one."""
         self.last_heard = time.monotonic()
+        self._written = self._taken = self._waiting = self._unread = 0
+        """Bytes: all that the kernel took; of these the client's kernel, at the last look; what
+        was left then; what the client had sent then and nobody had read."""
 
     # --- what simple-websocket calls -----------------------------------------------------------
 
@@ -115,6 +121,24 @@ class SafeSocket:
         """The handler has taken a message."""
         self._consumed.set()
 
+    def notice_life(self) -> None:
+        """Look for signs of life that only the kernel has seen, and note them in `last_heard`.
+
+        A client that takes what waits for it is there: it comes to a ping behind megabytes in the
+        send buffer only when it has read all of them. So is one that has sent what was not read
+        yet, because this process had no processor; but only once, for that may be left unread as
+        long as the client's commands run. A ping alone, acknowledged by the kernel of a client that
+        hangs, is no such sign: nothing of it waits from one look to the next.
+        """
+        try:
+            waiting, unread = unacknowledged(self._socket), _unread(self._socket)
+        except (OSError, ValueError):
+            return  # it has been closed
+        taken = self._written - waiting
+        if (unread and unread != self._unread) or (self._waiting and taken > self._taken):
+            self.last_heard = time.monotonic()
+        self._waiting, self._taken, self._unread = waiting, taken, unread
+
     def seal(self) -> None:
         """The close frame comes next: nothing may follow it (RFC 6455, section 5.5.1)."""
         self._sealed = True
@@ -154,6 +178,7 @@ class SafeSocket:
         def sent(count: int) -> None:
             nonlocal parts
             parts += 1
+            self._written += count
             self._traffic.sent(count)
             if parts > 1:
                 # It could not be sent at once, so the client has read some: a sign of life.
@@ -193,3 +218,9 @@ class SafeSocket:
                 pass  # the client was first
         self.abort()
         self._reader_done.wait(LINGER_S)
+
+
+def _unread(socket: sockets.socket) -> int:
+    """Bytes that have come and that nobody has read (SIOCINQ, tcp(7))."""
+    answer = fcntl.ioctl(socket.fileno(), termios.FIONREAD, b"\0" * 4)
+    return int(struct.unpack("i", answer)[0])

@@ -6,9 +6,11 @@ import gevent
 import pytest
 from gevent import socket
 
+from gateway.patient_writing import unacknowledged
 from gateway.ws import safe_socket
 from gateway.ws.frames import PING, TEXT
 from gateway.ws.safe_socket import BACKLOG, ClientGone, SafeSocket
+from tests.support.eventually import eventually
 
 
 class Traffic:
@@ -32,6 +34,17 @@ def pair():
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    yield SafeSocket(ours, Traffic()), theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def tcp_pair():
+    """Likewise, with a kernel in between that acknowledges."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
     yield SafeSocket(ours, Traffic()), theirs
     ours.close()
     theirs.close()
@@ -112,6 +125,59 @@ def test_a_slow_client_is_not_given_up(pair, monkeypatch: pytest.MonkeyPatch) ->
             taken += len(client.recv(4000))
         sending.get()
     assert safe.last_heard > heard
+
+
+def test_taking_what_waits_in_the_kernel_is_a_sign_of_life(pair) -> None:
+    """Nothing is written any more, and no ping can be answered before all of it is read."""
+    safe, client = pair
+    for _ in range(3):
+        safe.send_frame(TEXT, b"x" * 100)
+    safe.notice_life()
+    heard = safe.last_heard
+
+    safe.notice_life()
+    assert safe.last_heard == heard, "it has taken nothing"
+
+    client.recv(102)
+    safe.notice_life()
+    assert safe.last_heard > heard
+
+
+def test_what_was_sent_and_not_read_yet_is_a_sign_of_life(pair) -> None:
+    """A pong that came while this process had no processor."""
+    safe, client = pair
+    heard = safe.last_heard
+    client.sendall(b"pong")
+
+    safe.notice_life()
+    noticed = safe.last_heard
+    assert noticed > heard
+
+    safe.notice_life()
+    assert safe.last_heard == noticed, "who vanished after its messages is not kept by them"
+
+
+def test_a_ping_that_only_the_kernel_takes_is_no_sign_of_life(tcp_pair) -> None:
+    """Else a client that hangs would be kept for as long as its machine runs."""
+    safe, _client = tcp_pair
+    heard = safe.last_heard
+
+    for _ in range(4):
+        safe.notice_life()
+        safe.send_frame(PING, b"")
+        eventually(lambda: unacknowledged(safe._socket) == 0)
+
+    safe.notice_life()
+    assert safe.last_heard == heard
+
+
+def test_looking_for_life_in_a_closed_socket_is_no_error(pair) -> None:
+    """It may be closed by whoever reads or writes."""
+    safe, _client = pair
+    heard = safe.last_heard
+    safe._socket.close()
+    safe.notice_life()
+    assert safe.last_heard == heard
 
 
 def test_reading_waits_while_messages_pile_up(pair) -> None:
