@@ -50,6 +50,7 @@ GatewayError
 │   ├── CapacityExhausted         there is no room for another sandbox, and the wait was in vain
 │   ├── GatewayFull               it holds as much for its clients as it may
 │   ├── StoreUnavailable
+│   │   └── StoreTooNew           a later version of the gateway has written it
 │   ├── DiskFull                  too little space is left on the host
 │   ├── HostToolFailed            mkfs, mount, iptables
 │   ├── GatewayStopping           a request would have had to wait longer than this process lives
@@ -354,6 +355,10 @@ class GatewayFull(HostFault):
 class StoreUnavailable(HostFault):
     code = "store_unavailable"
     title = N_("The gateway's store cannot be used at the moment")
+
+
+class StoreTooNew(StoreUnavailable):
+    """Ends a start: no client sees it."""
 
 
 class DiskFull(HostFault):

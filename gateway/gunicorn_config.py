@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.allocator import give_back_what_is_freed
 from gateway.audit_log import log_of
-from gateway.errors import SettingsError
+from gateway.errors import SettingsError, StoreUnavailable
 from gateway.host import cpu_priority, oom_score
 from gateway.identity.key_source import source_of
 from gateway.log_lines import FORMAT, OneLine
 from gateway.private_files import close_key_file, close_to_others, create_for_owner_only
+from gateway.process.master import register_master
 from gateway.server.addresses import bound, is_localhost, listened_on
 from gateway.settings import check_reach, load_settings
-from gateway.store.master import register_master
+from gateway.store.revision import is_behind
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime
@@ -75,16 +76,26 @@ def on_starting(server: Any) -> None:
         audit_log = log_of(_settings)
         if audit_log is not None:
             audit_log.close()
+        must_migrate = is_behind(_settings.data_dir / "gateway.db")
     except SettingsError as error:
         sys.exit(str(error))
+    except StoreUnavailable as error:
+        sys.exit(f"The gateway does not start: {error}")
+    # In processes of their own: a fork of this one must find neither gevent nor the docker SDK.
+    if must_migrate:
+        # Here, where it may take longer than a worker may be silent.
+        _call("gateway.store.migrate")
     if _settings.required:
-        # In a process of its own: a fork of this one must find neither gevent nor the docker SDK.
-        status = subprocess.call([sys.executable, "-m", "gateway.start_check"])
-        if status:
-            sys.exit(status)
+        _call("gateway.start_check")
     oom_score.go_last()
     cpu_priority.go_first()
     _mark.append(register_master(_settings.data_dir))
+
+
+def _call(module: str) -> None:
+    status = subprocess.call([sys.executable, "-m", module])  # noqa: S603 - one of ours
+    if status:
+        sys.exit(status)
 
 
 def when_ready(server: Any) -> None:

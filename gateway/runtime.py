@@ -40,6 +40,10 @@ from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.metrics import Exposition, Metrics
 from gateway.private_files import close_to_others
+from gateway.process.change_feed import ChangeFeed
+from gateway.process.change_signal import ChangeSignal
+from gateway.process.leadership import Leadership
+from gateway.process.liveness import WorkerRegistry
 from gateway.rest.backend import ReadinessService
 from gateway.rest.waiting import Waiting
 from gateway.sandboxes.admission import Gate
@@ -66,17 +70,15 @@ from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
 from gateway.store.allowance import Allowance
 from gateway.store.census import StoreCensus
-from gateway.store.change_feed import ChangeFeed
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.events import EventStore
 from gateway.store.history import HistoryStore
 from gateway.store.leases import LeaseStore
 from gateway.store.once import OnceTable
+from gateway.store.ownership import OwnershipTable
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
-from gateway.store.tenancy import TenancyTable
-from gateway.store.workers import Leadership, WorkerRegistry
 from gateway.ws.connections import Connections
 
 RECONCILE_S = 5.0
@@ -101,7 +103,13 @@ class Runtime:
         self._settings = settings
         data_dir = settings.data_dir
         close_to_others(data_dir)
-        self._database = Database(data_dir / "gateway.db", Allowance.of(settings.store_mb_per_key))
+        self._signal = ChangeSignal(data_dir / "changes")
+        self._database = Database(
+            data_dir / "gateway.db",
+            Allowance.of(settings.store_mb_per_key),
+            tell=self._signal.send,
+        )
+        self._feed = ChangeFeed(self._database.version, self._signal)
         self._workers = WorkerRegistry(data_dir / "workers")
         self._store = SandboxStore(self._database)
         self.access = self._access()
@@ -123,7 +131,7 @@ class Runtime:
 
     def _access(self) -> Access:
         settings, data_dir = self._settings, self._settings.data_dir
-        tenancy = TenancyTable(self._database)
+        tenancy = OwnershipTable(self._database)
         return Access(
             source_of(settings),
             TokenSigner(secret.load_or_create(data_dir / "token_secret")),
@@ -176,15 +184,22 @@ class Runtime:
             self.engine, self._enforcement, settings.instance_id, settings.network
         )
         self._removal = Removal(
-            EndingStore(self._database),
+            EndRecordStore(self._database),
             self.engine,
             self._links.drop,
             self._history.last_look,
             worker_id,
             self.metrics.ended,
         )
-        self._freezing = Freezing(self._store, self.engine, worker_id)
-        lookup = Lookup(self._store, self.engine, self._removal, self._freezing, self._history.of)
+        self._freezing = Freezing(self._store, self.engine, worker_id, self._feed)
+        lookup = Lookup(
+            self._store,
+            self.engine,
+            self._removal,
+            self._freezing,
+            self._history.of,
+            self._feed,
+        )
         self.sandboxes = Sandboxes(
             self._store,
             leases,
@@ -201,6 +216,7 @@ class Runtime:
             pool_store.containers,
             partial(self.commands.using, linger_s=LINGER_S),
             self.commands.warm_up,
+            self._feed,
         )
         self._pool = Pool(
             pool_store,
@@ -212,10 +228,15 @@ class Runtime:
             self._warm,
             lambda: len(self._store.live()),
             worker_id,
+            self._feed,
         )
-        feed = ChangeFeed(self._database)
         gate = Gate(
-            admission, capacity_of(settings), options.host, self.engine.is_local, worker_id, feed
+            admission,
+            capacity_of(settings),
+            options.host,
+            self.engine.is_local,
+            worker_id,
+            self._feed,
         )
         self.creation = Creation(
             self._store,
@@ -228,12 +249,17 @@ class Runtime:
             self._probe,
             worker_id,
             self.metrics,
+            self._feed,
         )
         self.lifecycle = Lifecycle(
-            self._events, self._store, Followers(self._events, feed, settings.followers_per_key)
+            self._events,
+            self._store,
+            Followers(self._events, self._feed, settings.followers_per_key),
         )
         self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
-        self.connections = Connections(self.sandboxes, settings.ping_interval, self.access.lapsed)
+        self.connections = Connections(
+            self.sandboxes, settings.ping_interval, self._feed, self.access.lapsed
+        )
         self.readiness: ReadinessService = Readiness(
             self.engine, self._store, settings.image, self.posture
         )
@@ -367,6 +393,7 @@ class Runtime:
         if self.audit_log is not None:
             self.audit_log.close()
         self._database.close()
+        self._signal.close()
         self.metrics.close()
 
 

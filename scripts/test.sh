@@ -36,6 +36,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/preflight.sh"
 # shellcheck source=scripts/lib/tried_twice.sh
 . "$ROOT/scripts/lib/tried_twice.sh"
+# shellcheck source=scripts/lib/postgres.sh
+. "$ROOT/scripts/lib/postgres.sh"
 
 fast=
 while (($#)); do
@@ -73,6 +75,7 @@ cd "$ROOT"
 ensure_venv dev
 if [[ -z $fast ]]; then
   preflight test
+  ensure_postgres
   stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py
 fi
 

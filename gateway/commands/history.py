@@ -22,6 +22,7 @@ from gateway.commands.result import Outcome, Pieces, text_of
 from gateway.errors import GatewayError
 from gateway.link.ask import ask
 from gateway.link.links import Links
+from gateway.process.periodic import PeriodicLoop
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class CommandHistory:
         self._store = store
         self._links = links
         self._noted: dict[str, OrderedDict[str, _Entry]] = {}
-        self._flusher: gevent.Greenlet | None = None
+        self._flusher = PeriodicLoop("writing the history of commands", self._flush_all, FLUSH_S)
 
     def began(self, sandbox_id: str, key: str, request_id: str, command: str) -> None:
         """A command was handed over to a sandbox."""
@@ -105,18 +106,11 @@ class CommandHistory:
 
     def start(self) -> None:
         """Begin to write down."""
-        self._flusher = gevent.spawn(self._flush_for_ever)
+        self._flusher.start(first_after_s=FLUSH_S)
 
-    def _flush_for_ever(self) -> None:
-        while True:
-            gevent.sleep(FLUSH_S)
-            try:
-                for sandbox_id in list(self._noted):
-                    self.flush(sandbox_id)
-            except GatewayError as error:
-                log.warning("cannot write the history of commands yet: %s", error)
-            except Exception:
-                log.exception("writing the history of commands failed")
+    def _flush_all(self) -> None:
+        for sandbox_id in list(self._noted):
+            self.flush(sandbox_id)
 
     def flush(self, sandbox_id: str) -> None:
         """Write down what is new of a sandbox. Raises StoreUnavailable."""
@@ -136,10 +130,7 @@ class CommandHistory:
 
     def close(self) -> None:
         """Write down what there is, and stop. May be repeated."""
-        if self._flusher is None:
-            return
-        self._flusher.kill()
-        self._flusher = None
+        self._flusher.close()
         try:
             for sandbox_id in list(self._noted):
                 self.flush(sandbox_id)

@@ -13,11 +13,8 @@ environment variable, once per process, and name them by pid; here
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import IO
@@ -26,6 +23,7 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from gateway import clock
 from gateway.errors import StoreUnavailable
+from gateway.process.file_lock import is_locked, locked, try_lock
 
 COUNTER, HISTOGRAM, LIVE_SUM = "counter", "histogram", "gauge_livesum"
 """Beginnings of file names, by which prometheus_client knows how to add numbers up."""
@@ -74,7 +72,7 @@ class Shelf:
         try:
             self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Else a worker could be about to take a place in what another one removes.
-            with _locked(directory / "lock"):
+            with locked(directory / "lock"):
                 _remove_ended_runs(directory, keep=self._run)
                 self._run.mkdir(exist_ok=True, mode=0o700)
                 self.place, self._lock = _free_place(self._run)
@@ -123,30 +121,11 @@ def _remove_ended_runs(directory: Path, keep: Path) -> None:
 
 def _free_place(run: Path) -> tuple[int, IO[bytes]]:
     for number in count():
-        lock = (run / f"{number}.lock").open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-        else:
+        lock = try_lock(run / f"{number}.lock")
+        if lock is not None:
             return number, lock
     raise AssertionError("there are numbers without end")
 
 
 def _is_taken(run: Path, place: str) -> bool:
-    try:
-        with (run / f"{place}.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Held for milliseconds, at a worker's start."""
-    with path.open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return is_locked(run / f"{place}.lock")

@@ -17,9 +17,10 @@ from gateway.errors import (
     TooManyLabels,
     TooManySandboxes,
 )
+from gateway.process.change_feed import ChangeFeed
 from gateway.sandboxes.owner import Owner
-from gateway.store.admission import Admission, AdmissionStore, Key, Limits
-from gateway.store.change_feed import ChangeFeed
+from gateway.store.admission import Admission, AdmissionStore, Key
+from gateway.store.room import Limits
 from gateway.store.rows import SandboxRow
 
 MIB = 1024 * 1024

@@ -28,6 +28,7 @@ from gateway.errors import (
 )
 from gateway.metrics import Kind, Metrics
 from gateway.models import SandboxCreate
+from gateway.process.change_feed import ChangeFeed
 from gateway.sandboxes.admission import Gate
 from gateway.sandboxes.container_names import new_name
 from gateway.sandboxes.containers import Containers
@@ -82,6 +83,7 @@ class Creation:
         probe: Callable[[str, bool], None],
         worker_id: str,
         metrics: Metrics,
+        feed: ChangeFeed,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -93,6 +95,7 @@ class Creation:
         self._probe = probe
         self._worker_id = worker_id
         self._metrics = metrics
+        self._feed = feed
         self._turns = BoundedSemaphore(AT_A_TIME)
         self._finishing = Group()
 
@@ -189,7 +192,6 @@ class Creation:
     def _take(self, row: SandboxRow, recipe: Recipe) -> SandboxView | None:
         """None when the pooled container is not there any more, or cannot be used."""
         assert row.container_id is not None
-        self._pool.taken()
         try:
             has_new_limits = row.state == "starting"
             if has_new_limits:
@@ -229,6 +231,7 @@ class Creation:
         """The first sandbox of a key, once it is ready; None when it has come to nothing."""
         deadline = time.monotonic() + FIRST_WAIT_S
         while True:
+            mark = self._feed.mark
             row = self._store.get(sandbox_id)
             if row is None or (row.state == "ended" and row.end_reason == "create_failed"):
                 return None
@@ -236,7 +239,7 @@ class Creation:
                 break
             if time.monotonic() > deadline:
                 raise GatewayError("the first create of this key does not come to its end")
-            gevent.sleep(0.05)
+            self._feed.wait_after(mark, 1.0)
         if row.state in ("removing", "ended"):
             raise IdempotencyKeySpent()
         return view_of(row)

@@ -11,7 +11,7 @@ import gevent
 from gevent.event import Event
 
 from gateway.errors import GatewayError, TooManyFollowers
-from gateway.store.change_feed import ChangeFeed
+from gateway.process.change_feed import ChangeFeed
 from gateway.store.events import EventRow, EventStore
 
 log = logging.getLogger(__name__)

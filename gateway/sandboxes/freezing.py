@@ -10,15 +10,17 @@ import gevent
 from gateway import clock
 from gateway.engine.interface import Engine
 from gateway.errors import ContainerGone, EngineFault, EngineRefused, SandboxBusy
+from gateway.process.change_feed import ChangeFeed
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
 
 SETTLE_S = 10.0
-LOOK_S = 0.02
-"""How long, and how often, one waits for another who is in the middle of pausing the sandbox."""
+"""How long one waits for another who is in the middle of pausing the sandbox."""
 
+LOOK_S = 0.02
+"""How soon the engine is asked again that could not freeze or thaw just now."""
 
 TRIES = 3
 
@@ -32,10 +34,13 @@ class Freezing:
     and thaws then. Without it, a late freeze would hit somebody who uses the sandbox.
     """
 
-    def __init__(self, store: SandboxStore, engine: Engine, worker_id: str) -> None:
+    def __init__(
+        self, store: SandboxStore, engine: Engine, worker_id: str, feed: ChangeFeed
+    ) -> None:
         self._store = store
         self._engine = engine
         self._worker_id = worker_id
+        self._feed = feed
 
     def pause(self, row: SandboxRow) -> None:
         """Freeze a sandbox, whoever uses it. One that is paused already stays so.
@@ -88,17 +93,19 @@ class Freezing:
         """
         deadline = time.monotonic() + SETTLE_S
         while True:
+            mark = self._feed.mark
             row = self._store.get(sandbox_id)
             if row is None or row.state not in ("pausing", "paused"):
                 return row
-            if row.state == "paused" and self._unpause(
-                row, is_last_try=deadline <= time.monotonic()
-            ):
+            left_s = deadline - time.monotonic()
+            if row.state == "paused" and self._unpause(row, is_last_try=left_s <= 0):
                 self._store.mark_resumed(sandbox_id, now=clock.boot_s())
-            elif time.monotonic() > deadline:
+            elif left_s < 0:
                 raise SandboxBusy()
-            else:
+            elif row.state == "paused":
                 gevent.sleep(LOOK_S)
+            else:
+                self._feed.wait_after(mark, left_s)
 
     def _unpause(self, row: SandboxRow, *, is_last_try: bool) -> bool:
         """False when another's pausing or thawing comes between, and it must be tried again."""

@@ -11,6 +11,7 @@ import gevent
 
 from gateway import clock
 from gateway.errors import GatewayError
+from gateway.process.periodic import PeriodicLoop
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.gevent import GeventScheduler
@@ -50,22 +51,17 @@ class Housekeeping:
         self._on_failure = on_failure
         self._on_duty: list[gevent.Greenlet] = []
         self._scheduler: GeventScheduler | None = None
-        self._greenlet: gevent.Greenlet | None = None
+        self._standing = PeriodicLoop("housekeeping", self._stand, ELECTION_S)
         self._clock_offset = _clock_offset()
 
     def start(self) -> None:
         """Begin to stand for election, in a greenlet of its own."""
-        self._greenlet = gevent.spawn(self._stand)
+        self._standing.start()
 
     def _stand(self) -> None:
-        while True:
-            try:
-                if self._scheduler is None and self._leadership.acquire():
-                    self._begin()
-                self._catch_up_after_clock_jump()
-            except Exception:
-                log.exception("housekeeping could not start")
-            gevent.sleep(ELECTION_S)
+        if self._scheduler is None and self._leadership.acquire():
+            self._begin()
+        self._catch_up_after_clock_jump()
 
     def _begin(self) -> None:
         # One worker of all needs it, and none before it answers.
@@ -101,9 +97,7 @@ class Housekeeping:
 
     def close(self) -> None:
         """Stop, and let another worker be elected. May be repeated."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
+        self._standing.close()
         gevent.killall(self._on_duty)
         self._on_duty = []
         # A second call may come while this one waits for greenlets to end.

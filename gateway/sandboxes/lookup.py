@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import gevent
-
 from gateway.engine.interface import ContainerInfo, Engine
 from gateway.errors import ContainerGone, SandboxNotFound
 from gateway.models import SandboxStatus
+from gateway.process.change_feed import ChangeFeed
 from gateway.sandboxes.endings import GONE, ending_of
 from gateway.sandboxes.freezing import Freezing
 from gateway.sandboxes.removal import Removal
@@ -19,8 +18,7 @@ from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
 VERDICT_S = 2.0
-LOOK_S = 0.05
-"""How long, and how often, one who found a stopped container waits for its certificate."""
+"""How long one who found a stopped container waits for its end record."""
 
 
 class Lookup:
@@ -33,12 +31,14 @@ class Lookup:
         removal: Removal,
         freezing: Freezing,
         commands_of: Callable[[str], list[dict[str, Any]]],
+        feed: ChangeFeed,
     ) -> None:
         self._store = store
         self._engine = engine
         self._removal = removal
         self._freezing = freezing
         self._commands_of = commands_of
+        self._feed = feed
 
     def view(self, sandbox_id: str) -> SandboxView:
         """As clients see it. Raises SandboxNotFound."""
@@ -91,11 +91,12 @@ class Lookup:
         does in time, this does."""
         assert row.container_id is not None
         deadline = time.monotonic() + VERDICT_S
-        while time.monotonic() < deadline:
+        while (left_s := deadline - time.monotonic()) > 0:
+            mark = self._feed.mark
             now = self._store.get(row.sandbox_id)
             if now is None or now.state == "ended":
                 return
-            gevent.sleep(LOOK_S)
+            self._feed.wait_after(mark, left_s)
         try:
             container = self._engine.inspect(row.container_id)
             end = ending_of(container, oom_seen_s_ago=None, engine_was_away=False)

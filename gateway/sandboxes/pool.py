@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-import gevent
-from gevent.event import Event
-
 from gateway import clock
 from gateway.engine.interface import Engine, Limits
-from gateway.errors import BadFields, EngineFault, GatewayError
+from gateway.errors import BadFields, EngineFault
 from gateway.models import SandboxCreate
+from gateway.process.change_feed import ChangeFeed
+from gateway.process.periodic import PeriodicLoop
 from gateway.sandboxes.container_names import new_pool_name
 from gateway.sandboxes.containers import Containers
 from gateway.sandboxes.image_ids import ImageIds
@@ -31,8 +30,8 @@ log = logging.getLogger(__name__)
 REFILL_AFTER_S = 0.5
 """So long after a take: making a container would slow the first command of who has just taken."""
 
-LOOK_S = 0.5
-"""How soon the pool is filled up after another worker has taken from it."""
+LOOK_S = 2.0
+"""How soon is seen what the store does not tell: that an image is another one now."""
 
 AFTER_FAILURE_S = 5.0
 
@@ -64,6 +63,7 @@ class Pool:
         warm: Callable[[str], None],
         live_count: Callable[[], int],
         worker_id: str,
+        feed: ChangeFeed,
     ) -> None:
         self._store = store
         self._admission = admission
@@ -74,7 +74,7 @@ class Pool:
         self._warm = warm
         self._live_count = live_count
         self._worker_id = worker_id
-        self._nudged = Event()
+        self._feed = feed
         self._image_ids = ImageIds(engine)
 
     # --- who may take --------------------------------------------------------------------------
@@ -108,24 +108,18 @@ class Pool:
         """Whether pooled sandboxes have these limits already."""
         return limits == self._options.default().limits
 
-    def taken(self) -> None:
-        """One was taken: fill up soon."""
-        self._nudged.set()
-
     # --- filling -------------------------------------------------------------------------------
 
     def tend_for_ever(self) -> None:
         """Keep the pool full. Never returns."""
-        while True:
-            pause_s = LOOK_S
-            try:
-                self.tend()
-            except GatewayError as error:
-                log.warning("cannot fill the pool: %s", error)
-                pause_s = AFTER_FAILURE_S
-            if self._nudged.wait(pause_s):
-                gevent.sleep(REFILL_AFTER_S)
-            self._nudged.clear()
+        PeriodicLoop(
+            "filling the pool",
+            self.tend,
+            LOOK_S,
+            feed=self._feed,
+            after_failure_s=AFTER_FAILURE_S,
+            settle_s=REFILL_AFTER_S,
+        ).run()
 
     def tend(self) -> None:
         """One round: drop what nobody may take any more, and make what is missing, one after the

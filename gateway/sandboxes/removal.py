@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gateway import clock
 from gateway.engine.interface import Engine
 from gateway.errors import EngineFault, EngineTimeout
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.rows import SandboxRow
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Removal:
 
     def __init__(
         self,
-        endings: EndingStore,
+        endings: EndRecordStore,
         engine: Engine,
         forget_link: Callable[[str], None],
         last_look: Callable[[SandboxRow], None],

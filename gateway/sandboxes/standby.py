@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
-import gevent
-
 from gateway.errors import GatewayError
+from gateway.process.change_feed import ChangeFeed
+from gateway.process.periodic import PeriodicLoop
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 2.0
+"""How soon one is linked anew that has lost its link."""
+
+SETTLE_S = 0.1
 """How soon one that another worker has made is linked."""
 
 
@@ -28,29 +31,28 @@ class Standby:
         pooled: Callable[[], set[str]],
         using: Callable[[str], AbstractContextManager[None]],
         warm_up: Callable[[str], None],
+        feed: ChangeFeed,
     ) -> None:
         self._pooled = pooled
         self._using = using
         self._warm_up = warm_up
         self._held: dict[str, ExitStack] = {}
-        self._greenlet: gevent.Greenlet | None = None
+        self._loop = PeriodicLoop(
+            "looking after the links of pooled sandboxes",
+            self.look,
+            LOOK_S,
+            feed=feed,
+            settle_s=SETTLE_S,
+            error_level=logging.DEBUG,
+        )
 
     def start(self) -> None:
         """Begin to look after the links."""
-        self._greenlet = gevent.spawn(self._follow)
-
-    def _follow(self) -> None:
-        while True:
-            try:
-                self.look()
-            except GatewayError as error:
-                log.debug("cannot look for pooled sandboxes: %s", error)
-            except Exception:
-                log.exception("looking after the links of pooled sandboxes failed")
-            gevent.sleep(LOOK_S)
+        self._loop.start()
 
     def look(self) -> None:
-        """Link what is new or has lost its link, and let go of what is pooled no more."""
+        """Link what is new or has lost its link, and let go of what is pooled no more. Raises
+        StoreUnavailable."""
         pooled = self._pooled()
         for container_id in self._held.keys() - pooled:
             self._held.pop(container_id).close()
@@ -66,8 +68,6 @@ class Standby:
 
     def close(self) -> None:
         """Let go of everything. May be repeated."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
+        self._loop.close()
         for container_id in list(self._held):
             self._held.pop(container_id).close()

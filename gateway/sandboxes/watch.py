@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from gateway import clock
 from gateway.engine.interface import Engine
-from gateway.errors import EngineFault, GatewayError
+from gateway.errors import EngineFault
+from gateway.process.periodic import PeriodicLoop
 from gateway.sandboxes.labels import INSTANCE
 from gateway.sandboxes.reconcile import Reconciliation
 
@@ -27,23 +27,23 @@ class Watch:
         self._engine = engine
         self._reconciliation = reconciliation
         self._instance_id = instance_id
+        self._since = clock.wall_s()
+        self._was_away = False
 
     def follow(self) -> None:
         """Never returns."""
         # From before the first comparison, so that nothing falls between it and the first event.
-        since = clock.wall_s()
-        was_away = False
-        while True:
-            try:
-                self._reconciliation.compare(engine_was_away=was_away)
-                was_away = False
-                for event in self._engine.events({INSTANCE: self._instance_id}, since):
-                    since = event.at
-                    self._reconciliation.notice(event)
-                was_away = True  # the stream has ended
-            except EngineFault as error:
-                log.warning("cannot follow the engine's events: %s", error)
-                was_away = True
-            except GatewayError as error:
-                log.warning("cannot act upon the engine's events: %s", error)
-            time.sleep(RECONNECT_S)
+        self._since = clock.wall_s()
+        PeriodicLoop("following the engine's events", self._follow_a_stream, RECONNECT_S).run()
+
+    def _follow_a_stream(self) -> None:
+        try:
+            self._reconciliation.compare(engine_was_away=self._was_away)
+            self._was_away = False
+            for event in self._engine.events({INSTANCE: self._instance_id}, self._since):
+                self._since = event.at
+                self._reconciliation.notice(event)
+            self._was_away = True  # the stream has ended
+        except EngineFault as error:
+            log.warning("cannot follow the engine's events: %s", error)
+            self._was_away = True

@@ -19,31 +19,12 @@ from gateway.store import rows as reading
 from gateway.store.allowance import labels_fit
 from gateway.store.database import Database
 from gateway.store.events import record
-from gateway.store.rows import LIVE, SandboxRow
+from gateway.store.room import Limits, exceeds, has_room, held, owner_is_full, waiting, waits
+from gateway.store.rows import SandboxRow
 from gateway.store.tables import idempotency, sandboxes, tickets
-from gateway.store.turns import Holding, Room, Ticket, whose_turn
+from gateway.store.turns import whose_turn
 from gateway.store.uids import free_uid
 from gateway.store.updates import labels_size
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What all sandboxes together, and those of one owner, may come to. None: no limit."""
-
-    sandboxes: int | None = None
-    memory_mb: int | None = None
-    of_owner: int | None = None
-    cpus_of_owner: float | None = None
-    memory_mb_of_owner: int | None = None
-    share_sandboxes: int | None = None
-    share_memory_mb: int | None = None
-    """What one owner may have while there are others: beyond it a create waits, as it does when
-    the host is full."""
-
-    @property
-    def room(self) -> Room:
-        """What the host bears."""
-        return Room(self.sandboxes, self.memory_mb)
 
 
 @dataclass(frozen=True)
@@ -91,6 +72,7 @@ class AdmissionStore:
         do in its place, or None), or say why not.
 
         Without a `ticket` it is refused while somebody waits who could be served.
+        Raises StoreUnavailable.
         """
 
         def work(connection: Connection) -> Admission:
@@ -98,11 +80,11 @@ class AdmissionStore:
                 first = _first_of(connection, wanted.owner, key)
                 if first is not None:
                     return first
-            if _owner_is_full(connection, wanted, limits):
+            if owner_is_full(connection, wanted, limits):
                 return Admission(refused="owner")
             if not labels_fit(connection, wanted.owner, "", labels_size(wanted.labels)):
                 return Admission(refused="labels")
-            if not _has_room(connection, wanted, limits, ticket, now):
+            if not has_room(connection, wanted, limits, ticket, now):
                 return Admission(refused="full")
             admitted = _take(connection, wanted, needs_update) or _note(
                 connection, wanted, self._uids
@@ -142,13 +124,13 @@ class AdmissionStore:
 
         def work(connection: Connection) -> int | None:
             connection.execute(delete(tickets).where(tickets.c.valid_until < now))
-            waiting = select(func.count(), func.min(tickets.c.turn))
-            count, first_turn = connection.execute(waiting).one()
+            everybody = select(func.count(), func.min(tickets.c.turn))
+            count, first_turn = connection.execute(everybody).one()
             if count >= longest:
                 return None
             own = select(func.count(), func.max(tickets.c.turn)).where(tickets.c.owner == owner)
             own_count, own_turn = connection.execute(own).one()
-            if _exceeds(own_count + 1, longest_of_owner):
+            if exceeds(own_count + 1, longest_of_owner):
                 raise TooManyWaiting()
             turn = max((first_turn or 1) - 1, own_turn or 0) + 1
             added = connection.execute(
@@ -170,14 +152,17 @@ class AdmissionStore:
         return self._database.write(work)
 
     def next_ticket(self, *, now: float, limits: Limits | None = None) -> int | None:
-        """Whose turn it is; None also when nobody who waits can be served."""
+        """Whose turn it is; None also when nobody who waits can be served.
+
+        Raises StoreUnavailable.
+        """
         room = (limits or Limits()).room
         return self._database.read(
-            lambda c: whose_turn(_waiting(c, now), _held(c), room, now) if _waits(c, now) else None
+            lambda c: whose_turn(waiting(c, now), held(c), room, now) if waits(c, now) else None
         )
 
     def leave_queue(self, ticket: int, *, now: float = 0.0) -> None:
-        """Give a ticket back. May be repeated."""
+        """Give a ticket back. May be repeated. Raises StoreUnavailable."""
 
         def work(connection: Connection) -> None:
             connection.execute(delete(tickets).where(tickets.c.number == ticket))
@@ -186,10 +171,13 @@ class AdmissionStore:
         self._database.write(work)
 
     def has_work(self, *, now: float) -> bool:
-        """Whether sandboxes are being created or waited for: the pool is filled afterwards."""
+        """Whether sandboxes are being created or waited for: the pool is filled afterwards.
+
+        Raises StoreUnavailable.
+        """
         starting = exists().where(sandboxes.c.state == "starting")
         return self._database.read(
-            lambda c: bool(c.execute(select(starting)).scalar_one()) or _waits(c, now)
+            lambda c: bool(c.execute(select(starting)).scalar_one()) or waits(c, now)
         )
 
 
@@ -204,71 +192,6 @@ def _first_of(connection: Connection, owner: str, key: Key) -> Admission | None:
     if fingerprint != key.fingerprint:
         return Admission(refused="key")
     return Admission(existing=sandbox_id)
-
-
-def _owner_is_full(connection: Connection, wanted: SandboxRow, limits: Limits) -> bool:
-    if (limits.of_owner, limits.cpus_of_owner, limits.memory_mb_of_owner) == (None, None, None):
-        return False
-    theirs = (sandboxes.c.state.in_(LIVE), sandboxes.c.owner == wanted.owner)
-    count, cpus, memory_mb = _sums(connection, *theirs)
-    return (
-        _exceeds(count + 1, limits.of_owner)
-        or _exceeds(cpus + wanted.cpus, limits.cpus_of_owner)
-        or _exceeds(memory_mb + wanted.memory_mb, limits.memory_mb_of_owner)
-    )
-
-
-def _has_room(
-    connection: Connection, wanted: SandboxRow, limits: Limits, ticket: int | None, now: float
-) -> bool:
-    """Whether it is the ticket's turn, or, without one, nobody's who waits and there is room."""
-    waiting = _waiting(connection, now)
-    if ticket is None:
-        waiting.append(
-            Ticket(
-                _NEWCOMER,
-                wanted.owner,
-                wanted.memory_mb,
-                limits.share_sandboxes,
-                limits.share_memory_mb,
-            )
-        )
-    return whose_turn(waiting, _held(connection), limits.room, now) == (ticket or _NEWCOMER)
-
-
-_NEWCOMER = 0
-"""No ticket has this number."""
-
-
-def _waiting(connection: Connection, now: float) -> list[Ticket]:
-    """The tickets in the order of their turns."""
-    return [Ticket(*found) for found in connection.execute(_WAITING, {"now": now})]
-
-
-def _waits(connection: Connection, now: float) -> bool:
-    return connection.execute(_WAITING.limit(1), {"now": now}).first() is not None
-
-
-def _held(connection: Connection) -> dict[str, Holding]:
-    """What each owner has."""
-    return {
-        owner: Holding(int(count), int(memory_mb))
-        for owner, count, memory_mb in connection.execute(_HELD)
-    }
-
-
-def _sums(connection: Connection, *conditions: Any) -> tuple[int, float, int]:
-    query = select(
-        func.count(),
-        func.coalesce(func.sum(sandboxes.c.cpus), 0.0),
-        func.coalesce(func.sum(sandboxes.c.memory_mb), 0),
-    ).where(*conditions)
-    count, cpus, memory_mb = connection.execute(query).one()
-    return int(count), float(cpus), int(memory_mb)
-
-
-def _exceeds(value: float, limit: float | None) -> bool:
-    return limit is not None and value > limit
 
 
 def _take(connection: Connection, wanted: SandboxRow, needs_update: bool) -> Admission | None:
@@ -303,27 +226,6 @@ def _values(row: SandboxRow) -> dict[str, Any]:
 
 
 # Built once: to build them takes SQLAlchemy five times as long as SQLite needs to carry them out.
-
-_WAITING = (
-    select(
-        tickets.c.number,
-        tickets.c.owner,
-        tickets.c.memory_mb,
-        tickets.c.share_sandboxes,
-        tickets.c.share_memory_mb,
-        tickets.c.ages_from,
-        tickets.c.wait_s,
-    )
-    .where(tickets.c.valid_until >= bindparam("now"))
-    .order_by(tickets.c.turn, tickets.c.number)
-)
-
-# Pooled ones do not count: they are taken, or make room (`gateway.sandboxes.pool`).
-_HELD = (
-    select(sandboxes.c.owner, func.count(), func.coalesce(func.sum(sandboxes.c.memory_mb), 0))
-    .where(sandboxes.c.state.in_(LIVE))
-    .group_by(sandboxes.c.owner)
-)
 
 _EARLIER = tickets.alias("earlier")
 _AGE = (

@@ -1,18 +1,18 @@
 """What the store keeps of one owner, in bytes: the oldest of that owner's goes first.
 
-Triggers of SQLite count what is there, per owner and kind, whoever adds or removes it (a deletion
-that a foreign key cascades to as well). So it takes one look to know that somebody has too much,
-over all workers, and one short statement to let go of the oldest.
+Triggers of the database (`gateway.store.byte_counts`) count what is there, per owner and kind,
+whoever adds or removes it. So it takes one look to know that somebody has too much, over all
+workers, and one short statement to let go of the oldest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, ScalarSelect, Table, TextClause, func, select, text
 
-Kind = Literal["events", "history", "ended", "once"]
+from gateway.store.byte_counts import COUNTED, Counted, Kind, in_dialect
 
 MIB = 1024 * 1024
 
@@ -50,196 +50,98 @@ class Allowance:
         )
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """A kind: its table, how its rows are told apart and ordered by age, and what a row takes.
-
-    `size` is SQL over a row called `{row}`. It counts what a client can make long, and for the
-    rest (numbers, indexes, free space of pages) a constant.
-    """
-
-    table: str
-    row_name: str
-    age: str
-    size: str
-    only: str = "1"
-
-
-_COUNTED: dict[Kind, _Counted] = {
-    "events": _Counted(
-        "events",
-        "number",
-        "number",
-        "length(CAST({row}.facts AS BLOB)) + length({row}.event)"
-        " + 2 * (length({row}.owner) + length({row}.sandbox_id)) + 60",
-    ),
-    "history": _Counted(
-        "history",
-        "rowid",
-        "rowid",
-        "length(CAST({row}.command AS BLOB)) + 2 * length(CAST({row}.key AS BLOB))"
-        " + 2 * (length({row}.owner) + length({row}.sandbox_id)) + 60",
-    ),
-    "ended": _Counted(
-        "sandboxes",
-        "sandbox_id",
-        "ended_at",
-        "600 + coalesce(length(CAST({row}.end_detail AS BLOB)), 0)",
-        only="state = 'ended'",
-    ),
-    "once": _Counted(
-        "once",
-        "rowid",
-        "rowid",
-        "2 * length(CAST({row}.request_id AS BLOB)) + length({row}.daemon)"
-        " + 2 * (length({row}.owner) + length({row}.sandbox_id)) + 60",
-    ),
-}
-
-_IDEMPOTENCY = (
-    "2 * length({row}.key) + length({row}.fingerprint)"
-    " + 2 * length({row}.owner) + 2 * length({row}.sandbox_id) + 60"
-)
-"""An idempotency key goes with its sandbox's record, and counts with it."""
-
-
-def _add(kind: Kind, size: str) -> str:
-    return (
-        f"INSERT INTO kept (owner, kind, bytes) VALUES (NEW.owner, '{kind}', {size})"  # noqa: S608
-        " ON CONFLICT (owner, kind) DO UPDATE SET bytes = bytes + excluded.bytes;"
-    )
-
-
-def _subtract(kind: Kind, size: str) -> str:
-    return (
-        f"UPDATE kept SET bytes = bytes - ({size})"  # noqa: S608
-        f" WHERE owner = OLD.owner AND kind = '{kind}';"
-    )
-
-
-def _trigger(name: str, when: str, body: str) -> str:
-    return f"CREATE TRIGGER IF NOT EXISTS {name} {when} BEGIN {body} END"
-
-
-def _row_triggers(kind: Kind, table: str, size: str) -> list[str]:
-    added, gone = size.format(row="NEW"), size.format(row="OLD")
-    return [
-        _trigger(f"{table}_added", f"AFTER INSERT ON {table}", _add(kind, added)),
-        _trigger(f"{table}_gone", f"AFTER DELETE ON {table}", _subtract(kind, gone)),
-    ]
-
-
-def _triggers() -> list[str]:
-    made = _row_triggers("ended", "idempotency", _IDEMPOTENCY)
-    for kind, of in _COUNTED.items():
-        if kind != "ended":
-            made += _row_triggers(kind, of.table, of.size)
-    history, ended = _COUNTED["history"].size, _COUNTED["ended"].size
-    return [
-        *made,
-        _trigger(
-            "history_changed",
-            "AFTER UPDATE OF command ON history",
-            _subtract("history", history.format(row="OLD"))
-            + _add("history", history.format(row="NEW")),
-        ),
-        _trigger(
-            "sandboxes_ended",
-            "AFTER UPDATE OF state ON sandboxes WHEN NEW.state = 'ended' AND OLD.state <> 'ended'",
-            _add("ended", ended.format(row="NEW")),
-        ),
-        _trigger(
-            "sandboxes_gone",
-            "AFTER DELETE ON sandboxes WHEN OLD.state = 'ended'",
-            _subtract("ended", ended.format(row="OLD")),
-        ),
-    ]
-
-
-def install(connection: Connection) -> None:
-    """Make the triggers that count. May be repeated."""
-    for statement in _triggers():
-        connection.exec_driver_sql(statement)
-
-
-def count_anew(connection: Connection) -> None:
-    """Count everything that is there: for a file whose rows are older than the triggers."""
-    connection.exec_driver_sql("DELETE FROM kept")
-    counted: list[tuple[Kind, str, str, str]] = [
-        (kind, of.table, of.size, of.only) for kind, of in _COUNTED.items()
-    ]
-    counted.append(("ended", "idempotency", _IDEMPOTENCY, "1"))
-    for kind, table, size, only in counted:
-        connection.exec_driver_sql(
-            "INSERT INTO kept (owner, kind, bytes)"  # noqa: S608
-            f" SELECT owner, '{kind}', sum({size.format(row=table)}) FROM {table}"
-            f" WHERE {only} GROUP BY owner"
-            " ON CONFLICT (owner, kind) DO UPDATE SET bytes = bytes + excluded.bytes"
-        )
-
-
 def grant(info: dict[object, object], allowance: Allowance) -> None:
     """Tie an allowance to a connection of the driver's, by its `info`."""
     info[_CONNECTION_KEY] = allowance
 
 
 def granted(connection: Connection) -> Allowance:
-    """The allowance that holds for whatever is written over a connection."""
+    """The allowance that holds for whatever is written over a connection.
+
+    Raises SQLAlchemyError.
+    """
     return cast(Allowance, connection.info[_CONNECTION_KEY])
+
+
+def next_of(table: Table, owner: str) -> ScalarSelect[int]:
+    """The `noted_order` of a new row: behind all that the table has of the owner. A clock may jump;
+    the oldest must not become the newest by that."""
+    latest = func.coalesce(func.max(table.c.noted_order), 0) + 1
+    return select(latest).where(table.c.owner == owner).scalar_subquery()
 
 
 def trim(connection: Connection, owner: str, kind: Kind) -> bool:
     """Within a transaction: let go of the oldest of an owner's, if there is too much of a kind.
 
-    Looks at LOOKED_AT_ROWS rows at most. Whether there was too much.
+    Looks at LOOKED_AT_ROWS rows at most. Whether there was too much. Raises SQLAlchemyError, which
+    `Database` translates.
     """
     allowed: int = getattr(granted(connection), kind)
-    kept = connection.exec_driver_sql(_KEPT, (owner, kind)).scalar_one_or_none() or 0
+    whose = {"owner": owner, "kind": kind}
+    kept = connection.execute(_KEPT, whose).scalar_one_or_none() or 0
     if kept <= allowed:
         return False
-    connection.exec_driver_sql(_TRIM[kind], (owner, kept - allowed + allowed // _SLACK))
+    surplus = kept - allowed + allowed // _SLACK
+    connection.execute(_TRIM[connection.dialect.name][kind], {"owner": owner, "surplus": surplus})
     return True
 
 
 def over(connection: Connection) -> list[tuple[str, Kind]]:
-    """All owners that have too much of a kind, with the kind."""
+    """All owners that have too much of a kind, with the kind. Raises SQLAlchemyError."""
     allowance = granted(connection)
     return [
         (owner, kind)
-        for kind in _COUNTED
-        for (owner,) in connection.exec_driver_sql(_OVER, (kind, getattr(allowance, kind)))
+        for kind in COUNTED
+        for (owner,) in connection.execute(
+            _OVER, {"kind": kind, "allowed": getattr(allowance, kind)}
+        )
     ]
 
 
 def labels_fit(connection: Connection, owner: str, sandbox_id: str, size: int) -> bool:
-    """Whether labels of `size` bytes fit beside those of the owner's other live sandboxes."""
+    """Whether labels of `size` bytes fit beside those of the owner's other live sandboxes.
+    Raises SQLAlchemyError."""
     if size <= _SMALL_LABELS:
         return True
-    others = connection.exec_driver_sql(_LABELS, (owner, sandbox_id)).scalar_one()
+    others = connection.execute(
+        _LABELS[connection.dialect.name], {"owner": owner, "sandbox_id": sandbox_id}
+    ).scalar_one()
     return int(others) + size <= granted(connection).labels
 
 
 _SMALL_LABELS = 512
 """Bytes. Adding up takes longer than these matter: a sandbox itself costs far more."""
 
-_KEPT = "SELECT bytes FROM kept WHERE owner = ? AND kind = ?"
-_OVER = "SELECT owner FROM kept WHERE kind = ? AND bytes > ?"
-_LABELS = (
-    "SELECT coalesce(sum(length(CAST(labels AS BLOB))), 0) FROM sandboxes"
-    " WHERE owner = ? AND sandbox_id <> ? AND state <> 'ended'"
-)
-
-
-def _trim_statement(of: _Counted) -> str:
-    """Removes the oldest rows of an owner until a number of bytes is reached."""
-    size = of.size.format(row="t")
-    return (
-        f"DELETE FROM {of.table} WHERE {of.row_name} IN (SELECT name FROM ("  # noqa: S608
-        " SELECT name, sum(size) OVER (ORDER BY age, name) - size AS before FROM ("
-        f" SELECT t.{of.row_name} AS name, t.{of.age} AS age, {size} AS size"
-        f" FROM {of.table} AS t WHERE t.owner = ? AND {of.only}"
-        f" ORDER BY t.{of.age} LIMIT {LOOKED_AT_ROWS})) WHERE before < ?)"
+_KEPT = text("SELECT bytes FROM kept_bytes WHERE owner = :owner AND kind = :kind")
+_OVER = text("SELECT owner FROM kept_bytes WHERE kind = :kind AND bytes > :allowed")
+_LABELS = {
+    dialect: text(
+        in_dialect(
+            "SELECT coalesce(sum(octets(labels)), 0) FROM sandboxes"
+            " WHERE owner = :owner AND sandbox_id <> :sandbox_id AND state <> 'ended'",
+            dialect,
+        )
     )
+    for dialect in ("sqlite", "postgresql")
+}
 
 
-_TRIM = {kind: _trim_statement(of) for kind, of in _COUNTED.items()}
+def _trim_statement(of: Counted, dialect: str) -> TextClause:
+    """Removes the oldest rows of an owner until `surplus` bytes are gone."""
+    names = ", ".join(of.row_name)
+    size = of.size.format(row="t")
+    statement = (
+        f"DELETE FROM {of.table} WHERE ({names}) IN (SELECT {names} FROM ("  # noqa: S608
+        f" SELECT {names}, sum(size) OVER (ORDER BY age, {names}) - size AS before FROM ("
+        f" SELECT {names}, {of.age} AS age, {size} AS size"
+        f" FROM {of.table} AS t WHERE t.owner = :owner AND {of.only}"
+        f" ORDER BY {of.age} LIMIT {LOOKED_AT_ROWS}) AS looked_at) AS oldest"
+        " WHERE before < :surplus)"
+    )
+    return text(in_dialect(statement, dialect))
+
+
+_TRIM = {
+    dialect: {kind: _trim_statement(of, dialect) for kind, of in COUNTED.items()}
+    for dialect in ("sqlite", "postgresql")
+}

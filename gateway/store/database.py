@@ -1,146 +1,112 @@
-"""The SQLite file: opened in WAL mode, written in short immediate transactions."""
+"""The store's database: short transactions, errors translated, tables brought up to date."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
 from gateway.errors import StoreUnavailable
 from gateway.store.allowance import Allowance, grant
-from gateway.store.upgrade import UPGRADABLE, bring_up_to_date
+from gateway.store.dialects import FOREIGN_KEYS_OFF, WRITES, Dialect
+from gateway.store.postgresql import PostgresDatabase
+from gateway.store.sqlite_file import SqliteFile
+from gateway.store.upgrade import bring_up_to_date, is_up_to_date
 
 Result = TypeVar("Result")
 
 LOCK_LIMIT_S = 5.0
 """How long another process may hold the write lock before a request fails."""
 
-_RETRY_S = 0.002
+MIGRATION_LIMIT_S = 600.0
+"""How long another process may migrate the tables before this one fails to start."""
 
-LOG_BYTES = 8 * 1024 * 1024
-"""What is left of the write-ahead log after a checkpoint. It grows while somebody else (a backup)
-reads for long, and would stay as large as it ever was."""
+_RETRY_S = 0.002
 
 USUAL_ALLOWANCE = Allowance.of(32)
 
-_WRITES = "gateway_writes"
-"""Execution option of connections that begin an immediate transaction."""
-
 
 class Database:
-    """One connection per process. SQLite's calls never yield to another greenlet, so a transaction
-    is never shared; waiting for another process's lock happens between attempts and does yield.
+    """A file of SQLite's (a path), or a database of PostgreSQL's (a URL that begins with
+    `postgresql://`). Waiting for another process's lock lets other greenlets go on.
 
-    What is written is held to the `allowance` of each owner.
+    What is written is held to the `allowance` of each owner. `tell` is called after each commit
+    that has changed something. Raises StoreTooNew when a later
+    version of the gateway has written it, StoreUnavailable when it cannot be opened or migrated;
+    then it is as it was.
     """
 
-    def __init__(self, path: Path, allowance: Allowance = USUAL_ALLOWANCE) -> None:
-        self._path = path
-        self._allowance = allowance
-        self._commits = 0
-        with _translated():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._set_aside_if_outdated()
-            self._engine = self._connect()
-            self.write(bring_up_to_date)
-
-    def _connect(self) -> Engine:
-        engine = create_engine(
-            f"sqlite:///{self._path}",
-            poolclass=StaticPool,
-            # The lock is waited for in `write`, where other greenlets can go on meanwhile.
-            connect_args={"timeout": 0, "check_same_thread": False},
-            json_serializer=_json,
+    def __init__(
+        self,
+        where: Path | str,
+        allowance: Allowance = USUAL_ALLOWANCE,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._tell = tell
+        self._dialect: Dialect = (
+            PostgresDatabase(where)
+            if isinstance(where, str) and where.startswith("postgresql")
+            else SqliteFile(Path(where))
         )
+        with _translated():
+            self._engine = self._dialect.connect(lambda info: grant(info, allowance))
+            try:
+                if not self.read(is_up_to_date):
+                    self._migrate()
+            except BaseException:
+                self.close()
+                raise
 
-        @event.listens_for(engine, "connect")
-        def prepare(connection: Any, record: Any) -> None:
-            grant(record.info, self._allowance)
-            connection.isolation_level = None  # transactions are begun below, not by the driver
-            for pragma in ("busy_timeout=2000", "journal_mode=WAL", "busy_timeout=0"):
-                connection.execute(f"PRAGMA {pragma}")
-            # Power loss may cost the last commits; it ends every container as well.
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            # SQLAlchemy announces reads as well; they need no transaction and wait for nobody.
-            if connection.get_execution_options().get(_WRITES):
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        return engine
-
-    def _set_aside_if_outdated(self) -> None:
-        if not self._path.exists():
-            return
-        probe = sqlite3.connect(self._path)
-        try:
-            version = probe.execute("PRAGMA user_version").fetchone()[0]
-        finally:
-            probe.close()
-        if version != 0 and version not in UPGRADABLE:
-            for suffix in ("", "-wal", "-shm"):
-                old = self._path.with_name(self._path.name + suffix)
-                if old.exists():
-                    old.rename(self._path.with_name(f"{self._path.name}.v{version}{suffix}"))
+    def _migrate(self) -> None:
+        """One process does, while the others wait for its lock and find it done."""
+        self._write(bring_up_to_date, MIGRATION_LIMIT_S, {WRITES: True, FOREIGN_KEYS_OFF: True})
+        self._engine.dispose()  # the next connection looks at foreign keys again
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Run `work` in one write transaction. Raises StoreUnavailable."""
-        deadline = time.monotonic() + LOCK_LIMIT_S
+        """Run `work` in one write transaction. Raises StoreUnavailable, and what `work` raises;
+        then nothing was written."""
+        return self._write(work, LOCK_LIMIT_S, {WRITES: True})
+
+    def _write(
+        self, work: Callable[[Connection], Result], limit_s: float, options: dict[str, bool]
+    ) -> Result:
+        deadline = time.monotonic() + limit_s
         while True:
             try:
                 with self._engine.connect() as connection:
-                    writing = connection.execution_options(**{_WRITES: True})
+                    writing = connection.execution_options(**options)
+                    before = self._dialect.changed_rows(writing)
                     with writing.begin():
                         result = work(writing)
-                    self._commits += 1
+                    if before is None or before != self._dialect.changed_rows(writing):
+                        self._tell()
                     return result
             except OperationalError as error:
-                if not _is_locked(error) or time.monotonic() > deadline:
+                if not self._dialect.is_busy(error) or time.monotonic() > deadline:
                     raise StoreUnavailable(str(error.orig)) from error
             except SQLAlchemyError as error:
                 raise StoreUnavailable(str(error)) from error
             time.sleep(_RETRY_S)
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Run `work` outside a transaction; in WAL mode no writer is waited for."""
+        """Run `work` outside a transaction; no writer is waited for. Raises StoreUnavailable."""
         with _translated(), self._engine.connect() as connection:
             return work(connection)
 
-    def version(self) -> tuple[int, int]:
-        """Another one whenever something was written, by this process or another."""
-        return self._commits, self.read(
-            lambda c: int(c.exec_driver_sql("PRAGMA data_version").scalar_one())
-        )
+    def version(self) -> object:
+        """Another one whenever something was written, by this process or another. Raises
+        StoreUnavailable."""
+        return self.read(self._dialect.version)
 
     def close(self) -> None:
-        """Close the connection. May be repeated."""
+        """Close the connections. May be repeated."""
         self._engine.dispose()
-
-
-def _json(value: object) -> str:
-    """As it is, which takes a character of Chinese half of what escaping it does."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return json.dumps(value)
-    return text
-
-
-def _is_locked(error: OperationalError) -> bool:
-    # Python 3.10 has no `sqlite_errorcode`; SQLite's texts for BUSY and LOCKED both say it.
-    return "locked" in str(error.orig)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def record(connection: Connection, sandbox_id: str, event: str, **facts: Any) ->
     """Note that something happened to a sandbox, within the transaction of `connection`.
 
     `facts` must be bounded: whoever writes events can be made to write many.
+    Raises SQLAlchemyError.
     """
     values = {"sandbox_id": sandbox_id, "at": clock.wall_s(), "event": event, "facts": facts}
     owner = connection.execute(_RECORD, {"of": sandbox_id, **values}).scalar_one()
@@ -48,7 +49,7 @@ _RECORD = (
 )
 
 
-_COLUMNS = [events.c[column.name] for column in fields(EventRow)]
+_COLUMNS = [events.c[column.name].label(column.name) for column in fields(EventRow)]
 
 
 class EventStore:
@@ -58,13 +59,16 @@ class EventStore:
         self._database = database
 
     def note(self, sandbox_id: str, event: str, **facts: Any) -> None:
-        """Write an event that belongs to no other change."""
+        """Write an event that belongs to no other change. Raises StoreUnavailable."""
         self._database.write(lambda c: record(c, sandbox_id, event, **facts))
 
     def since(
         self, number: int, *, sandbox_id: str | None, owner: str | None, limit: int
     ) -> list[EventRow]:
-        """Events after `number`: of one sandbox or all, of one owner's sandboxes or everybody's."""
+        """Events after `number`: of one sandbox or all, of one owner's sandboxes or everybody's.
+
+        Raises StoreUnavailable.
+        """
         query = select(*_COLUMNS).where(events.c.number > number)
         if sandbox_id is not None:
             query = query.where(events.c.sandbox_id == sandbox_id)
@@ -76,21 +80,24 @@ class EventStore:
         )
 
     def last_at(self, sandbox_id: str, event: str) -> float | None:
-        """When an event of this kind last happened to a sandbox, in seconds since the epoch."""
+        """When an event of this kind last happened to a sandbox, in seconds since the epoch.
+
+        Raises StoreUnavailable.
+        """
         query = select(func.max(events.c.at)).where(
             events.c.sandbox_id == sandbox_id, events.c.event == event
         )
         return self._database.read(lambda c: cast("float | None", c.execute(query).scalar_one()))
 
     def last_number(self) -> int:
-        """Of the latest event; 0 when there was none yet."""
+        """Of the latest event; 0 when there was none yet. Raises StoreUnavailable."""
         query = select(func.coalesce(func.max(events.c.number), 0))
         return self._database.read(lambda c: int(c.execute(query).scalar_one()))
 
     def forget(self, *, before: float) -> None:
         """Drop events from before a wall-clock time, and whatever else is too much of an owner's.
 
-        In short transactions: an earlier version may have left gigabytes.
+        In short transactions: an earlier version may have left gigabytes. Raises StoreUnavailable.
         """
         some = select(events.c.number).where(events.c.at < before).limit(AT_A_TIME)
         drop = delete(events).where(events.c.number.in_(some.scalar_subquery()))

@@ -1,4 +1,4 @@
-"""The last commands of each sandbox, kept for its certificate."""
+"""The last commands of each sandbox, kept for its end record."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
-from gateway.store.allowance import trim
+from gateway.store.allowance import next_of, trim
 from gateway.store.database import Database
+from gateway.store.dialects import insert_into
 from gateway.store.tables import history, sandboxes
 
 KEPT = 10
@@ -28,7 +28,7 @@ class HistoryStore:
         """Add or replace (key, when it began, record); only the latest of a sandbox are kept, and
         of an owner's sandboxes together what its allowance bears.
 
-        Whether the sandbox lives. Does nothing for one that is not known.
+        Whether the sandbox lives. Does nothing for one that is not known. Raises StoreUnavailable.
         """
 
         def work(connection: Connection) -> bool:
@@ -40,8 +40,13 @@ class HistoryStore:
                 return False
             state, owner = found
             for key, at, command in records:
-                statement = insert(history).values(
-                    sandbox_id=sandbox_id, key=key, at=at, command=dict(command), owner=owner
+                statement = insert_into(connection, history).values(
+                    sandbox_id=sandbox_id,
+                    key=key,
+                    at=at,
+                    command=dict(command),
+                    owner=owner,
+                    noted_order=next_of(history, owner),
                 )
                 connection.execute(
                     statement.on_conflict_do_update(
@@ -65,7 +70,7 @@ class HistoryStore:
         return self._database.write(work)
 
     def of(self, sandbox_id: str) -> list[dict[str, Any]]:
-        """The latest commands, oldest first."""
+        """The latest commands, oldest first. Raises StoreUnavailable."""
         query = (
             select(history.c.command)
             .where(history.c.sandbox_id == sandbox_id)

@@ -23,7 +23,10 @@ class LeaseStore:
     def acquire_lease(
         self, lease_id: str, sandbox_id: str, *, worker_id: str, purpose: str
     ) -> bool:
-        """Note that somebody uses the sandbox. False unless it can be used, paused or not."""
+        """Note that somebody uses the sandbox. False unless it can be used, paused or not.
+
+        Raises StoreUnavailable.
+        """
         values = {
             "lease_id": lease_id,
             "sandbox_id": sandbox_id,
@@ -34,28 +37,32 @@ class LeaseStore:
         return self._database.write(lambda c: c.execute(_ACQUIRE, values).rowcount > 0)
 
     def release_lease(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
-        """Drop a lease; with the last one the sandbox is idle from `now` on."""
+        """Drop a lease; with the last one the sandbox is idle from `now` on.
+
+        Raises StoreUnavailable.
+        """
 
         def work(connection: Connection) -> None:
-            dropped = connection.execute(delete(leases).where(leases.c.lease_id == lease_id))
+            dropped = connection.execute(_RELEASE, {"of_lease": lease_id})
             if dropped.rowcount:
                 _set_idle(connection, [sandbox_id], now)
 
         self._database.write(work)
 
     def leave_running(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
-        """From now on the lease is for commands, no more for a client."""
+        """From now on the lease is for commands, no more for a client. Raises StoreUnavailable."""
 
         def work(connection: Connection) -> None:
-            connection.execute(
-                update(leases).where(leases.c.lease_id == lease_id).values(purpose="command")
-            )
+            connection.execute(_LEAVE_RUNNING, {"of_lease": lease_id})
             _set_idle(connection, [sandbox_id], now)
 
         self._database.write(work)
 
     def workers_with_traces(self) -> set[str]:
-        """Workers that hold leases, were in the middle of something, or wait for room."""
+        """Workers that hold leases, were in the middle of something, or wait for room.
+
+        Raises StoreUnavailable.
+        """
         query = union(
             select(leases.c.worker_id),
             select(sandboxes.c.worker_id).where(sandboxes.c.state.in_(_BUSY_STATES)),
@@ -64,12 +71,15 @@ class LeaseStore:
         return self._database.read(lambda c: {found[0] for found in c.execute(query) if found[0]})
 
     def sandboxes_of(self, worker_ids: Collection[str]) -> list[str]:
-        """The sandboxes that workers hold leases on."""
+        """The sandboxes that workers hold leases on. Raises StoreUnavailable."""
         query = select(leases.c.sandbox_id).where(leases.c.worker_id.in_(worker_ids)).distinct()
         return self._database.read(lambda c: [found[0] for found in c.execute(query)])
 
     def drop_leases_of(self, worker_ids: Collection[str], *, now: float) -> list[str]:
-        """Drop leases and tickets of dead workers; the sandboxes that had leases of theirs."""
+        """Drop leases and tickets of dead workers; the sandboxes that had leases of theirs.
+
+        Raises StoreUnavailable.
+        """
 
         def work(connection: Connection) -> list[str]:
             theirs = leases.c.worker_id.in_(worker_ids)
@@ -88,15 +98,23 @@ def _set_idle(connection: Connection, sandbox_ids: Collection[str], now: float) 
 
     In a paused one nothing runs, whatever leases are kept for its commands.
     """
-    in_use = exists().where(leases.c.sandbox_id == sandboxes.c.sandbox_id)
-    connection.execute(
-        update(sandboxes)
-        .where(sandboxes.c.sandbox_id.in_(sandbox_ids), or_(~in_use, sandboxes.c.state == "paused"))
-        .values(idle_since=now)
+    connection.execute(_SET_IDLE, {"ids": list(sandbox_ids), "now": now})
+
+
+# Built once: every client that comes takes one and gives it back.
+_RELEASE = delete(leases).where(leases.c.lease_id == bindparam("of_lease"))
+_LEAVE_RUNNING = (
+    update(leases).where(leases.c.lease_id == bindparam("of_lease")).values(purpose="command")
+)
+_IN_USE = exists().where(leases.c.sandbox_id == sandboxes.c.sandbox_id)
+_SET_IDLE = (
+    update(sandboxes)
+    .where(
+        sandboxes.c.sandbox_id.in_(bindparam("ids", expanding=True)),
+        or_(~_IN_USE, sandboxes.c.state == "paused"),
     )
-
-
-# Built once: every client that comes takes one.
+    .values(idle_since=bindparam("now"))
+)
 _LEASE_COLUMNS = ("lease_id", "sandbox_id", "worker_id", "purpose", "taken_at")
 _ACQUIRE = insert(leases).from_select(
     _LEASE_COLUMNS,

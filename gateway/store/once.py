@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, insert, select
 
-from gateway.store.allowance import trim
+from gateway.store.allowance import next_of, trim
 from gateway.store.database import Database
 from gateway.store.tables import once, sandboxes
 
 LONGEST_NAME = 80
-"""Characters. Of a longer `request_id` its digest is kept."""
+"""Characters. Of a longer `request_id`, or one with a NUL, which PostgreSQL does not keep, there is
+its digest."""
 
 
 class OnceTable:
@@ -23,8 +23,11 @@ class OnceTable:
         self._database = database
 
     def claim_once(self, sandbox_id: str, request_id: str, daemon: str) -> str:
-        """Note `daemon` unless another is noted already; the one that is."""
-        names = (request_id, _name_of(request_id))
+        """Note `daemon` unless another is noted already; the one that is. Raises
+        StoreUnavailable, also for a sandbox that is not known."""
+        name = _name_of(request_id)
+        # Earlier versions noted long ones as they are.
+        names = {name} if "\0" in request_id else {name, request_id}
         noted = select(once.c.daemon).where(
             once.c.sandbox_id == sandbox_id, once.c.request_id.in_(names)
         )
@@ -37,7 +40,11 @@ class OnceTable:
             owner = connection.execute(owner_of).scalar_one()
             connection.execute(
                 insert(once).values(
-                    sandbox_id=sandbox_id, request_id=names[1], daemon=daemon, owner=owner
+                    sandbox_id=sandbox_id,
+                    request_id=name,
+                    daemon=daemon,
+                    owner=owner,
+                    noted_order=next_of(once, owner),
                 )
             )
             trim(connection, owner, "once")
@@ -47,6 +54,6 @@ class OnceTable:
 
 
 def _name_of(request_id: str) -> str:
-    if len(request_id) <= LONGEST_NAME:
+    if len(request_id) <= LONGEST_NAME and "\0" not in request_id:
         return request_id
     return f"sha256:{sha256(request_id.encode('utf-8', 'surrogatepass')).hexdigest()}"

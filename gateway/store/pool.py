@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from gateway.settings import SHARED_UID
 from gateway.store import rows as reading
@@ -27,7 +27,7 @@ class PoolStore:
 
     def add_pooling(self, row: SandboxRow) -> SandboxRow:
         """Note one before its container is made, so that a crash leaves a trace. The row, with a
-        user of its own where there is a free one."""
+        user of its own where there is a free one. Raises StoreUnavailable."""
 
         def work(connection: Connection) -> SandboxRow:
             uid = free_uid(connection, self._uids)
@@ -48,7 +48,10 @@ class PoolStore:
         pid: int | None,
         uid: int = SHARED_UID,
     ) -> bool:
-        """It stands ready, with this user. False when it was given up meanwhile."""
+        """It stands ready, with this user. False when it was given up meanwhile.
+
+        Raises StoreUnavailable.
+        """
         return self._change(
             update(sandboxes)
             .where(sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state == "pooling")
@@ -63,30 +66,21 @@ class PoolStore:
         )
 
     def all(self) -> list[SandboxRow]:
-        """Those that stand ready or are being made, oldest first."""
+        """Those that stand ready or are being made, oldest first. Raises StoreUnavailable."""
         return self._database.read(lambda c: reading.rows(c, sandboxes.c.state.in_(POOLED)))
 
     def containers(self) -> set[str]:
-        """The container ids of those that stand ready."""
+        """The container ids of those that stand ready. Raises StoreUnavailable."""
         query = select(sandboxes.c.container_id).where(sandboxes.c.state == "pooled")
         return self._database.read(lambda c: {found[0] for found in c.execute(query)})
 
     def drop(self, sandbox_id: str) -> bool:
-        """Forget one that nobody has taken. False when somebody has."""
+        """Forget one that nobody has taken. False when somebody has. Raises StoreUnavailable."""
         return self._change(
             delete(sandboxes).where(
                 sandboxes.c.sandbox_id == sandbox_id, sandboxes.c.state.in_(POOLED)
             )
         )
-
-    def ready_by_key(self) -> dict[str, int]:
-        """How many stand ready, by pool key."""
-        query = (
-            select(sandboxes.c.pool_key, func.count())
-            .where(sandboxes.c.state == "pooled")
-            .group_by(sandboxes.c.pool_key)
-        )
-        return self._database.read(lambda c: {found[0]: found[1] for found in c.execute(query)})
 
     def _change(self, statement: Any) -> bool:
         return self._database.write(lambda c: c.execute(statement).rowcount > 0)

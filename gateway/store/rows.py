@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
 from gateway.settings import SHARED_UID
 from gateway.store.tables import leases, sandboxes
@@ -58,7 +58,11 @@ class SandboxRow:
     ended_at: float | None = None
 
 
-COLUMNS = [sandboxes.c[field.name] for field in fields(SandboxRow) if field.name in sandboxes.c]
+COLUMNS = [
+    sandboxes.c[field.name].label(field.name)
+    for field in fields(SandboxRow)
+    if field.name in sandboxes.c
+]
 
 
 def _leases_of(purpose: str | None) -> Any:
@@ -74,18 +78,47 @@ _ROWS = select(
     _leases_of("client").label("client_count"),
 ).order_by(sandboxes.c.created_at, sandboxes.c.sandbox_id)
 
+# Built once: that takes longer than to carry them out.
 _BY_ID = _ROWS.where(sandboxes.c.sandbox_id == bindparam("id"))
+_BY_CONTAINER = _ROWS.where(sandboxes.c.container_id == bindparam("id"))
+_LIVE = _ROWS.where(sandboxes.c.state.in_(LIVE))
+_DUE = _ROWS.where(
+    sandboxes.c.state.in_(USABLE),
+    or_(
+        sandboxes.c.boot_id != bindparam("boot_id"),
+        sandboxes.c.expires <= bindparam("by"),
+        sandboxes.c.idle_since + sandboxes.c.idle_timeout_s <= bindparam("by"),
+    ),
+)
 
 
 def rows(
     connection: Connection, *conditions: ColumnElement[bool], limit: int | None = None
 ) -> list[SandboxRow]:
-    """Those that meet all conditions, oldest first, at most `limit`."""
+    """Those that meet all conditions, oldest first, at most `limit`. Raises SQLAlchemyError."""
     found = connection.execute(_ROWS.where(*conditions).limit(limit))
     return [SandboxRow(**one._mapping) for one in found]
 
 
 def row(connection: Connection, sandbox_id: str) -> SandboxRow | None:
-    """The one, ended or not."""
+    """The one, ended or not; None when it is not known. Raises SQLAlchemyError."""
     found = connection.execute(_BY_ID, {"id": sandbox_id}).one_or_none()
     return None if found is None else SandboxRow(**found._mapping)
+
+
+def row_of_container(connection: Connection, container_id: str) -> SandboxRow | None:
+    """The first one that has the container. Raises SQLAlchemyError."""
+    found = connection.execute(_BY_CONTAINER, {"id": container_id}).first()
+    return None if found is None else SandboxRow(**found._mapping)
+
+
+def live_rows(connection: Connection) -> list[SandboxRow]:
+    """All that were asked for and have not ended, oldest first. Raises SQLAlchemyError."""
+    return [SandboxRow(**one._mapping) for one in connection.execute(_LIVE)]
+
+
+def due_rows(connection: Connection, *, by: float, boot_id: str) -> list[SandboxRow]:
+    """The usable ones whose time has come at a boot time `by`, or that are of another boot. Raises
+    SQLAlchemyError."""
+    found = connection.execute(_DUE, {"by": by, "boot_id": boot_id})
+    return [SandboxRow(**one._mapping) for one in found]

@@ -1,9 +1,9 @@
 """Sandboxes: every change of state is one compare-and-set.
 
 `starting` → `ready` ⇄ `paused` → `removing` → `ended`, with `pausing` between the first two of
-the middle. Two workers may both try a step; one wins. How `starting` comes about is in
+the middle. Two workers may both try a transition; one wins. How `starting` comes about is in
 `gateway.store.admission`, `pooling` → `pooled` in `gateway.store.pool`, and the end in
-`gateway.store.endings`.
+`gateway.store.end_records`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
 from gateway.settings import SHARED_UID
 from gateway.store import rows as reading
 from gateway.store.database import Database
+from gateway.store.dialects import insert_into
 from gateway.store.events import record
 from gateway.store.rows import LIVE, USABLE, SandboxRow
-from gateway.store.steps import step, still_idle
 from gateway.store.tables import leases, sandboxes
+from gateway.store.transitions import still_idle, transition
 from gateway.store.updates import check_labels, facts_of_change
+
+# Built once: that takes longer than to carry them out, and every worker asks all the time.
+_AMONG = sandboxes.c.sandbox_id.in_(bindparam("ids", expanding=True))
+_ENDS = select(sandboxes.c.sandbox_id, sandboxes.c.state, sandboxes.c.end_reason).where(_AMONG)
+_PAUSES = select(sandboxes.c.sandbox_id, sandboxes.c.idle_since).where(
+    _AMONG, sandboxes.c.state == "paused"
+)
 
 
 class SandboxStore:
@@ -33,18 +40,18 @@ class SandboxStore:
     # --- reading -------------------------------------------------------------------------------
 
     def get(self, sandbox_id: str) -> SandboxRow | None:
-        """The sandbox, ended ones included."""
+        """The sandbox, ended ones included. Raises StoreUnavailable."""
         return self._database.read(lambda c: reading.row(c, sandbox_id))
 
     def live(self) -> list[SandboxRow]:
-        """All that were asked for and have not ended, oldest first."""
-        return self._database.read(lambda c: reading.rows(c, sandboxes.c.state.in_(LIVE)))
+        """All that were asked for and have not ended, oldest first. Raises StoreUnavailable."""
+        return self._database.read(reading.live_rows)
 
     def live_after(
         self, place: tuple[float, str], *, owner: str | None, limit: int
     ) -> list[SandboxRow]:
         """Like `live`, of one owner or (None) everybody: at most `limit` behind a place in that
-        order, which is (when it was created, its id)."""
+        order, which is (when it was created, its id). Raises StoreUnavailable."""
         created_at, sandbox_id = place
         behind = or_(
             sandboxes.c.created_at > created_at,
@@ -57,44 +64,37 @@ class SandboxStore:
 
     def due(self, *, by: float, boot_id: str) -> list[SandboxRow]:
         """The usable ones that may have to end, or to be paused, by a time; those of another
-        boot too."""
-        reached = or_(
-            sandboxes.c.boot_id != boot_id,
-            sandboxes.c.expires <= by,
-            sandboxes.c.idle_since + sandboxes.c.idle_timeout_s <= by,
-        )
-        return self._database.read(
-            lambda c: reading.rows(c, sandboxes.c.state.in_(USABLE), reached)
-        )
+        boot too. Raises StoreUnavailable."""
+        return self._database.read(lambda c: reading.due_rows(c, by=by, boot_id=boot_id))
 
     def of_container(self, container_id: str) -> SandboxRow | None:
-        """The sandbox behind a container, pooled ones included."""
-        found = self._database.read(
-            lambda c: reading.rows(c, sandboxes.c.container_id == container_id)
-        )
-        return found[0] if found else None
+        """The sandbox behind a container, pooled ones included. Raises StoreUnavailable."""
+        return self._database.read(lambda c: reading.row_of_container(c, container_id))
 
     def end_reasons(self, sandbox_ids: Collection[str]) -> dict[str, str]:
-        """Per known sandbox why it ended, or "" while it lives. Absent: no such sandbox."""
-        query = select(sandboxes.c.sandbox_id, sandboxes.c.state, sandboxes.c.end_reason).where(
-            sandboxes.c.sandbox_id.in_(sandbox_ids)
-        )
+        """Per known sandbox why it ended, or "" while it lives. Absent: no such sandbox.
+
+        Raises StoreUnavailable.
+        """
         return self._database.read(
             lambda c: {
                 sandbox_id: (reason or "deleted") if state == "ended" else ""
-                for sandbox_id, state, reason in c.execute(query)
+                for sandbox_id, state, reason in c.execute(_ENDS, {"ids": list(sandbox_ids)})
             }
         )
 
     def paused_among(self, sandbox_ids: Collection[str]) -> dict[str, float]:
-        """Those of the sandboxes that are paused, and since when."""
-        query = select(sandboxes.c.sandbox_id, sandboxes.c.idle_since).where(
-            sandboxes.c.sandbox_id.in_(sandbox_ids), sandboxes.c.state == "paused"
+        """Those of the sandboxes that are paused, and since when. Raises StoreUnavailable."""
+        asked = {"ids": list(sandbox_ids)}
+        return self._database.read(
+            lambda c: {found[0]: found[1] for found in c.execute(_PAUSES, asked)}
         )
-        return self._database.read(lambda c: {found[0]: found[1] for found in c.execute(query)})
 
     def has_clients_since(self, sandbox_id: str, since: float) -> bool:
-        """Whether a client who is still there has come after a boot time."""
+        """Whether a client who is still there has come after a boot time.
+
+        Raises StoreUnavailable.
+        """
         query = select(
             exists().where(
                 leases.c.sandbox_id == sandbox_id,
@@ -116,8 +116,11 @@ class SandboxStore:
         pid: int | None = None,
         uid: int = SHARED_UID,
     ) -> bool:
-        """`starting` → `ready`, with this user. False when somebody else ended it meanwhile."""
-        return step(
+        """`starting` → `ready`, with this user. False when somebody else ended it meanwhile.
+
+        Raises StoreUnavailable.
+        """
+        return transition(
             self._database,
             sandbox_id,
             ("starting",),
@@ -132,16 +135,19 @@ class SandboxStore:
         )
 
     def adopt(self, row: SandboxRow) -> bool:
-        """Take in a running container that the store does not know. False if it does."""
+        """Take in a running container that the store does not know. False if it does.
+
+        Raises StoreUnavailable.
+        """
         values = {
             name: getattr(row, name)
             for name in SandboxRow.__dataclass_fields__
             if name in sandboxes.c
         }
-        statement = insert_or_ignore(sandboxes).values(values).on_conflict_do_nothing()
 
         def work(connection: Connection) -> bool:
-            if not connection.execute(statement).rowcount:
+            statement = insert_into(connection, sandboxes).values(values)
+            if not connection.execute(statement.on_conflict_do_nothing()).rowcount:
                 return False
             record(connection, row.sandbox_id, "adopted")
             return True
@@ -172,13 +178,16 @@ class SandboxStore:
         return self._database.write(work)
 
     def claim_pause(self, sandbox_id: str, *, worker_id: str) -> bool:
-        """`ready` → `pausing`, whoever is connected."""
-        return step(
+        """`ready` → `pausing`, whoever is connected. Raises StoreUnavailable."""
+        return transition(
             self._database, sandbox_id, ("ready",), None, state="pausing", worker_id=worker_id
         )
 
     def claim_idle_pause(self, sandbox_id: str, *, idle_since: float, worker_id: str) -> bool:
-        """`ready` → `pausing`, but only if it has been idle all the time since `idle_since`."""
+        """`ready` → `pausing`, but only if it has been idle all the time since `idle_since`.
+
+        Raises StoreUnavailable.
+        """
         return self._database.write(
             lambda c: (
                 c.execute(
@@ -192,8 +201,8 @@ class SandboxStore:
 
     def mark_paused(self, sandbox_id: str, state: str, *, since: float, by: str) -> bool:
         """To `paused`, from the state `pausing` or, when another hand froze the container,
-        `ready`."""
-        return step(
+        `ready`. Raises StoreUnavailable."""
+        return transition(
             self._database,
             sandbox_id,
             (state,),
@@ -205,17 +214,22 @@ class SandboxStore:
         )
 
     def give_up_pause(self, sandbox_id: str) -> bool:
-        """`pausing` → `ready`: it could not be frozen."""
-        return step(self._database, sandbox_id, ("pausing",), None, state="ready", worker_id=None)
+        """`pausing` → `ready`: it could not be frozen. Raises StoreUnavailable."""
+        return transition(
+            self._database, sandbox_id, ("pausing",), None, state="ready", worker_id=None
+        )
 
     def mark_resumed(self, sandbox_id: str, *, now: float) -> bool:
-        """`paused` → `ready`."""
-        return step(
+        """`paused` → `ready`. Raises StoreUnavailable."""
+        return transition(
             self._database, sandbox_id, ("paused",), "resumed", state="ready", idle_since=now
         )
 
     def warn(self, sandbox_id: str, *, reason: str, due: float, at: float) -> bool:
-        """Tell followers, once, that the sandbox ends at boot time `due`, which is `at`."""
+        """Tell followers, once, that the sandbox ends at boot time `due`, which is `at`.
+
+        Raises StoreUnavailable.
+        """
         unwarned = or_(sandboxes.c.warned_of.is_(None), sandboxes.c.warned_of != due)
 
         def work(connection: Connection) -> bool:

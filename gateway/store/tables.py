@@ -1,17 +1,27 @@
-"""The tables. `SCHEMA_VERSION` changes with them: `gateway.store.upgrade` brings a file of the
-version before up to date. Any other is set aside, because everything that matters is found again
-from the engine."""
+"""The tables. A change of them is a revision in `gateway.store.migrations`, too."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
-
-SCHEMA_VERSION = 7
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 
 metadata = MetaData()
 
-# Boot time is CLOCK_BOOTTIME in seconds, and means something together with `boot_id` only. Times
-# that are called `…_at` without further word are seconds since the epoch.
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""Of 64 bits, and one that SQLite can count up by itself."""
+
+# Columns that are called `…_boot_s` are CLOCK_BOOTTIME in seconds, and mean something together with
+# `boot_id` only; `…_at_s` are seconds since the epoch. A `key` is what Python calls a column.
 
 sandboxes = Table(
     "sandboxes",
@@ -22,8 +32,8 @@ sandboxes = Table(
     Column("owner", String, nullable=False, default=""),  # name of an API key; "" without keys
     Column("container_id", String),
     Column("worker_id", String),  # who is at work on it: pooling, starting, pausing, removing
-    Column("created_at", Float, nullable=False),
-    Column("born", Float, nullable=False),  # boot time
+    Column("created_at_s", Float, key="created_at", nullable=False),
+    Column("born_boot_s", Float, key="born", nullable=False),
     Column("boot_id", String, nullable=False),
     Column("ip_address", String),
     Column("pid", Integer),  # of the container's first process, on the engine's host
@@ -42,16 +52,16 @@ sandboxes = Table(
     # When it ends.
     Column("labels", JSON, nullable=False, default=dict),
     Column("timeout_s", Float),
-    Column("expires", Float),  # boot time
+    Column("expires_boot_s", Float, key="expires"),
     Column("idle_timeout_s", Float, nullable=False, default=3600.0),
     Column("idle_action", String, nullable=False, default="delete"),  # delete, pause
-    Column("idle_since", Float, nullable=False),  # boot time; valid without leases
-    Column("warned_of", Float),  # the end (boot time) that followers were warned of
+    Column("idle_since_boot_s", Float, key="idle_since", nullable=False),  # valid without leases
+    Column("warned_of_boot_s", Float, key="warned_of"),  # the end that followers were warned of
     # How it ended.
     Column("end_reason", String),
     Column("end_detail", String),
     Column("exit_code", Integer),
-    Column("ended_at", Float),
+    Column("ended_at_s", Float, key="ended_at"),
 )
 
 leases = Table(
@@ -66,11 +76,11 @@ leases = Table(
     ),
     Column("worker_id", String, nullable=False),
     Column("purpose", String, nullable=False),  # client, command
-    Column("taken_at", Float, nullable=False),  # boot time
+    Column("taken_boot_s", Float, key="taken_at", nullable=False),
 )
 
 once = Table(
-    "once",
+    "once_commands",
     metadata,
     Column(
         "sandbox_id",
@@ -79,8 +89,10 @@ once = Table(
         primary_key=True,
     ),
     Column("request_id", String, primary_key=True),
-    Column("daemon", String, nullable=False),  # the agent that was given the command
+    # The agent that was given the command.
+    Column("agent_id", String, key="daemon", nullable=False),
     Column("owner", String, nullable=False, server_default=""),  # the sandbox's
+    Column("noted_order", Number, nullable=False, server_default="0"),  # among the owner's
 )
 
 idempotency = Table(
@@ -100,16 +112,16 @@ idempotency = Table(
 tickets = Table(
     "tickets",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", Number, primary_key=True, autoincrement=True),
     Column("owner", String, nullable=False),
     Column("worker_id", String, nullable=False),
     Column("turn", Integer, nullable=False),  # virtual time: see `gateway.store.admission`
-    Column("valid_until", Float, nullable=False),  # boot time
+    Column("valid_until_boot_s", Float, key="valid_until", nullable=False),
     # What whose turn it is depends on: see `gateway.store.turns`.
     Column("memory_mb", Integer, nullable=False, server_default="0"),
     Column("share_sandboxes", Integer),
     Column("share_memory_mb", Integer),
-    Column("ages_from", Float),  # boot time
+    Column("ages_from_boot_s", Float, key="ages_from"),
     Column("wait_s", Float, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
@@ -117,17 +129,17 @@ tickets = Table(
 events = Table(
     "events",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", Number, primary_key=True, autoincrement=True),
     Column("sandbox_id", String, nullable=False),
     Column("owner", String, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("at_s", Float, key="at", nullable=False),
     Column("event", String, nullable=False),
     Column("facts", JSON, nullable=False),
     sqlite_autoincrement=True,
 )
 
 history = Table(
-    "history",
+    "command_history",
     metadata,
     Column(
         "sandbox_id",
@@ -136,18 +148,19 @@ history = Table(
         primary_key=True,
     ),
     Column("key", String, primary_key=True),
-    Column("at", Float, nullable=False),  # when it began
+    Column("began_at_s", Float, key="at", nullable=False),  # when it began
     Column("command", JSON, nullable=False),  # a `gateway.store.history.CommandRecord`
     Column("owner", String, nullable=False, server_default=""),  # the sandbox's
+    Column("noted_order", Number, nullable=False, server_default="0"),  # among the owner's
 )
 
 # What is there of each owner, by kind: written by the triggers of `gateway.store.allowance` alone.
 kept = Table(
-    "kept",
+    "kept_bytes",
     metadata,
     Column("owner", String, primary_key=True),
     Column("kind", String, primary_key=True),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", Number, nullable=False),
 )
 
 Index("sandboxes_by_state", sandboxes.c.state)
@@ -160,5 +173,5 @@ Index("idempotency_by_sandbox", idempotency.c.sandbox_id)
 Index("events_by_sandbox", events.c.sandbox_id, events.c.number)
 Index("events_by_owner", events.c.owner, events.c.number)
 Index("events_by_time", events.c.at)
-Index("once_by_owner", once.c.owner)
-Index("history_by_owner", history.c.owner)
+Index("once_commands_by_owner", once.c.owner, once.c.noted_order)
+Index("command_history_by_owner", history.c.owner, history.c.noted_order)

@@ -22,6 +22,7 @@ def free_uid(connection: Connection, uids: range) -> int | None:
 
     It is drawn by lot: the container of one that has just ended may be there for a moment longer,
     and gateways of other data directories have the same numbers to draw from.
+    Raises SQLAlchemyError.
     """
     if not uids:
         return None

@@ -14,12 +14,20 @@ from gevent.pool import Group
 
 from gateway.errors import GatewayError
 from gateway.log_bounds import bounded_log
+from gateway.process.change_feed import ChangeFeed
+from gateway.process.periodic import PeriodicLoop
 from gateway.ws.peer import GOING_AWAY, POLICY_VIOLATION, Peer
 
 log = bounded_log(__name__)
 
 LOOK_S = 0.25
-"""How soon clients learn that another process ended their sandbox."""
+"""How often clients are looked at: whether they are to be pinged, or ask for a paused sandbox."""
+
+STORE_LOOK_S = 1.0
+"""How soon is seen what became of a sandbox while its client was coming. Else a change tells."""
+
+SETTLE_S = 0.1
+"""How soon clients learn that another process ended their sandbox. A busy store changes always."""
 
 CHECK_S = 1.0
 """How soon clients are closed whose key or token was revoked, or has expired."""
@@ -39,7 +47,8 @@ class Sandboxes(Protocol):
 
 
 class Connections:
-    """The open WebSockets by sandbox. Owns one greenlet that looks after them.
+    """The open WebSockets by sandbox. Owns two greenlets that look after
+    them and their sandboxes.
 
     `lapsed` tells which of some callers may not be here any more: their key or token is not valid
     now.
@@ -49,6 +58,7 @@ class Connections:
         self,
         sandboxes: Sandboxes,
         ping_interval_s: float,
+        feed: ChangeFeed,
         lapsed: Callable[[set[Any]], set[Any]] = lambda _callers: set(),
     ) -> None:
         self._sandboxes = sandboxes
@@ -61,11 +71,20 @@ class Connections:
         self._at_a_time = 0
         self._next_round = 0.0
         self._waking = Group()
-        self._caretaker: gevent.Greenlet | None = None
+        self._next_check = 0.0
+        self._caretaker = PeriodicLoop("looking after connections", self._take_care, LOOK_S)
+        self._observer = PeriodicLoop(
+            "looking after the sandboxes of connections",
+            self._look_at_sandboxes,
+            STORE_LOOK_S,
+            feed=feed,
+            settle_s=SETTLE_S,
+        )
 
     def start(self) -> None:
         """Begin to look after the connections."""
-        self._caretaker = gevent.spawn(self._take_care)
+        self._caretaker.start(first_after_s=LOOK_S)
+        self._observer.start()
 
     @contextmanager
     def registered(self, sandbox_id: str, peer: Peer) -> Iterator[None]:
@@ -87,21 +106,12 @@ class Connections:
         return [one for connections in self._by_sandbox.values() for one in connections]
 
     def _take_care(self) -> None:
-        next_check = 0.0
-        while True:
-            gevent.sleep(LOOK_S)
-            try:
-                self._end_with_sandboxes()
-                self._wake_whose_clients_wait()
-                now = time.monotonic()
-                if now >= next_check:
-                    next_check = now + CHECK_S
-                    self._close_lapsed()
-                self._keep_some_alive(now)
-            except GatewayError as error:
-                log.warning("cannot look after connections: %s", error)
-            except Exception:
-                log.exception("looking after connections failed")
+        self._wake_whose_clients_wait()
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._next_check = now + CHECK_S
+            self._close_lapsed()
+        self._keep_some_alive(now)
 
     def _keep_some_alive(self, now: float) -> None:
         """All are looked at in half an interval, a few at a time: to ping 5,000 clients at once
@@ -116,9 +126,10 @@ class Connections:
                 connection.keep_alive(now=now, interval_s=self._ping_interval_s)
         del self._due[: self._at_a_time]
 
-    def _end_with_sandboxes(self) -> None:
+    def _look_at_sandboxes(self) -> None:
         if not self._by_sandbox:
             return
+        self._paused = self._sandboxes.paused_among(set(self._by_sandbox))
         for sandbox_id, reason in self._sandboxes.ended_among(set(self._by_sandbox)).items():
             for connection in list(self._by_sandbox.get(sandbox_id, ())):
                 gevent.spawn(connection.end, reason)
@@ -126,10 +137,7 @@ class Connections:
     def _wake_whose_clients_wait(self) -> None:
         """A client that is connected and asks for something thaws its sandbox: at once where this
         process knows of the pause (`wake`), else when it is seen here."""
-        if not self._by_sandbox:
-            return
-        self._paused = self._sandboxes.paused_among(set(self._by_sandbox))
-        for sandbox_id, since in self._paused.items():
+        for sandbox_id, since in list(self._paused.items()):
             if any(peer.asked_at > since for peer in self._by_sandbox.get(sandbox_id, ())):
                 self._waking.spawn(self._wake, sandbox_id)
 
@@ -155,9 +163,8 @@ class Connections:
 
     def close(self) -> None:
         """Send every client its close frame, at once. May be repeated."""
-        if self._caretaker is not None:
-            self._caretaker.kill()
-            self._caretaker = None
+        self._caretaker.close()
+        self._observer.close()
         gevent.joinall(
             [gevent.spawn(connection.close, GOING_AWAY) for connection in self._all()], timeout=5
         )

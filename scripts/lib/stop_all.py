@@ -19,8 +19,8 @@ from gateway.host.packet_filter import hindrance_of
 from gateway.sandboxes.labels import INSTANCE
 from gateway.settings import OWN_NETWORK, Settings, load_settings
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
-from gateway.store.master import running_master
+from gateway.store.end_records import EndRecordStore
+from gateway.process.master import running_master
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
 
@@ -85,7 +85,7 @@ def note_the_end(settings: Settings) -> None:
         return
     database = Database(settings.data_dir / "gateway.db")
     try:
-        endings, pool = EndingStore(database), PoolStore(database)
+        endings, pool = EndRecordStore(database), PoolStore(database)
         for row in SandboxStore(database).live():
             endings.mark_ended(
                 row.sandbox_id,

@@ -22,6 +22,7 @@ from tests.support.engine_view import UIDS
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.lifecycle import MakeGateway, stored_state
+from tests.support.old_store import back_to_version_6
 from tests.support.rest_commands import result_of
 
 
@@ -122,10 +123,7 @@ def test_what_an_earlier_version_made_goes_on(own_gateway: MakeGateway) -> None:
     old, other = gateway.create(), gateway.create()
     assert result_of(gateway, old, "touch mine; id -u")["output"] == "1000\n"
     gateway.kill()
-    with closing(sqlite3.connect(gateway.data_dir / "gateway.db")) as store:
-        store.execute("ALTER TABLE sandboxes DROP COLUMN uid")
-        store.execute("PRAGMA user_version=6")
-        store.commit()
+    back_to_version_6(gateway.data_dir / "gateway.db")
 
     gateway.start(SANDBOX_UIDS="65536-99999")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,12 @@ from gateway.engine.interface import EngineHost
 from gateway.errors import TooManyWaiting
 from gateway.sandboxes.admission import Capacity, free_memory_mb, host_limits
 from gateway.sandboxes.owner import EVERYBODY, Owner
-from gateway.store.admission import Admission, AdmissionStore, Key, Limits
+from gateway.store.admission import Admission, AdmissionStore, Key
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.leases import LeaseStore
 from gateway.store.pool import PoolStore
+from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
 from tests.support.rows import row_of
 
@@ -29,7 +29,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.admission = AdmissionStore(database)
         self.sandboxes = SandboxStore(database)
-        self.endings = EndingStore(database)
+        self.endings = EndRecordStore(database)
         self.pool = PoolStore(database)
         self.leases = LeaseStore(database)
 
@@ -71,8 +71,8 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    database = Database(tmp_path / "gateway.db")
+def store(place: str) -> Iterator[Store]:
+    database = Database(place)
     yield Store(database)
     database.close()
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from gateway.errors import TooManyLabels
-from gateway.store import allowance as accounting
-from gateway.store.admission import AdmissionStore, Key, Limits
+from gateway.store import byte_counts
+from gateway.store.admission import AdmissionStore, Key
 from gateway.store.allowance import Allowance
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.events import EventStore
 from gateway.store.history import KEPT, HistoryStore
 from gateway.store.once import OnceTable
+from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
+from gateway.store.tables import events
 from gateway.store.updates import SHOWN_NAMES, facts_of_change
 from tests.support.rows import row_of
 
@@ -31,12 +32,11 @@ SMALL = Allowance(events=20_000, history=20_000, ended=20_000, once=20_000, labe
 class World:
     """Every part of the store that writes for tenants, over one small allowance."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.database = Database(path, SMALL)
+    def __init__(self, place: str) -> None:
+        self.database = Database(place, SMALL)
         self.admission = AdmissionStore(self.database)
         self.sandboxes = SandboxStore(self.database)
-        self.endings = EndingStore(self.database)
+        self.endings = EndRecordStore(self.database)
         self.events = EventStore(self.database)
         self.history = HistoryStore(self.database)
         self.once = OnceTable(self.database)
@@ -54,22 +54,22 @@ class World:
     def kept(self) -> dict[tuple[str, str], int]:
         """What the triggers have counted."""
         found = self.database.read(
-            lambda c: c.exec_driver_sql("SELECT owner, kind, bytes FROM kept").all()
+            lambda c: c.exec_driver_sql("SELECT owner, kind, bytes FROM kept_bytes").all()
         )
         return {(owner, kind): size for owner, kind, size in found if size}
 
     def counted_anew(self) -> dict[tuple[str, str], int]:
-        self.database.write(accounting.count_anew)
+        self.database.write(byte_counts.count_anew)
         return self.kept()
 
-    def count(self, table: str, where: str = "1") -> int:
-        with sqlite3.connect(self.path) as reader:
-            return reader.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
+    def count(self, table: str, where: str) -> int:
+        query = f"SELECT count(*) FROM {table} WHERE {where}"
+        return self.database.read(lambda c: c.exec_driver_sql(query).scalar_one())
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "gateway.db")
+def world(place: str) -> Iterator[World]:
+    made = World(place)
     for owner in ("loud", "quiet"):
         made.create(owner, owner, key=owner)
     made.once.claim_once("quiet", "r", "daemon")
@@ -113,7 +113,7 @@ def test_notes_about_once_are_bounded(world: World, longest: int) -> None:
         assert world.once.claim_once("loud", name, "first") == "first"
 
     assert world.kept()["loud", "once"] <= SMALL.once
-    assert 40 < world.count("once", "owner = 'loud'") < 200
+    assert 40 < world.count("once_commands", "owner = 'loud'") < 200
     assert all(world.once.claim_once("loud", name, "second") == "first" for name in names[-40:])
     assert world.once.claim_once("loud", names[0], "second") == "second"
     assert _traces_of_quiet(world) == before
@@ -145,7 +145,7 @@ def test_what_is_known_of_ended_sandboxes_is_bounded(world: World) -> None:
     assert world.kept()["loud", "ended"] <= SMALL.ended
     assert 10 < world.count("sandboxes", "owner = 'loud'") < 60
     assert world.count("idempotency", "owner = 'loud'") < 60
-    assert world.count("history", "owner = 'loud'") < 60
+    assert world.count("command_history", "owner = 'loud'") < 60
     last = world.sandboxes.get("s99")
     assert last is not None
     assert last.end_reason == "create_failed"
@@ -160,8 +160,8 @@ def test_an_ended_sandbox_leaves_neither_labels_nor_notes(world: World) -> None:
     world.once.claim_once("loud", "r", "daemon")
     world.endings.mark_ended("loud", "idle", ended_at=2.0)
 
-    assert world.count("once", "owner = 'loud'") == 0
-    assert world.count("sandboxes", "sandbox_id = 'loud' AND labels = '{}'") == 1
+    assert world.count("once_commands", "owner = 'loud'") == 0
+    assert world.count("sandboxes", "sandbox_id = 'loud' AND CAST(labels AS TEXT) = '{}'") == 1
 
 
 def test_labels_of_live_sandboxes_are_bounded_together(world: World) -> None:
@@ -188,12 +188,14 @@ def test_labels_of_live_sandboxes_are_bounded_together(world: World) -> None:
 def test_what_an_earlier_version_left_is_trimmed_in_slices(world: World) -> None:
     """Far too much from before there was a bound: housekeeping removes it, in transactions that
     hold nobody up."""
-    with sqlite3.connect(world.path) as writer:
-        writer.executemany(
-            "INSERT INTO events (sandbox_id, owner, at, event, facts) VALUES (?, ?, ?, ?, ?)",
-            [("loud", "loud", 1e12, "updated", f'{{"labels": "{"x" * 1000}"}}')] * 5000,
-        )
-    writer.close()
+    left = {
+        "sandbox_id": "loud",
+        "owner": "loud",
+        "at": 1e12,
+        "event": "updated",
+        "facts": {"labels": "x" * 1000},
+    }
+    world.database.write(lambda c: c.execute(insert(events), [left] * 5000))
     assert world.kept()["loud", "events"] > 5_000_000
 
     world.events.forget(before=0.0)
@@ -220,7 +222,7 @@ def test_what_is_counted_is_what_is_there(
 ) -> None:
     """Whatever is added, replaced, ended, cascaded and trimmed, in any order: the running count
     equals a new one, and no kind of any owner exceeds its allowance."""
-    world = World(tmp_path_factory.mktemp("world") / "gateway.db")
+    world = World(str(tmp_path_factory.mktemp("world") / "gateway.db"))
     made = 0
     for act, owner, number, text in acts:
         sandbox_id = f"{owner}{number}"

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.ws import connections as module
 from gateway.ws.connections import Connections
+from tests.support.change_feeds import quiet_feed
 
 
 class NoSandboxes:
@@ -46,7 +47,7 @@ def log() -> list[tuple[float, FakePeer]]:
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
     monkeypatch.setattr(module, "LOOK_S", 0.01)
-    made = Connections(NoSandboxes(), ping_interval_s=0.4)
+    made = Connections(NoSandboxes(), ping_interval_s=0.4, feed=quiet_feed())
     made.start()
     yield made
     made.close()

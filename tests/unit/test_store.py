@@ -14,10 +14,11 @@ import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.store import database
-from gateway.store.admission import AdmissionStore, Limits
+from gateway.store.admission import AdmissionStore
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.leases import LeaseStore
+from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
 from tests.support.rows import row_of
 
@@ -29,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "gateway.db"
 
 
-class _Stores(SandboxStore, EndingStore, LeaseStore):
+class _Stores(SandboxStore, EndRecordStore, LeaseStore):
     """All over one database, and the first step of a create."""
 
     def __init__(self, database: Database) -> None:
@@ -42,7 +43,15 @@ class _Stores(SandboxStore, EndingStore, LeaseStore):
 
 
 @pytest.fixture
-def store(path: Path):
+def store(place: str):
+    opened = Database(place)
+    yield _Stores(opened)
+    opened.close()
+
+
+@pytest.fixture
+def file_store(path: Path):
+    """In a file of SQLite's."""
     opened = Database(path)
     yield _Stores(opened)
     opened.close()
@@ -194,11 +203,11 @@ _CONTENDER = """
 import sys
 from pathlib import Path
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.leases import LeaseStore
 path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-database = Database(Path(path))
-store, leases = EndingStore(database), LeaseStore(database)
+database = Database(path)
+store, leases = EndRecordStore(database), LeaseStore(database)
 print("ready", flush=True)
 sys.stdin.readline()
 won = []
@@ -217,11 +226,11 @@ print(" ".join(won), flush=True)
 """
 
 
-def _contend(path: Path, names: list[str], rounds: int) -> dict[str, set[str]]:
+def _contend(place: str, names: list[str], rounds: int) -> dict[str, set[str]]:
     """Let processes try the same step on the same sandboxes at the same time; who won which."""
     processes = {
         name: subprocess.Popen(
-            [sys.executable, "-c", _CONTENDER, str(path), name, str(rounds)],
+            [sys.executable, "-c", _CONTENDER, place, name, str(rounds)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -239,12 +248,12 @@ def _contend(path: Path, names: list[str], rounds: int) -> dict[str, set[str]]:
     return won
 
 
-def test_of_several_processes_one_claims(store: _Stores, path: Path) -> None:
+def test_of_several_processes_one_claims(store: _Stores, place: str) -> None:
     """Parallel delete in different workers."""
     for number in range(200):
         _make_ready(store, f"s{number}")
 
-    won = _contend(path, ["delete-a", "delete-b", "delete-c"], 200)
+    won = _contend(place, ["delete-a", "delete-b", "delete-c"], 200)
 
     assert sorted(s for winners in won.values() for s in winners) == sorted(
         f"s{number}" for number in range(200)
@@ -252,13 +261,13 @@ def test_of_several_processes_one_claims(store: _Stores, path: Path) -> None:
 
 
 def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
-    store: _Stores, path: Path
+    store: _Stores, place: str
 ) -> None:
     """Two processes race for each of a thousand sandboxes at its deadline: exactly one wins."""
     for number in range(1000):
         _make_ready(store, f"s{number}", now=10.0)
 
-    won = _contend(path, ["cleanup", "connect"], 1000)
+    won = _contend(place, ["cleanup", "connect"], 1000)
 
     assert won["cleanup"] & won["connect"] == set()
     assert won["cleanup"] | won["connect"] == {f"s{number}" for number in range(1000)}
@@ -266,18 +275,18 @@ def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
         assert (row.state, row.lease_count) in (("removing", 0), ("ready", 1))
 
 
-def test_a_lock_held_for_a_while_is_waited_for(store: _Stores, path: Path) -> None:
+def test_a_lock_held_for_a_while_is_waited_for(file_store: _Stores, path: Path) -> None:
     """A backup, a checkpoint, another worker: writers wait, readers do not."""
-    _make_ready(store, "s")
+    _make_ready(file_store, "s")
     locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     locker.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.5, lambda: locker.execute("ROLLBACK"))
     release.start()
     started = time.monotonic()
 
-    assert store.get("s").state == "ready"
+    assert file_store.get("s").state == "ready"
     assert time.monotonic() - started < 0.3
-    assert store.claim_removal("s", "deleted", worker_id="w")
+    assert file_store.claim_removal("s", "deleted", worker_id="w")
 
     assert time.monotonic() - started >= 0.4
     release.join()
@@ -285,7 +294,7 @@ def test_a_lock_held_for_a_while_is_waited_for(store: _Stores, path: Path) -> No
 
 
 def test_a_lock_that_is_never_given_back_is_an_error_in_bounded_time(
-    store: _Stores, path: Path, monkeypatch: pytest.MonkeyPatch
+    file_store: _Stores, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A typed one, and afterwards everything works again."""
     monkeypatch.setattr(database, "LOCK_LIMIT_S", 0.3)
@@ -294,28 +303,12 @@ def test_a_lock_that_is_never_given_back_is_an_error_in_bounded_time(
     started = time.monotonic()
 
     with pytest.raises(StoreUnavailable):
-        _make_ready(store, "s")
+        _make_ready(file_store, "s")
 
     assert time.monotonic() - started < 2
     locker.execute("ROLLBACK")
     locker.close()
-    _make_ready(store, "s")
-
-
-def test_an_outdated_file_is_set_aside(path: Path) -> None:
-    """Everything that matters is found again from the engine; nothing is destroyed."""
-    path.parent.mkdir()
-    old = sqlite3.connect(path)
-    old.execute("CREATE TABLE sandboxes (other TEXT)")
-    old.execute("PRAGMA user_version=999")
-    old.commit()
-    old.close()
-
-    opened = Database(path)
-
-    assert SandboxStore(opened).live() == []
-    assert (path.parent / "gateway.db.v999").exists()
-    opened.close()
+    _make_ready(file_store, "s")
 
 
 @pytest.mark.parametrize("content", [b"this is no database, " * 100, b"\x01" * 8192])
@@ -336,14 +329,14 @@ def test_a_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> Non
         Database(tmp_path / "data" / "gateway.db")
 
 
-def test_the_directory_is_for_its_owner_only(store: _Stores, path: Path) -> None:
+def test_the_directory_is_for_its_owner_only(file_store: _Stores, path: Path) -> None:
     """Ids of sandboxes are capabilities."""
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
-def test_many_processes_may_open_it_at_once(path: Path) -> None:
+def test_many_processes_may_open_it_at_once(place: str) -> None:
     """All workers start at the same moment, over a file that does not exist yet."""
-    won = _contend(path, ["connect-a", "connect-b", "connect-c", "connect-d"], 1)
+    won = _contend(place, ["connect-a", "connect-b", "connect-c", "connect-d"], 1)
 
     assert set(map(frozenset, won.values())) == {frozenset()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.admission import AdmissionStore, Limits
+from gateway.store.admission import AdmissionStore
 from gateway.store.database import Database
 from gateway.store.pool import PoolStore
+from gateway.store.room import Limits
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
+from tests.support.old_store import back_to_version_6
 
 UIDS = range(70000, 70004)
 
@@ -115,10 +116,7 @@ def test_a_file_without_the_column_opens_with_its_sandboxes(path: Path) -> None:
     """Those are user 1000, for there was no other."""
     with closing(_Worker(path, range(0)).database) as database:
         AdmissionStore(database).admit(_row("old"), Limits(), now=1.0)
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("ALTER TABLE sandboxes DROP COLUMN uid")
-        file.execute("PRAGMA user_version=6")
-        file.commit()
+    back_to_version_6(path)
 
     worker = _Worker(path)
     with closing(worker.database):

@@ -14,11 +14,12 @@ from gateway.identity.key_source import KeySource
 from gateway.identity.keys import line_of
 from gateway.identity.rates import RateLimits
 from gateway.identity.tokens import TokenSigner
-from gateway.store.admission import AdmissionStore, Limits
+from gateway.store.admission import AdmissionStore
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
+from gateway.store.ownership import OwnershipTable
+from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
-from gateway.store.tenancy import TenancyTable
 from tests.support.keys import ALICE, BOB, INLINE, NOBODYS
 from tests.support.rows import row_of
 
@@ -32,8 +33,8 @@ class World:
         self.now = 1_000_000.0
         self.database = Database(directory / "gateway.db")
         self.store = SandboxStore(self.database)
-        self.endings = EndingStore(self.database)
-        self.tenancy = TenancyTable(self.database)
+        self.endings = EndRecordStore(self.database)
+        self.tenancy = OwnershipTable(self.database)
         self.keys_file = directory / "keys"
         self.source = KeySource(keys)
         self.rates = RateLimits(directory / "rates")

@@ -25,6 +25,7 @@ from gateway.rest import tokens
 from gateway.rest.waiting import Waiting
 from gateway.ws import endpoint
 from gateway.ws.connections import Connections
+from tests.support.change_feeds import quiet_feed
 from tests.support.keys import INLINE, NOBODYS
 from tests.unit.rest.fake_commands import FakeCommands, FakeOccupancy
 from tests.unit.rest.fake_tenancy import FakeTenancy
@@ -146,7 +147,7 @@ def app(
     app.register_blueprint(tokens.blueprint(FakeTokens()))
     # For the document and the errors; no test here opens a WebSocket.
     counted = Metrics(tmp_path / "metrics")
-    connections = Connections(sandboxes, 25)
+    connections = Connections(sandboxes, 25, quiet_feed())
     slots = Slots(10, TooManyConnections)
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
     app.register_blueprint(

@@ -10,11 +10,12 @@ import gevent
 from gateway.sandboxes.bulk import slice_of_work
 from gateway.sandboxes.followers import Followers
 from gateway.sandboxes.lifecycle import Lifecycle
-from gateway.store.admission import AdmissionStore, Limits
-from gateway.store.change_feed import ChangeFeed
+from gateway.store.admission import AdmissionStore
 from gateway.store.database import Database
 from gateway.store.events import EventStore
+from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
+from tests.support.change_feeds import quiet_feed
 from tests.support.rows import row_of
 
 
@@ -50,7 +51,7 @@ def test_many_lists_take_turns_and_leave_half() -> None:
 
 def _lifecycle(database: Database) -> Lifecycle:
     events = EventStore(database)
-    followers = Followers(events, ChangeFeed(database), 10)
+    followers = Followers(events, quiet_feed(), 10)
     return Lifecycle(events, SandboxStore(database), followers)
 
 

@@ -10,14 +10,16 @@ import gevent
 import pytest
 
 from gateway.errors import TooManyFollowers
+from gateway.process.change_feed import ChangeFeed
+from gateway.process.change_signal import ChangeSignal
 from gateway.sandboxes import followers as following
 from gateway.sandboxes.followers import Followers
 from gateway.sandboxes.lifecycle import Lifecycle
-from gateway.store.admission import AdmissionStore, Limits
-from gateway.store.change_feed import ChangeFeed
+from gateway.store.admission import AdmissionStore
 from gateway.store.database import Database
-from gateway.store.endings import EndingStore
+from gateway.store.end_records import EndRecordStore
 from gateway.store.events import EventRow, EventStore
+from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
 from tests.support.rows import row_of
 
@@ -45,9 +47,11 @@ class World:
     """One worker that follows, and another one that writes."""
 
     def __init__(self, path: Path) -> None:
-        self.here, self.elsewhere = Database(path), Database(path)
+        self.signal, self.signal_elsewhere = (ChangeSignal(path.parent / "changes") for _ in "ab")
+        self.here = Database(path, tell=self.signal.send)
+        self.elsewhere = Database(path, tell=self.signal_elsewhere.send)
         self.events = CountedEvents(self.here)
-        self.feed = ChangeFeed(self.here)
+        self.feed = ChangeFeed(self.here.version, self.signal)
         self.lifecycle = Lifecycle(
             self.events, SandboxStore(self.here), Followers(self.events, self.feed, 700)
         )
@@ -77,6 +81,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     gevent.killall(made.greenlets)
     made.here.close()
     made.elsewhere.close()
+    made.signal.close()
+    made.signal_elsewhere.close()
 
 
 def test_six_hundred_followers_read_as_often_as_one(world: World) -> None:
@@ -121,10 +127,10 @@ def test_who_is_far_behind_misses_nothing(world: World, monkeypatch: pytest.Monk
 
 def test_the_end_of_a_sandbox_ends_its_followers(world: World) -> None:
     """With its last event, whichever worker ended it, and nothing goes on looking."""
-    EndingStore(world.elsewhere).mark_ended("b", "idle", ended_at=1.0)
+    EndRecordStore(world.elsewhere).mark_ended("b", "idle", ended_at=1.0)
     seen = [world.follow("a", "A") for _ in range(20)]
     gevent.sleep(0)
-    EndingStore(world.elsewhere).mark_ended("a", "idle", ended_at=2.0)
+    EndRecordStore(world.elsewhere).mark_ended("a", "idle", ended_at=2.0)
 
     _soon(lambda: all(one.ready() for one in world.greenlets))
 

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import AgentUnavailable, StoreUnavailable
 from gateway.sandboxes import standby
 from gateway.sandboxes.standby import Standby
+from tests.support.change_feeds import quiet_feed
 
 
 class World:
@@ -48,8 +49,9 @@ def world() -> World:
 
 
 @pytest.fixture
-def held(world: World) -> Iterator[Standby]:
-    made = Standby(world.containers, world.using, world.warm_up)
+def held(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standby]:
+    monkeypatch.setattr(standby, "LOOK_S", 0.01)
+    made = Standby(world.containers, world.using, world.warm_up, quiet_feed())
     yield made
     made.close()
 
@@ -77,10 +79,7 @@ def test_one_that_cannot_be_linked_hinders_no_other(world: World, held: Standby)
     assert "b" in world.linked
 
 
-def test_it_goes_on_when_the_store_fails(
-    world: World, held: Standby, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(standby, "LOOK_S", 0.01)
+def test_it_goes_on_when_the_store_fails(world: World, held: Standby) -> None:
     world.pooled = {"a"}
     world.is_broken = True
     held.start()

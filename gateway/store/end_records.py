@@ -13,14 +13,14 @@ from gateway.store.allowance import trim
 from gateway.store.database import Database
 from gateway.store.events import record
 from gateway.store.rows import USABLE
-from gateway.store.steps import step, still_idle
 from gateway.store.tables import idempotency, leases, once, sandboxes
+from gateway.store.transitions import still_idle, transition
 
 AT_A_TIME = 500
 """Rows that one transaction removes, with what hangs on them."""
 
 
-class EndingStore:
+class EndRecordStore:
     """Claims and ends. `idle_since` is boot time in seconds, `ended_at` and `before` wall time."""
 
     def __init__(self, database: Database) -> None:
@@ -29,8 +29,8 @@ class EndingStore:
     def claim_removal(
         self, sandbox_id: str, reason: str, detail: str = "", *, worker_id: str
     ) -> bool:
-        """To `removing`, whoever is connected."""
-        return step(
+        """To `removing`, whoever is connected. Raises StoreUnavailable."""
+        return transition(
             self._database,
             sandbox_id,
             USABLE,
@@ -42,7 +42,10 @@ class EndingStore:
         )
 
     def claim_idle_removal(self, sandbox_id: str, *, idle_since: float, worker_id: str) -> bool:
-        """To `removing`, but only if it has been idle all the time since `idle_since`."""
+        """To `removing`, but only if it has been idle all the time since `idle_since`.
+
+        Raises StoreUnavailable.
+        """
         idle = or_(
             and_(*still_idle(sandbox_id, "ready", idle_since)),
             and_(*still_idle(sandbox_id, "paused", idle_since)),
@@ -59,8 +62,11 @@ class EndingStore:
         )
 
     def give_up_removal(self, sandbox_id: str) -> bool:
-        """`removing` → `ready`: the engine has not done it, the sandbox is still there."""
-        return step(
+        """`removing` → `ready`: the engine has not done it, the sandbox is still there.
+
+        Raises StoreUnavailable.
+        """
+        return transition(
             self._database,
             sandbox_id,
             ("removing",),
@@ -72,11 +78,14 @@ class EndingStore:
         )
 
     def leave_removal(self, sandbox_id: str) -> bool:
-        """It stays `removing`, and nobody is at it any more."""
-        return step(self._database, sandbox_id, ("removing",), None, worker_id=None)
+        """It stays `removing`, and nobody is at it any more. Raises StoreUnavailable."""
+        return transition(self._database, sandbox_id, ("removing",), None, worker_id=None)
 
     def take_up_removal(self, sandbox_id: str, *, worker_id: str) -> bool:
-        """Be at a removal that was left. False when somebody is, or the sandbox has ended."""
+        """Be at a removal that was left. False when somebody is, or the sandbox has ended.
+
+        Raises StoreUnavailable.
+        """
         return self._database.write(
             lambda c: (
                 c.execute(
@@ -102,7 +111,7 @@ class EndingStore:
         exit_code: int | None = None,
     ) -> str | None:
         """Any state → `ended`; leases, labels and the notes about `once` go with it. Why it ended:
-        a reason given before stays. None when it had ended already."""
+        a reason given before stays. None when it had ended already. Raises StoreUnavailable."""
 
         def work(connection: Connection) -> str | None:
             connection.execute(delete(leases).where(leases.c.sandbox_id == sandbox_id))
@@ -142,7 +151,7 @@ class EndingStore:
 
     def forget_ended(self, *, before: float) -> None:
         """Remove the traces of sandboxes that ended before a wall-clock time. How many of the
-        later ones are kept is up to each owner's allowance."""
+        later ones are kept is up to each owner's allowance. Raises StoreUnavailable."""
         some = (
             select(sandboxes.c.sandbox_id)
             .where(sandboxes.c.state == "ended", sandboxes.c.ended_at < before)

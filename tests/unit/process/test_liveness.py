@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.workers import Leadership, WorkerRegistry
+from gateway.process.leadership import Leadership
+from gateway.process.liveness import WorkerRegistry
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 _REGISTER = """
 import sys
 from pathlib import Path
-from gateway.store.workers import WorkerRegistry
+from gateway.process.liveness import WorkerRegistry
 registry = WorkerRegistry(Path(sys.argv[1]))
 print(registry.worker_id, flush=True)
 sys.stdin.read()
@@ -26,7 +27,7 @@ sys.stdin.read()
 _LEAD = """
 import sys
 from pathlib import Path
-from gateway.store.workers import Leadership
+from gateway.process.leadership import Leadership
 leadership = Leadership(Path(sys.argv[1]))
 for _ in sys.stdin:
     print(leadership.acquire(), flush=True)

@@ -20,7 +20,7 @@ _OWNER_OF = select(sandboxes.c.owner).where(_THIS, sandboxes.c.state.not_in(POOL
 _GENERATION_OF = select(sandboxes.c.token_generation).where(_THIS)
 
 
-class TenancyTable:
+class OwnershipTable:
     """Implements `Owners` and `TokenGenerations` of `gateway.identity.access`. The owner is noted
     when a sandbox is admitted (`gateway.store.admission`)."""
 
@@ -28,16 +28,19 @@ class TenancyTable:
         self._database = database
 
     def owner_of(self, sandbox_id: str) -> str | None:
+        """Whose it is, ended or not; None for one that is not known. Raises StoreUnavailable."""
         return self._database.read(
             lambda c: c.execute(_OWNER_OF, {"one": sandbox_id}).scalar_one_or_none()
         )
 
     def generation_of(self, sandbox_id: str) -> str | None:
+        """The one that is valid; None before the first token. Raises StoreUnavailable."""
         return self._database.read(
             lambda c: c.execute(_GENERATION_OF, {"one": sandbox_id}).scalar_one_or_none()
         )
 
     def generations_of(self, sandbox_ids: Collection[str]) -> dict[str, str]:
+        """The valid ones, of those that have one. Raises StoreUnavailable."""
         if not sandbox_ids:
             return {}
         query = select(sandboxes.c.sandbox_id, sandboxes.c.token_generation).where(
@@ -53,10 +56,14 @@ class TenancyTable:
         return self._database.read(lambda c: [(row[0], row[1]) for row in c.execute(query)])
 
     def begin_generation(self, sandbox_id: str, generation: str) -> str | None:
+        """Make `generation` the valid one unless there is one; the valid one. None for a sandbox
+        that has ended. Raises StoreUnavailable."""
         there = sandboxes.c.token_generation
         return self._note(sandbox_id, func.coalesce(there, generation))
 
     def renew_generation(self, sandbox_id: str, generation: str) -> bool:
+        """Make `generation` the valid one. False for a sandbox that has ended. Raises
+        StoreUnavailable."""
         return self._note(sandbox_id, generation) is not None
 
     def _note(self, sandbox_id: str, generation: object) -> str | None:
