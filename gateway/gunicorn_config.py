@@ -18,7 +18,7 @@ from gateway.host import cpu_priority, oom_score
 from gateway.identity.key_source import source_of
 from gateway.log_lines import FORMAT, OneLine
 from gateway.private_files import close_key_file, close_to_others, create_for_owner_only
-from gateway.process.master import register_master
+from gateway.process.master import register_master, running_master
 from gateway.server.addresses import bound, is_localhost, listened_on
 from gateway.settings import check_reach, load_settings
 from gateway.store.revision import is_behind
@@ -83,6 +83,12 @@ def on_starting(server: Any) -> None:
         sys.exit(f"The gateway does not start: {error}")
     # In processes of their own: a fork of this one must find neither gevent nor the docker SDK.
     if must_migrate:
+        pid = running_master(_settings.data_dir)
+        if pid is not None:
+            sys.exit(
+                f"The gateway does not start: process {pid} is a gateway of an earlier version over"
+                f" {_settings.data_dir}, whose store would have to be migrated. Stop it first"
+            )
         # Here, where it may take longer than a worker may be silent.
         _call("gateway.store.migrate")
     if _settings.required:

@@ -9,21 +9,18 @@ whatever their number, so that who asks for a hundred sandboxes delays nobody wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
 from gateway.errors import TooManyWaiting
-from gateway.store import rows as reading
 from gateway.store.allowance import labels_fit
 from gateway.store.database import Database
-from gateway.store.events import record
 from gateway.store.room import Limits, exceeds, has_room, held, owner_is_full, waiting, waits
 from gateway.store.rows import SandboxRow
 from gateway.store.tables import idempotency, sandboxes, tickets
+from gateway.store.taking import note_new, take_pooled
 from gateway.store.turns import whose_turn
-from gateway.store.uids import free_uid
 from gateway.store.updates import labels_size
 
 
@@ -86,22 +83,21 @@ class AdmissionStore:
                 return Admission(refused="labels")
             if not has_room(connection, wanted, limits, ticket, now):
                 return Admission(refused="full")
-            admitted = _take(connection, wanted, needs_update) or _note(
-                connection, wanted, self._uids
-            )
+            taken = take_pooled(connection, wanted, needs_update=needs_update)
+            row = taken or note_new(connection, wanted, self._uids)
             if key is not None:
                 connection.execute(
                     insert(idempotency).values(
                         owner=wanted.owner,
                         key=key.key,
                         fingerprint=key.fingerprint,
-                        sandbox_id=admitted.row.sandbox_id if admitted.row else "",
+                        sandbox_id=row.sandbox_id,
                     )
                 )
             if ticket is not None:
                 connection.execute(delete(tickets).where(tickets.c.number == ticket))
                 connection.execute(_AGE, {"now": now})
-            return admitted
+            return Admission(row=row, is_warm=taken is not None)
 
         return self._database.write(work)
 
@@ -194,37 +190,6 @@ def _first_of(connection: Connection, owner: str, key: Key) -> Admission | None:
     return Admission(existing=sandbox_id)
 
 
-def _take(connection: Connection, wanted: SandboxRow, needs_update: bool) -> Admission | None:
-    """The pooled sandbox that waits longest, made over to whoever wants it."""
-    if wanted.pool_key is None:
-        return None
-    values = _values(wanted)
-    values["state"] = "starting" if needs_update else "ready"
-    if not needs_update:
-        values["worker_id"] = None
-    given = {f"new_{name}": values[name] for name in _GIVEN_OVER}
-    taken = connection.execute(_TAKE, {"key": wanted.pool_key, **given}).one_or_none()
-    if taken is None:
-        return None
-    row = SandboxRow(**taken._mapping, lease_count=0)
-    if not needs_update:
-        record(connection, row.sandbox_id, "created")
-    return Admission(row=row, is_warm=True)
-
-
-def _note(connection: Connection, wanted: SandboxRow, uids: range) -> Admission:
-    uid = free_uid(connection, uids)
-    noted = replace(wanted, pool_key=None, uid=wanted.uid if uid is None else uid)
-    connection.execute(insert(sandboxes).values(_values(noted)))
-    return Admission(row=noted)
-
-
-def _values(row: SandboxRow) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in row.__dataclass_fields__ if name in sandboxes.c}
-    values["labels"] = dict(row.labels or {})
-    return values
-
-
 # Built once: to build them takes SQLAlchemy five times as long as SQLite needs to carry them out.
 
 _EARLIER = tickets.alias("earlier")
@@ -241,24 +206,3 @@ _AGE = (
     .values(ages_from=bindparam("now"))
 )
 """The first ticket of each owner ages, from the moment on that it is the first."""
-
-_GIVEN_OVER = [
-    column.name
-    for column in reading.COLUMNS
-    if column.name not in ("sandbox_id", "container_id", "ip_address", "pid", "uid")
-]
-"""What a taken sandbox has from the request."""
-
-_TAKE = (
-    update(sandboxes)
-    .where(
-        sandboxes.c.sandbox_id
-        == select(sandboxes.c.sandbox_id)
-        .where(sandboxes.c.state == "pooled", sandboxes.c.pool_key == bindparam("key"))
-        .order_by(sandboxes.c.created_at)
-        .limit(1)
-        .scalar_subquery()
-    )
-    .values({name: bindparam(f"new_{name}", type_=sandboxes.c[name].type) for name in _GIVEN_OVER})
-    .returning(*reading.COLUMNS)
-)

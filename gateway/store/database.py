@@ -15,7 +15,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from gateway.errors import StoreUnavailable
 from gateway.store.allowance import Allowance, grant
 from gateway.store.dialects import FOREIGN_KEYS_OFF, WRITES, Dialect
-from gateway.store.postgresql import PostgresDatabase
 from gateway.store.sqlite_file import SqliteFile
 from gateway.store.upgrade import bring_up_to_date, is_up_to_date
 
@@ -49,11 +48,7 @@ class Database:
         tell: Callable[[], None] = lambda: None,
     ) -> None:
         self._tell = tell
-        self._dialect: Dialect = (
-            PostgresDatabase(where)
-            if isinstance(where, str) and where.startswith("postgresql")
-            else SqliteFile(Path(where))
-        )
+        self._dialect = _dialect_of(where)
         with _translated():
             self._engine = self._dialect.connect(lambda info: grant(info, allowance))
             try:
@@ -107,6 +102,14 @@ class Database:
     def close(self) -> None:
         """Close the connections. May be repeated."""
         self._engine.dispose()
+
+
+def _dialect_of(where: Path | str) -> Dialect:
+    if isinstance(where, Path) or not where.startswith("postgresql:"):
+        return SqliteFile(Path(where))
+    from gateway.store.postgresql import PostgresDatabase
+
+    return PostgresDatabase(where)
 
 
 @contextmanager

@@ -26,7 +26,8 @@ class HistoryStore:
         self, sandbox_id: str, records: Sequence[tuple[str, float, Mapping[str, Any]]]
     ) -> bool:
         """Add or replace (key, when it began, record); only the latest of a sandbox are kept, and
-        of an owner's sandboxes together what its allowance bears.
+        of an owner's sandboxes together what its allowance bears. A NUL in a key, which PostgreSQL
+        does not keep, is one with U+FFFD.
 
         Whether the sandbox lives. Does nothing for one that is not known. Raises StoreUnavailable.
         """
@@ -42,7 +43,7 @@ class HistoryStore:
             for key, at, command in records:
                 statement = insert_into(connection, history).values(
                     sandbox_id=sandbox_id,
-                    key=key,
+                    key=key.replace("\0", "\ufffd"),
                     at=at,
                     command=dict(command),
                     owner=owner,

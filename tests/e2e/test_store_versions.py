@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.process.master import register_master
 from tests.support.gateway_process import GatewayProcess
 from tests.support.old_store import back_to_version_7
 from tests.support.rest_commands import result_of
+
+UNIT = Path(__file__).resolve().parents[1] / "unit"
 
 
 @pytest.fixture
@@ -70,4 +73,23 @@ def test_a_newer_store_ends_the_start_in_one_line(gateway: GatewayProcess) -> No
 
     assert gateway.wait_stopped() == 1
     assert "Traceback" not in gateway.log()
+    assert path.read_bytes() == before
+
+
+def test_no_store_is_migrated_that_another_gateway_uses(gateway: GatewayProcess) -> None:
+    """A second start by mistake, or one before the older version was stopped: that goes on as if
+    nothing had been."""
+    gateway.data_dir.mkdir(mode=0o700)
+    path = gateway.data_dir / "gateway.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript((UNIT / "store_version_7.sql").read_text())
+    before = path.read_bytes()
+    mark = register_master(gateway.data_dir)
+    assert mark is not None
+
+    with pytest.raises(AssertionError, match="Stop it first"):
+        gateway.start()
+
+    mark.close()
+    assert gateway.wait_stopped() == 1
     assert path.read_bytes() == before

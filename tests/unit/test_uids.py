@@ -38,7 +38,7 @@ def _row(sandbox_id: str, state: str = "starting") -> SandboxRow:
 class _Worker:
     """One process's view of the store."""
 
-    def __init__(self, path: Path, uids: range = UIDS) -> None:
+    def __init__(self, path: Path | str, uids: range = UIDS) -> None:
         self.database = Database(path)
         self.admission = AdmissionStore(self.database, uids)
         self.pool = PoolStore(self.database, uids)
@@ -56,8 +56,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def workers(path: Path) -> Iterator[list[_Worker]]:
-    made = [_Worker(path), _Worker(path)]
+def workers(place: str) -> Iterator[list[_Worker]]:
+    made = [_Worker(place), _Worker(place)]
     yield made
     for worker in made:
         worker.database.close()
