@@ -16,11 +16,11 @@ from gateway.engine.docker_engine import DockerEngine
 from gateway.errors import GatewayError
 from gateway.host import packet_filter
 from gateway.host.packet_filter import hindrance_of
+from gateway.process.master import running_master
 from gateway.sandboxes.labels import INSTANCE
 from gateway.settings import OWN_NETWORK, Settings, load_settings
 from gateway.store.database import Database
 from gateway.store.end_records import EndRecordStore
-from gateway.process.master import running_master
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
 
