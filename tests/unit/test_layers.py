@@ -33,6 +33,7 @@ def _importers(module: str) -> set[str]:
     ("module", "folder"),
     [
         ("docker", "engine"),
+        ("alembic", "store"),
         ("sqlalchemy", "store"),
         ("sqlite3", "store"),
         ("simple_websocket", "ws"),
@@ -55,6 +56,7 @@ def test_a_library_has_one_importer(module: str, folder: str) -> None:
         ("link", ["gateway.sandboxes", "gateway.commands", "gateway.store", "flask"]),
         ("engine", ["gateway.link", "gateway.sandboxes", "gateway.store", "flask"]),
         ("store", ["gateway.engine", "gateway.link", "gateway.sandboxes", "flask"]),
+        ("process", ["gateway.engine", "gateway.store", "gateway.sandboxes", "flask"]),
         (
             "metrics",
             ["gateway.engine", "gateway.link", "gateway.sandboxes", "gateway.store", "flask"],
