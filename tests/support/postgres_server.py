@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from itertools import count
@@ -99,7 +100,7 @@ class PostgresServer:
     def close(self) -> None:
         """End it, and take its files away. May be repeated."""
         if self._server.poll() is None:
-            self._server.terminate()
+            self._server.send_signal(signal.SIGINT)  # SIGTERM waits for its clients: postgres(1)
             try:
                 self._server.wait(20)
             except subprocess.TimeoutExpired:
