@@ -49,11 +49,13 @@ def bring_up_to_date(connection: Connection) -> None:
 
 
 def _revision_of(connection: Connection) -> str | None:
+    # Asked first: another process may bring the store up to date between these two questions.
+    version = _user_version(connection)
     revision = None
     if inspect(connection).has_table("alembic_version"):
         found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
         revision = None if found is None else str(found[0])
-    check_known(revision, _user_version(connection))
+    check_known(revision, version)
     return revision
 
 

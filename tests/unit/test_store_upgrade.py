@@ -196,6 +196,33 @@ def test_several_workers_may_open_it_at_once(old: Callable[[int], Path], tmp_pat
     assert not revision.is_behind(path)
 
 
+@pytest.mark.parametrize("version", [0, 4, 7])
+def test_one_that_another_worker_brings_up_to_date_just_now_is_not_too_new(
+    old: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """Between this one's questions: both workers of a gateway start at the same moment."""
+    path = old(version) if version else tmp_path / "gateway.db"
+    asked = []
+
+    def inspect_and_be_overtaken(connection: Any) -> Any:
+        found = inspect(connection)
+        if not asked:
+            asked.append(found.has_table("alembic_version"))
+            Database(path).close()
+
+            class AsItWas:
+                has_table = staticmethod(lambda name: False)
+
+            return AsItWas
+        return found
+
+    monkeypatch.setattr(upgrade, "inspect", inspect_and_be_overtaken)
+
+    with closing(Database(path)) as database:
+        assert len(SandboxStore(database).live()) == (1 if version else 0)
+    assert asked == [False]
+
+
 @pytest.mark.parametrize("version", [4, 7])
 def test_what_was_there_counts(old: Callable[[int], Path], version: int) -> None:
     """Rows that are older than the triggers are counted, those that come are, and both can go."""
