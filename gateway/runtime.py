@@ -6,19 +6,17 @@ import os
 from functools import partial
 
 from gateway import __version__
-from gateway.audit_log import log_of
-from gateway.client_connections import ClientConnections, bounded_by_descriptors
-from gateway.commands.budget import ByteBudget
+from gateway.api.rest.backend import ReadinessService
+from gateway.api.rest.stoppable_waits import Waiting
+from gateway.api.ws.keep_alive import Connections
+from gateway.commands.background_commands import Occupancy
+from gateway.commands.docker_exec_runner import PlainRunner
 from gateway.commands.history import CommandHistory
-from gateway.commands.occupancy import Occupancy
-from gateway.commands.once import OnceRegister
-from gateway.commands.plain import PlainRunner
-from gateway.commands.service import Commands
-from gateway.configured import bounds_of, capacity_of
-from gateway.enforcement import Enforcement
-from gateway.engine import hardening
-from gateway.engine.counted import counted
-from gateway.engine.docker_engine import DockerEngine
+from gateway.commands.run_and_steer import Commands
+from gateway.commands.run_once import OnceRegister
+from gateway.engine import container_hardening
+from gateway.engine.docker.docker_engine import DockerEngine
+from gateway.engine.failure_count import counted
 from gateway.engine.interface import Engine
 from gateway.errors import (
     ContainerGone,
@@ -29,39 +27,45 @@ from gateway.errors import (
     TooMuchQueued,
     TooMuchUnread,
 )
-from gateway.identity import secret
+from gateway.health.posture import Posture
+from gateway.health.readiness import Readiness
+from gateway.identity import token_secret
 from gateway.identity.access import Access
+from gateway.identity.access_tokens import TokenSigner
 from gateway.identity.key_source import source_of
-from gateway.identity.rates import RateLimits
+from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
-from gateway.identity.tokens import TokenSigner
 from gateway.link.dial import Known, dial
 from gateway.link.link import Link
 from gateway.link.links import Links
+from gateway.logs.audit_log_file import log_of
 from gateway.metrics import Exposition, Metrics
-from gateway.private_files import close_to_others
-from gateway.rest.backend import ReadinessService
-from gateway.rest.waiting import Waiting
-from gateway.sandboxes.admission import Gate
-from gateway.sandboxes.changes import Changes
-from gateway.sandboxes.containers import Containers
-from gateway.sandboxes.creation import Creation
-from gateway.sandboxes.expiry import Expiry
-from gateway.sandboxes.followers import Followers
-from gateway.sandboxes.freezing import Freezing
-from gateway.sandboxes.housekeeping import Housekeeping
-from gateway.sandboxes.labels import uid_of
-from gateway.sandboxes.lifecycle import Lifecycle
-from gateway.sandboxes.lookup import Lookup
-from gateway.sandboxes.options import Options
-from gateway.sandboxes.pool import Plan, Pool
-from gateway.sandboxes.posture import Posture
-from gateway.sandboxes.readiness import Readiness
-from gateway.sandboxes.reconcile import Reconciliation
-from gateway.sandboxes.removal import Removal
-from gateway.sandboxes.service import Sandboxes
-from gateway.sandboxes.standby import Standby
-from gateway.sandboxes.watch import Watch
+from gateway.middleware.connection_limits import ClientConnections, bounded_by_descriptors
+from gateway.process.byte_budget import ByteBudget
+from gateway.process.housekeeping import Housekeeping
+from gateway.process.private_files import close_to_others
+from gateway.process.worker_locks import Leadership, WorkerRegistry
+from gateway.sandboxes.create.admission_controller import Gate
+from gateway.sandboxes.create.capacity import capacity_of
+from gateway.sandboxes.create.containers import Containers
+from gateway.sandboxes.create.creation import Creation
+from gateway.sandboxes.create.pool_links import Standby
+from gateway.sandboxes.create.warm_pool import Plan, Pool
+from gateway.sandboxes.ending.removal import Removal
+from gateway.sandboxes.life.changes_by_clients import Changes
+from gateway.sandboxes.life.event_followers import Followers
+from gateway.sandboxes.life.event_history import Lifecycle
+from gateway.sandboxes.life.list_and_lease import Sandboxes
+from gateway.sandboxes.life.pause_and_resume import Freezing
+from gateway.sandboxes.life.sandbox_check import Lookup
+from gateway.sandboxes.spec.container_labels import uid_of
+from gateway.sandboxes.spec.policy import bounds_of
+from gateway.sandboxes.spec.spec_resolver import Options
+from gateway.sandboxes.upkeep.dead_workers import DeadWorkers
+from gateway.sandboxes.upkeep.engine_events import Watch
+from gateway.sandboxes.upkeep.expiry import Expiry
+from gateway.sandboxes.upkeep.host_enforcement import Enforcement
+from gateway.sandboxes.upkeep.reconcile_with_engine import Reconciliation
 from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
 from gateway.store.allowance import Allowance
@@ -76,8 +80,6 @@ from gateway.store.once import OnceTable
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
 from gateway.store.tenancy import TenancyTable
-from gateway.store.workers import Leadership, WorkerRegistry
-from gateway.ws.connections import Connections
 
 RECONCILE_S = 5.0
 TAKE_OVER_S = 1.0
@@ -126,7 +128,7 @@ class Runtime:
         tenancy = TenancyTable(self._database)
         return Access(
             source_of(settings),
-            TokenSigner(secret.load_or_create(data_dir / "token_secret")),
+            TokenSigner(token_secret.load_or_create(data_dir / "token_secret")),
             owners=tenancy,
             generations=tenancy,
             rates=RateLimits(data_dir / "due"),
@@ -243,24 +245,31 @@ class Runtime:
         expiry = Expiry(
             self._store, self._removal, self._freezing, self.occupancy, settings.warning
         )
-        reconciliation = Reconciliation(
+        dead_workers = DeadWorkers(
             self._store,
             self._leases,
+            self._containers,
+            self._removal,
+            self._freezing,
+            self._pool,
+            self.occupancy,
+            self._workers,
+        )
+        reconciliation = Reconciliation(
+            self._store,
             self._events,
             self.engine,
-            self._containers,
             self._removal,
             self._freezing,
             self._pool,
             self._options,
             self.occupancy,
-            self._workers,
             settings.instance_id,
         )
         self._housekeeping = Housekeeping(
             Leadership(settings.data_dir / "housekeeping.lock"),
             [
-                ("take over", TAKE_OVER_S, reconciliation.take_over_from_dead_workers),
+                ("take over", TAKE_OVER_S, dead_workers.take_over),
                 ("reconcile", RECONCILE_S, reconciliation.compare),
                 ("expire", SWEEP_S, expiry.sweep),
                 (
@@ -299,15 +308,15 @@ class Runtime:
             "retain_s": settings.retain_s,
         }
         if row is not None:
-            return Known(row.pid, limits, hardening.user_of(row.uid))
+            return Known(row.pid, limits, container_hardening.user_of(row.uid))
         # It is being made for the pool: only the engine knows it yet.
         container = self.engine.inspect(container_id)
-        return Known(container.pid, limits, hardening.user_of(uid_of(container.labels)))
+        return Known(container.pid, limits, container_hardening.user_of(uid_of(container.labels)))
 
     def _user_of(self, container_id: str) -> str:
         row = self._store.of_container(container_id)
         uid = uid_of(self.engine.inspect(container_id).labels) if row is None else row.uid
-        return hardening.user_of(uid)
+        return container_hardening.user_of(uid)
 
     def _end_for_its_disk(self, sandbox_id: str, why: str) -> None:
         row = self._store.get(sandbox_id)

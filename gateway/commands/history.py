@@ -18,10 +18,10 @@ import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway import clock
-from gateway.commands.result import Outcome, Pieces, text_of
 from gateway.errors import GatewayError
 from gateway.link.ask import ask
 from gateway.link.links import Links
+from gateway.schemas.command_result import Outcome, Pieces, text_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ LAST_LOOK_S = 1.0
 """How long the end of a sandbox waits for its agent's last words."""
 
 Record = dict[str, Any]
-"""The fields of `gateway.models.sandboxes.LastCommand`."""
+"""The fields of `gateway.schemas.models.sandboxes.LastCommand`."""
 
 
 class HistoryStore(Protocol):

@@ -4,6 +4,6 @@ Every worker keeps numbers of its own; whichever is asked adds up those of all (
 """
 
 from gateway.metrics.exposition import CONTENT_TYPE, Census, Exposition
-from gateway.metrics.metrics import Kind, Metrics, Outcome
+from gateway.metrics.metric_list import Kind, Metrics, Outcome
 
 __all__ = ["CONTENT_TYPE", "Census", "Exposition", "Kind", "Metrics", "Outcome"]

@@ -12,8 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.errors import GatewayError
-from gateway.metrics.instruments import PREFIX
-from gateway.metrics.shelf import Shelf
+from gateway.metrics.metric_types import PREFIX
+from gateway.metrics.multiprocess_slots import Shelf
 
 log = logging.getLogger(__name__)
 

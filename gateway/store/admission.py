@@ -318,7 +318,7 @@ _WAITING = (
     .order_by(tickets.c.turn, tickets.c.number)
 )
 
-# Pooled ones do not count: they are taken, or make room (`gateway.sandboxes.pool`).
+# Pooled ones do not count: they are taken, or make room (`gateway.sandboxes.create.warm_pool`).
 _HELD = (
     select(sandboxes.c.owner, func.count(), func.coalesce(func.sum(sandboxes.c.memory_mb), 0))
     .where(sandboxes.c.state.in_(LIVE))

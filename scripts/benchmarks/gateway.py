@@ -79,7 +79,7 @@ def _start(
     wait in its backlog until a worker is ready."""
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
         port = listener.getsockname()[1]
-        arguments = ["--config", "python:gateway.gunicorn_config"]
+        arguments = ["--config", "python:gateway.server.gunicorn_config"]
         arguments += ["--bind", f"fd://{listener.fileno()}", "wsgi:app"]
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *arguments],
