@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         changes=runtime.changes,
         lifecycle=runtime.lifecycle,
         commands=runtime.commands,
-        occupancy=runtime.occupancy,
+        watcher=runtime.watcher,
         readiness=runtime.readiness,
         metrics=runtime.exposition,
         waiting=runtime.waiting,
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         routes.blueprint(
             runtime.sandboxes,
             runtime.commands,
-            runtime.occupancy,
+            runtime.watcher,
             runtime.connections,
             runtime.metrics,
             runtime.held_input,

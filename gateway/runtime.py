@@ -9,10 +9,10 @@ from gateway import __version__
 from gateway.api.rest.backend import ReadinessService
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws.keep_alive import Connections
-from gateway.commands.background_commands import Occupancy
-from gateway.commands.docker_exec_runner import PlainRunner
+from gateway.commands.background_commands import BackgroundCommandWatcher
+from gateway.commands.docker_exec_runner import DockerExecRunner
 from gateway.commands.history import CommandHistory
-from gateway.commands.run_and_steer import Commands
+from gateway.commands.run_and_steer import LINK_KEPT_S, Commands
 from gateway.commands.run_once import OnceRegister
 from gateway.engine import container_hardening
 from gateway.engine.docker.docker_engine import DockerEngine
@@ -45,7 +45,7 @@ from gateway.process.byte_budget import ByteBudget
 from gateway.process.housekeeping import Housekeeping
 from gateway.process.private_files import close_to_others
 from gateway.process.worker_locks import Leadership, WorkerRegistry
-from gateway.sandboxes.create.admission_controller import Gate
+from gateway.sandboxes.create.admission_controller import AdmissionController
 from gateway.sandboxes.create.capacity import capacity_of
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.creation import Creation
@@ -56,11 +56,11 @@ from gateway.sandboxes.life.changes_by_clients import Changes
 from gateway.sandboxes.life.event_followers import Followers
 from gateway.sandboxes.life.event_history import Lifecycle
 from gateway.sandboxes.life.list_and_lease import Sandboxes
-from gateway.sandboxes.life.pause_and_resume import Freezing
-from gateway.sandboxes.life.sandbox_check import Lookup
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.sandbox_check import SandboxCheck
 from gateway.sandboxes.spec.container_labels import uid_of
-from gateway.sandboxes.spec.policy import bounds_of
-from gateway.sandboxes.spec.spec_resolver import Options
+from gateway.sandboxes.spec.policy import policy_of
+from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.sandboxes.upkeep.dead_workers import DeadWorkers
 from gateway.sandboxes.upkeep.engine_events import Watch
 from gateway.sandboxes.upkeep.expiry import Expiry
@@ -86,9 +86,6 @@ TAKE_OVER_S = 1.0
 SWEEP_S = 0.5
 FORGET_S = 3600.0
 
-LINGER_S = 20.0
-"""How long the link into a new sandbox stays when nobody has used it yet."""
-
 
 class Runtime:
     """Everything a worker process owns. Made after the fork; `start` begins the greenlets.
@@ -112,7 +109,7 @@ class Runtime:
         )
         self.audit_log = log_of(settings)
         self.metrics = Metrics(data_dir / "metrics")
-        self.exposition = Exposition(self.metrics.shelf, StoreCensus(self._database), __version__)
+        self.exposition = Exposition(self.metrics.slot, StoreCensus(self._database), __version__)
         self.engine: Engine = counted(
             DockerEngine(settings.engine_timeout), self.metrics.engine_failed
         )
@@ -153,7 +150,7 @@ class Runtime:
         )
         self.commands = Commands(
             self._links,
-            PlainRunner(self.engine, budget, self._user_of),
+            DockerExecRunner(self.engine, budget, self._user_of),
             budget,
             OnceRegister(OnceTable(self._database)),
             self._history,
@@ -169,7 +166,7 @@ class Runtime:
         leases = self._leases = LeaseStore(self._database)
         self._events = EventStore(self._database)
         admission = AdmissionStore(self._database, settings.uid_range)
-        options = self._options = Options(bounds_of(settings), self.engine.host)
+        resolver = self._resolver = SpecResolver(policy_of(settings), self.engine.host)
         self._enforcement = Enforcement(
             self.engine, settings, self._store.live, self._end_for_its_disk
         )
@@ -185,23 +182,25 @@ class Runtime:
             worker_id,
             self.metrics.ended,
         )
-        self._freezing = Freezing(self._store, self.engine, worker_id)
-        lookup = Lookup(self._store, self.engine, self._removal, self._freezing, self._history.of)
+        self._pausing = PauseAndResume(self._store, self.engine, worker_id)
+        check = SandboxCheck(
+            self._store, self.engine, self._removal, self._pausing, self._history.of
+        )
         self.sandboxes = Sandboxes(
             self._store,
             leases,
             self.engine,
-            lookup,
-            self._freezing,
+            check,
+            self._pausing,
             settings.instance_id,
             worker_id,
             self._links.alive,
         )
-        self.changes = Changes(self._store, lookup, self._removal, self._freezing, options)
+        self.changes = Changes(self._store, check, self._removal, self._pausing, resolver)
         pool_store = PoolStore(self._database, settings.uid_range)
         self._standby = Standby(
             pool_store.containers,
-            partial(self.commands.using, linger_s=LINGER_S),
+            partial(self.commands.using, linger_s=LINK_KEPT_S),
             self.commands.warm_up,
         )
         self._pool = Pool(
@@ -209,21 +208,21 @@ class Runtime:
             admission,
             self.engine,
             containers,
-            options,
+            resolver,
             Plan(settings.pooled, settings.pool_size, settings.max),
             self._warm,
             lambda: len(self._store.live()),
             worker_id,
         )
         feed = ChangeFeed(self._database)
-        gate = Gate(
-            admission, capacity_of(settings), options.host, self.engine.is_local, worker_id, feed
+        admission_controller = AdmissionController(
+            admission, capacity_of(settings), resolver.host, self.engine.is_local, worker_id, feed
         )
         self.creation = Creation(
             self._store,
             self.engine,
-            gate,
-            options,
+            admission_controller,
+            resolver,
             containers,
             self._pool,
             self._removal,
@@ -234,7 +233,7 @@ class Runtime:
         self.lifecycle = Lifecycle(
             self._events, self._store, Followers(self._events, feed, settings.followers_per_key)
         )
-        self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
+        self.watcher = BackgroundCommandWatcher(self._links, self.engine, self.sandboxes)
         self.connections = Connections(self.sandboxes, settings.ping_interval, self.access.lapsed)
         self.readiness: ReadinessService = Readiness(
             self.engine, self._store, settings.image, self.posture
@@ -242,17 +241,15 @@ class Runtime:
 
     def _build_housekeeping(self) -> None:
         settings = self._settings
-        expiry = Expiry(
-            self._store, self._removal, self._freezing, self.occupancy, settings.warning
-        )
+        expiry = Expiry(self._store, self._removal, self._pausing, self.watcher, settings.warning)
         dead_workers = DeadWorkers(
             self._store,
             self._leases,
             self._containers,
             self._removal,
-            self._freezing,
+            self._pausing,
             self._pool,
-            self.occupancy,
+            self.watcher,
             self._workers,
         )
         reconciliation = Reconciliation(
@@ -260,10 +257,10 @@ class Runtime:
             self._events,
             self.engine,
             self._removal,
-            self._freezing,
+            self._pausing,
             self._pool,
-            self._options,
-            self.occupancy,
+            self._resolver,
+            self.watcher,
             settings.instance_id,
         )
         self._housekeeping = Housekeeping(
@@ -325,7 +322,7 @@ class Runtime:
 
     def _warm(self, container_id: str) -> None:
         """Start the agent in a container, if its image can run one."""
-        with self.commands.using(container_id, LINGER_S):
+        with self.commands.using(container_id, LINK_KEPT_S):
             self.commands.warm_up(container_id)
 
     def _probe(self, container_id: str, has_new_limits: bool) -> None:
@@ -334,7 +331,7 @@ class Runtime:
         if has_new_limits:
             self._links.drop(container_id)  # agents are told their limits at the beginning of one
         if self._links.alive(container_id) or (self._directly and self.engine.is_local()):
-            with self.commands.using(container_id, LINGER_S):
+            with self.commands.using(container_id, LINK_KEPT_S):
                 self.commands.make_sure(container_id)
         elif self.engine.inspect(container_id).state != "running":
             raise ContainerGone(f"container {container_id:.12} does not run")
@@ -368,7 +365,7 @@ class Runtime:
 
     def release(self) -> None:
         """After `close`, when all handlers have returned: free what they used."""
-        self.occupancy.close()
+        self.watcher.close()
         self._links.close()
         self.engine.close()
         self._workers.close()

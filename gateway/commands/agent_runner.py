@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from gateway.commands.command_metrics import Account
+from gateway.commands.command_metrics import CommandMetrics
 from gateway.commands.flow_control import most_for
 from gateway.commands.place import Place
 from gateway.errors import (
@@ -29,10 +29,11 @@ from gateway.identity.slots import Slots
 from gateway.link.ask import ask
 from gateway.link.collector import EAGER_CREDIT, Collector
 from gateway.link.exited import Exited
-from gateway.link.follower import Follower, Happening, Started, window_of
+from gateway.link.follower import Follower, Started, window_of
 from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.process.byte_budget import Budget
+from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result import Outcome
 
 FIRST_S = 3.0
@@ -50,7 +51,7 @@ BROKEN_COUNTS = 4
 """So many losses is one by an agent that broke the protocol."""
 
 
-class Persistence:
+class ReconnectingLink:
     """The links of one command, one after the other, all to the same agent."""
 
     def __init__(self, links: Links, container_id: str, daemon: str | None = None) -> None:
@@ -108,10 +109,10 @@ def collect(
     time. Raises AgentMissing before anything was started.
     """
     collector = Collector(request, cap, eager)
-    persistence = Persistence(links, place.container_id, daemon)
+    reconnecting = ReconnectingLink(links, place.container_id, daemon)
     with ExitStack() as held:
         while True:
-            link = persistence.link()
+            link = reconnecting.link()
             number = None
             try:
                 number = link.open(collector, collector.message())
@@ -128,7 +129,7 @@ def collect(
                 link.forget(number)
                 break
             except LinkLost as why:
-                persistence.lost(why)
+                reconnecting.lost(why)
             finally:
                 if number is not None:
                     _cancel(link, number)
@@ -139,7 +140,7 @@ def collect(
 class Following:
     """A command that is being followed. Iterate over it, once; the attributes are set then.
 
-    It takes one of its owner's `slots` then. `account` is told how it ends.
+    It takes one of its owner's `slots` then. `command_metrics` is told how it ends.
     """
 
     def __init__(
@@ -151,11 +152,11 @@ class Following:
         offsets: tuple[int, int] = (0, 0),
         daemon: str | None = None,
         handed_over: Event | None = None,
-        account: Account | None = None,
+        command_metrics: CommandMetrics | None = None,
     ) -> None:
-        self._account = account
+        self._command_metrics = command_metrics
         self._handed_over = handed_over
-        self._persistence = Persistence(links, place.container_id, daemon)
+        self._reconnecting = ReconnectingLink(links, place.container_id, daemon)
         self._owner, self._slots = place.owner, slots
         self._request, self._offsets = request, offsets
         self.started: Started | None = None
@@ -164,41 +165,41 @@ class Following:
     @property
     def daemon(self) -> str | None:
         """The agent that runs the command."""
-        return self._persistence.daemon
+        return self._reconnecting.daemon
 
-    def __iter__(self) -> Iterator[Happening]:
+    def __iter__(self) -> Iterator[CommandEvent]:
         """What happens, to the exit. `Started` comes once, whatever links break. Raises
         TooManyStreams."""
-        with self._slots.one(self._owner), self._account or nullcontext():
+        with self._slots.one(self._owner), self._command_metrics or nullcontext():
             most = most_for(self._slots.taken(self._owner))
-            yield from self._happenings(Follower(self._request, self._offsets), most)
+            yield from self._events(Follower(self._request, self._offsets), most)
 
-    def _happenings(self, follower: Follower, most: int) -> Iterator[Happening]:
+    def _events(self, follower: Follower, most: int) -> Iterator[CommandEvent]:
         while True:
-            link = self._persistence.link()
+            link = self._reconnecting.link()
             number = None
             try:
                 window = min(window_of(link.channels), most)
                 number = link.open(follower, follower.message(window))
                 if self._handed_over is not None:
                     self._handed_over.set()
-                for happening in follower.happenings(link, number):
-                    self._persistence.progressed()
-                    if isinstance(happening, Exited):
-                        self.exited = happening
-                        if self._account is not None:
-                            self._account.ended(happening, follower.received)
-                    if not isinstance(happening, Started):
-                        yield happening
+                for event in follower.happenings(link, number):
+                    self._reconnecting.progressed()
+                    if isinstance(event, Exited):
+                        self.exited = event
+                        if self._command_metrics is not None:
+                            self._command_metrics.ended(event, follower.received)
+                    if not isinstance(event, Started):
+                        yield event
                     elif self.started is None:
-                        link.keep_text(self, sum(map(sys.getsizeof, happening.meta.values())))
-                        self.started = happening
-                        yield happening
-                    if isinstance(happening, Exited):
+                        link.keep_text(self, sum(map(sys.getsizeof, event.meta.values())))
+                        self.started = event
+                        yield event
+                    if isinstance(event, Exited):
                         link.forget(number)
                         return
             except LinkLost as why:
-                self._persistence.lost(why)
+                self._reconnecting.lost(why)
             finally:
                 if number is not None:
                     _cancel(link, number)
@@ -211,17 +212,17 @@ def _cancel(link: Link, number: int) -> None:
         pass  # then nothing is followed any more either
 
 
-def ask_persistently(
+def call_with_retry(
     links: Links, container_id: str, operation: str, **arguments: Any
 ) -> dict[str, Any]:
     """One question to the agent, asked again on a new link when one breaks.
 
     Only for what may be done twice without harm. Raises what the agent refuses for.
     """
-    persistence = Persistence(links, container_id)
+    reconnecting = ReconnectingLink(links, container_id)
     while True:
-        link = persistence.link()
+        link = reconnecting.link()
         try:
             return ask(link, operation, **arguments)
         except LinkLost as why:
-            persistence.lost(why)
+            reconnecting.lost(why)

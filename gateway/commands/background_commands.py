@@ -46,7 +46,7 @@ class Leases(Protocol):
     def release(self, lease: Any) -> None: ...
 
 
-class Occupancy:
+class BackgroundCommandWatcher:
     """Watches sandboxes whose commands outlive their client. Owns one greenlet per watch, of which
     there is one per sandbox: who leaves commands in the background again and again would otherwise
     leave as many leases as long as the longest of them runs."""

@@ -12,7 +12,7 @@ from gateway.link.exited import Exited
 from gateway.metrics import Metrics, Outcome
 
 
-class Account:
+class CommandMetrics:
     """Made when a command is taken on, entered while it is waited for.
 
     `handed_over` is set when somebody was asked to start it. One that never came so far, or was
@@ -23,17 +23,17 @@ class Account:
         self._metrics = metrics
         self._handed_over = handed_over
         self._begun = time.monotonic()
-        self._settled = False
+        self._is_counted = False
 
     def ended(self, exited: Exited, received: int) -> None:
         """Its end is known, and so many bytes of its output have come. How much it wrote in all is
         only the sandbox's word: it counts nowhere."""
-        if not self._settled:
-            self._settled = True
+        if not self._is_counted:
+            self._is_counted = True
             seconds = time.monotonic() - self._begun
             self._metrics.command_ended(outcome_of(exited), seconds, received)
 
-    def __enter__(self) -> Account:
+    def __enter__(self) -> CommandMetrics:
         return self
 
     def __exit__(
@@ -42,9 +42,9 @@ class Account:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        if self._settled or not self._handed_over.is_set() or isinstance(error, ClientFault):
+        if self._is_counted or not self._handed_over.is_set() or isinstance(error, ClientFault):
             return
-        self._settled = True
+        self._is_counted = True
         self._metrics.command_went_on("lost" if isinstance(error, GatewayError) else "unseen")
 
 

@@ -48,7 +48,7 @@ class _Shell:
         return ["/bin/sh", "-c", f'unset {own}; exec "$@"', *argv[:1], *argv]
 
 
-class PlainRunner:
+class DockerExecRunner:
     """Runs commands in sandboxes without an agent. `user_of` a container is whom they run as."""
 
     def __init__(self, engine: Engine, budget: Budget, user_of: Callable[[str], str]) -> None:

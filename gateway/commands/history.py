@@ -1,4 +1,4 @@
-"""The last commands of each sandbox, as far as this process has seen them: for its certificate.
+"""The last commands of each sandbox, as far as this process has seen them: for its end record.
 
 Nothing is written while commands run. What is noted goes to the store in the background, and when
 the gateway itself ends a sandbox its agent is asked first.

@@ -9,7 +9,8 @@ import gevent
 
 from gateway.errors import BadOffset
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Happening, Output
+from gateway.link.follower import Gap, Output
+from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.event_encoder import each_of
 
 
@@ -28,7 +29,7 @@ class OutputSlice:
 
 
 def slice_of(
-    happenings: Iterable[Happening],
+    events: Iterable[CommandEvent],
     stream: int,
     offset: int,
     *,
@@ -39,7 +40,7 @@ def slice_of(
 ) -> OutputSlice:
     """Up to `limit` bytes of `stream` from `offset` on, as soon as there are any.
 
-    `happenings` are those from `offset` or, where less was written yet, from `size` on: of a
+    `events` are those from `offset` or, where less was written yet, from `size` on: of a
     command that had written `size` bytes and perhaps `finished`. What had been written is waited
     for without limit, since it is there; more than that for `wait_s` seconds. An offset larger
     than asked for means that what lay before it is not kept any more.
@@ -47,16 +48,16 @@ def slice_of(
     Raises BadOffset when the command ends meanwhile and never got to `offset`.
     """
     piece = _Piece(stream, offset, limit)
-    with each_of(happenings) as following:
+    with each_of(events) as following:
         if offset < size:
-            for happening in following:
-                piece.take(happening)
+            for event in following:
+                piece.take(event)
                 if piece.full or piece.next >= size:
                     break
         elif wait_s > 0 and not finished:
             with gevent.Timeout(wait_s, False):
-                for happening in following:
-                    if piece.take(happening):
+                for event in following:
+                    if piece.take(event):
                         break
     if piece.ended and piece.reached < offset and size < offset:
         raise BadOffset(f"only {max(size, piece.reached)} bytes have been written")
@@ -84,22 +85,22 @@ class _Piece:
         """Whether nothing more can be taken."""
         return self._cut or self.ended or len(self.data) >= self._limit
 
-    def take(self, happening: Happening) -> bool:
+    def take(self, event: CommandEvent) -> bool:
         """Take what belongs to the piece; whether something did."""
-        if isinstance(happening, Exited):
+        if isinstance(event, Exited):
             self.ended = True
             return True
-        if not isinstance(happening, Output | Gap) or happening.stream != self._stream:
+        if not isinstance(event, Output | Gap) or event.stream != self._stream:
             return False
-        if isinstance(happening, Output):
-            return self._take_output(happening)
-        self.reached = max(self.reached, happening.end)
-        if happening.end <= self.offset:
+        if isinstance(event, Output):
+            return self._take_output(event)
+        self.reached = max(self.reached, event.end)
+        if event.end <= self.offset:
             return False  # it comes before what is asked for
         if self.data:
             self._cut = True  # the next piece will begin behind the gap
         else:
-            self.offset = happening.end
+            self.offset = event.end
         return True
 
     def _take_output(self, output: Output) -> bool:

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.commands.agent_runner import Following, Persistence, ask_persistently, collect
+from gateway.commands.agent_runner import Following, ReconnectingLink, call_with_retry, collect
 from gateway.commands.command_list import summaries_of
-from gateway.commands.command_metrics import Account
+from gateway.commands.command_metrics import CommandMetrics
 from gateway.commands.command_spec import CommandSpec, Encoding, spec_of
-from gateway.commands.docker_exec_runner import PlainRunner
+from gateway.commands.docker_exec_runner import DockerExecRunner
 from gateway.commands.flow_control import eager_credit_of
 from gateway.commands.history import CommandHistory
 from gateway.commands.place import Place
@@ -43,6 +43,10 @@ INPUT_BYTES = 128 * 1024
 
 ANSWER_S = 1.0
 
+LINK_KEPT_S = 20.0
+"""How long the link into a sandbox stays when a request is done with it, or a create with the
+sandbox. Making one takes about 70 ms, and who runs commands runs several."""
+
 
 class Known(BaseModel):
     """A command as far as its result needs it. `key` names it to its agent."""
@@ -66,7 +70,7 @@ class Commands:
     def __init__(
         self,
         links: Links,
-        plain: PlainRunner,
+        docker_exec: DockerExecRunner,
         budget: Budget,
         once: OnceRegister,
         history: CommandHistory,
@@ -78,7 +82,7 @@ class Commands:
         self._in_flight = in_flight
         self._streams = streams
         self._links = links
-        self._plain = plain
+        self._docker_exec = docker_exec
         self._budget = budget
         self._once = once
         self._history = history
@@ -103,7 +107,7 @@ class Commands:
         try:
             self._links.get(container_id)
         except AgentMissing:
-            self._plain.warm_up(container_id)
+            self._docker_exec.warm_up(container_id)
 
     def make_sure(self, container_id: str) -> None:
         """Make the link now, or ask over the one that is there: its container may be frozen.
@@ -127,13 +131,13 @@ class Commands:
         Raises CommandLost, TooManyCommands and, of a command that has ended, TooMuchUnread and
         GatewayFull, when there is no room for what it wrote.
         """
-        account = Account(self._metrics, spec.handed_over)
+        command_metrics = CommandMetrics(self._metrics, spec.handed_over)
         with (
             self._in_flight.one(place.owner),
-            account,
+            command_metrics,
             self._outcome(place, spec) as outcome,
         ):
-            account.ended(outcome.exited, outcome.received)
+            command_metrics.ended(outcome.exited, outcome.received)
             self._history.ended(place.sandbox_id, spec.key, outcome)
             yield ResultMessage(spec.command, spec.request_id, outcome, spec.encoding)
 
@@ -144,7 +148,7 @@ class Commands:
             if not spec.is_plain:
                 raise FeatureMissing() from None
             self._note(place, spec)
-            return self._plain.run(place, spec.command, spec.cap, spec.handed_over)
+            return self._docker_exec.run(place, spec.command, spec.cap, spec.handed_over)
         self._note(place, spec)
         return collect(
             self._links,
@@ -164,7 +168,7 @@ class Commands:
             self._daemon_for(place, spec)
             operation = message.pop("op")
             self._note(place, spec)
-            started = ask_persistently(self._links, place.container_id, operation, **message)
+            started = call_with_retry(self._links, place.container_id, operation, **message)
         except AgentMissing:
             raise FeatureMissing() from None
         self._metrics.command_went_on("unseen")
@@ -182,7 +186,7 @@ class Commands:
             self._streams,
             daemon=daemon,
             handed_over=spec.handed_over,
-            account=Account(self._metrics, spec.handed_over),
+            command_metrics=CommandMetrics(self._metrics, spec.handed_over),
         )
 
     def attach(self, place: Place, request_id: str, offsets: tuple[int, int] = (0, 0)) -> Following:
@@ -256,7 +260,7 @@ class Commands:
         """Running and recently finished commands, all or those with this id, oldest first."""
         self._require_agent(place)
         which = {} if request_id is None else {"request_id": request_id}
-        listed = summaries_of(ask_persistently(self._links, place.container_id, "list", **which))
+        listed = summaries_of(call_with_retry(self._links, place.container_id, "list", **which))
         return [one for one in listed if request_id in (None, one.request_id)]
 
     def send_signal(self, place: Place, request_id: str, signal: str) -> None:
@@ -298,7 +302,7 @@ class Commands:
 
     def _tell(self, place: Place, operation: str, **arguments: Any) -> None:
         self._require_agent(place)
-        ask_persistently(self._links, place.container_id, operation, **arguments)
+        call_with_retry(self._links, place.container_id, operation, **arguments)
 
     def _require_agent(self, place: Place) -> None:
         try:
@@ -314,7 +318,7 @@ class Commands:
 
     def _daemon_for(self, place: Place, spec: CommandSpec) -> str | None:
         """The agent that must run a `once` command; None where any may. Raises AgentMissing."""
-        link = Persistence(self._links, place.container_id).link()
+        link = ReconnectingLink(self._links, place.container_id).link()
         if not spec.once:
             return None
         return self._once.daemon_for(place.sandbox_id, spec.request_id, link.daemon)

@@ -10,7 +10,7 @@ import gevent
 from gateway.engine.facts import EngineFacts
 from gateway.engine.interface import Engine
 from gateway.errors import GatewayError, SettingsError
-from gateway.health.known_cves import flaws_in, is_of_a_distribution, parsed
+from gateway.health.known_cves import is_of_a_distribution, known_cves_in, parsed
 from gateway.schemas.models import PostureCheck
 
 log = logging.getLogger(__name__)
@@ -136,10 +136,10 @@ def _version(component: str, text: str | None) -> PostureCheck:
         return _notice(
             f"The version of {component} is not known: {text or 'the engine is silent'}."
         )
-    flaws = flaws_in(component, version)
-    if not flaws:
+    known = known_cves_in(component, version)
+    if not known:
         return _ok(f"{text}: no hole is known to the gateway.")
-    holes = "; ".join(f"{flaw.name} ({flaw.what})" for flaw in flaws)
+    holes = "; ".join(f"{cve.name} ({cve.what})" for cve in known)
     if is_of_a_distribution(text):
         return _notice(f"{text} may be patched by the distribution; by its number it has {holes}.")
     return PostureCheck(ok=False, level="warning", detail=f"{text} has {holes}.")

@@ -1,6 +1,7 @@
 """What the gateway counts, in Prometheus' form: the only import of prometheus_client.
 
-Every worker keeps numbers of its own; whichever is asked adds up those of all (`shelf` says how).
+Every worker keeps numbers of its own; whichever is asked adds up those of all
+(`multiprocess_slots` says how).
 """
 
 from gateway.metrics.exposition import CONTENT_TYPE, Census, Exposition

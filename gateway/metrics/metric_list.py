@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.metrics.metric_types import Counter, Histogram, LiveGauge
-from gateway.metrics.multiprocess_slots import Shelf
+from gateway.metrics.multiprocess_slots import MultiprocessSlot
 
 Kind = Literal["warm", "cold"]
 Outcome = Literal["ok", "nonzero", "timed_out", "lost", "unseen"]
@@ -31,16 +31,16 @@ class Metrics:
     """
 
     def __init__(self, directory: Path) -> None:
-        shelf = self.shelf = Shelf(directory)
+        slot = self.slot = MultiprocessSlot(directory)
         self._creates = Counter(
-            shelf,
+            slot,
             "creates",
             "Sandboxes asked for: taken from the warm pool, or made for the request.",
             ("kind", "outcome"),
             product(("warm", "cold"), ("ok", "failed")),
         )
         self._create_seconds = Histogram(
-            shelf,
+            slot,
             "create_seconds",
             "From the request to a sandbox that is ready.",
             CREATE_BOUNDS_S,
@@ -48,16 +48,16 @@ class Metrics:
             ("warm", "cold"),
         )
         self._pool_hits = Counter(
-            shelf, "pool_hits", "Creates that found what they needed in the warm pool."
+            slot, "pool_hits", "Creates that found what they needed in the warm pool."
         )
         self._pool_misses = Counter(
-            shelf, "pool_misses", "Creates that could have been served from an empty warm pool."
+            slot, "pool_misses", "Creates that could have been served from an empty warm pool."
         )
         self._refusals = Counter(
-            shelf, "admission_refusals", "Creates refused for want of room.", ("reason",), ()
+            slot, "admission_refusals", "Creates refused for want of room.", ("reason",), ()
         )
         self._commands = Counter(
-            shelf,
+            slot,
             "commands",
             "Commands by their end. `lost`: it cannot be known. `unseen`: nobody waited for it, "
             "or its client left before.",
@@ -65,35 +65,35 @@ class Metrics:
             [(outcome,) for outcome in ("ok", "nonzero", "timed_out", "lost", "unseen")],
         )
         self._command_seconds = Histogram(
-            shelf,
+            slot,
             "command_seconds",
             "From taking a command on to its result, of those that were waited for.",
             COMMAND_BOUNDS_S,
         )
         self._command_output = Counter(
-            shelf,
+            slot,
             "command_output_bytes",
             "What was received of what commands wrote, once they had ended.",
         )
         self._websocket_bytes = Counter(
-            shelf,
+            slot,
             "websocket_bytes",
             "On open WebSockets, headers of frames included.",
             ("direction",),
             (("to_client",), ("from_client",)),
         )
-        self._links = LiveGauge(shelf, "links", "Open links to agents.")
-        self._websockets = LiveGauge(shelf, "websockets", "Open WebSockets.")
-        self._workers = LiveGauge(shelf, "workers", "Worker processes that are alive.")
+        self._links = LiveGauge(slot, "links", "Open links to agents.")
+        self._websockets = LiveGauge(slot, "websockets", "Open WebSockets.")
+        self._workers = LiveGauge(slot, "workers", "Worker processes that are alive.")
         self._workers.add(1)
         self._engine_errors = Counter(
-            shelf, "engine_errors", "Failed calls to the engine, by code.", ("kind",), ()
+            slot, "engine_errors", "Failed calls to the engine, by code.", ("kind",), ()
         )
         self._ended = Counter(
-            shelf, "sandboxes_ended", "Sandboxes that are no more, by why.", ("reason",), ()
+            slot, "sandboxes_ended", "Sandboxes that are no more, by why.", ("reason",), ()
         )
         self._housekeeping_failures = Counter(
-            shelf, "housekeeping_failures", "Housekeeping jobs that failed.", ("job",), ()
+            slot, "housekeeping_failures", "Housekeeping jobs that failed.", ("job",), ()
         )
 
     # --- sandboxes -----------------------------------------------------------------------------
@@ -168,4 +168,4 @@ class Metrics:
 
     def close(self) -> None:
         """Count no more, and leave the place to another worker. May be repeated."""
-        self.shelf.close()
+        self.slot.close()

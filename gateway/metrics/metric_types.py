@@ -12,7 +12,13 @@ from collections.abc import Iterable, Sequence
 from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.utils import floatToGoString
 
-from gateway.metrics.multiprocess_slots import COUNTER, HISTOGRAM, LIVE_SUM, Kept, Shelf
+from gateway.metrics.multiprocess_slots import (
+    COUNTER,
+    HISTOGRAM,
+    LIVE_SUM,
+    KeptNumbers,
+    MultiprocessSlot,
+)
 
 PREFIX = "sandbox_gateway_"
 
@@ -22,7 +28,7 @@ class Number:
 
     __slots__ = ("_kept", "_key", "_value")
 
-    def __init__(self, kept: Kept, key: str) -> None:
+    def __init__(self, kept: KeptNumbers, key: str) -> None:
         self._kept = kept
         self._key = key
         self._value = kept.read(key)
@@ -42,13 +48,13 @@ class Counter:
 
     def __init__(
         self,
-        shelf: Shelf,
+        slot: MultiprocessSlot,
         name: str,
         text: str,
         labels: Sequence[str] = (),
         values: Iterable[tuple[str, ...]] = ((),),
     ) -> None:
-        self._kept = shelf.kept[COUNTER]
+        self._kept = slot.kept[COUNTER]
         self._name = PREFIX + name
         self._text = text
         self._labels = labels
@@ -72,9 +78,9 @@ class Counter:
 class LiveGauge:
     """What there is now, added up over the workers that are alive."""
 
-    def __init__(self, shelf: Shelf, name: str, text: str) -> None:
+    def __init__(self, slot: MultiprocessSlot, name: str, text: str) -> None:
         name = PREFIX + name
-        self._number = Number(shelf.kept[LIVE_SUM], mmap_key(name, name, [], [], text))
+        self._number = Number(slot.kept[LIVE_SUM], mmap_key(name, name, [], [], text))
         # What the last worker in this place had went with it.
         self._number.reset()
 
@@ -87,7 +93,7 @@ class Histogram:
 
     def __init__(
         self,
-        shelf: Shelf,
+        slot: MultiprocessSlot,
         name: str,
         text: str,
         bounds_s: Sequence[float],
@@ -96,12 +102,12 @@ class Histogram:
     ) -> None:
         self._bounds = sorted(bounds_s)
         self._numbers = {
-            value: self._numbers_of(shelf.kept[HISTOGRAM], PREFIX + name, text, label, value)
+            value: self._numbers_of(slot.kept[HISTOGRAM], PREFIX + name, text, label, value)
             for value in values
         }
 
     def _numbers_of(
-        self, kept: Kept, name: str, text: str, label: str | None, value: str
+        self, kept: KeptNumbers, name: str, text: str, label: str | None, value: str
     ) -> tuple[Number, list[Number]]:
         names, values = ([], []) if label is None else ([label], [value])
         total = Number(kept, mmap_key(name, f"{name}_sum", names, values, text))

@@ -6,7 +6,7 @@ environment variable, once per process, and name them by pid; here
 
 - they lie in a directory per run of the gateway, named by its master process: a new run begins
   at zero, whatever starts it, and removes what earlier ones left;
-- they belong to numbered places. A worker takes one by a lock that the kernel drops with the
+- they belong to numbered slots. A worker takes one by a lock that the kernel drops with the
   process (flock(2)), and goes on counting where the last one that had it was killed. So there are
   never more files than there were workers at a time, and none needs to be merged or cleaned up.
 """
@@ -35,7 +35,7 @@ FILE_BYTES = 64 * 1024
 the worker (SIGBUS, mmap(2)). The numbers of one worker take a quarter of it."""
 
 
-class Kept:
+class KeptNumbers:
     """The numbers of one kind that this worker keeps, by key. For the hub's thread only."""
 
     def __init__(self, path: Path) -> None:
@@ -63,8 +63,8 @@ class Kept:
             self._numbers = None
 
 
-class Shelf:
-    """The files of this run of the gateway, below `directory`; one place on it is this worker's.
+class MultiprocessSlot:
+    """The files of this run of the gateway, below `directory`, and this worker's slot among them.
 
     Raises StoreUnavailable. Owns a lock and three open files.
     """
@@ -73,13 +73,13 @@ class Shelf:
         self._run = directory / _name_of_this_run()
         try:
             self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Else a worker could be about to take a place in what another one removes.
+            # Else a worker could be about to take a slot in what another one removes.
             with _locked(directory / "lock"):
                 _remove_ended_runs(directory, keep=self._run)
                 self._run.mkdir(exist_ok=True, mode=0o700)
-                self.place, self._lock = _free_place(self._run)
+                self.slot, self._lock = _free_slot(self._run)
             self.kept = {
-                kind: Kept(self._run / f"{kind}_{self.place}.db")
+                kind: KeptNumbers(self._run / f"{kind}_{self.slot}.db")
                 for kind in (COUNTER, HISTOGRAM, LIVE_SUM)
             }
         except OSError as error:
@@ -90,13 +90,13 @@ class Shelf:
         what is now only those of workers that are alive."""
         found = []
         for path in sorted(self._run.glob("*.db")):
-            kind, _, place = path.stem.rpartition("_")
-            if path.stat().st_size and (kind != LIVE_SUM or _is_taken(self._run, place)):
+            kind, _, slot = path.stem.rpartition("_")
+            if path.stat().st_size and (kind != LIVE_SUM or _is_taken(self._run, slot)):
                 found.append(str(path))
         return found
 
     def close(self) -> None:
-        """Leave the place to another worker. May be repeated."""
+        """Leave the slot to another worker. May be repeated."""
         for kept in self.kept.values():
             kept.close()
         self._lock.close()
@@ -116,12 +116,12 @@ def _name_of_this_run() -> str:
 def _remove_ended_runs(directory: Path, keep: Path) -> None:
     for run in directory.iterdir():
         if run.is_dir() and run != keep:
-            places = [lock.stem for lock in run.glob("*.lock")]
-            if not any(_is_taken(run, place) for place in places):
+            slots = [lock.stem for lock in run.glob("*.lock")]
+            if not any(_is_taken(run, slot) for slot in slots):
                 shutil.rmtree(run, ignore_errors=True)
 
 
-def _free_place(run: Path) -> tuple[int, IO[bytes]]:
+def _free_slot(run: Path) -> tuple[int, IO[bytes]]:
     for number in count():
         lock = (run / f"{number}.lock").open("wb")
         try:
@@ -133,9 +133,9 @@ def _free_place(run: Path) -> tuple[int, IO[bytes]]:
     raise AssertionError("there are numbers without end")
 
 
-def _is_taken(run: Path, place: str) -> bool:
+def _is_taken(run: Path, slot: str) -> bool:
     try:
-        with (run / f"{place}.lock").open("rb") as lock:
+        with (run / f"{slot}.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -79,14 +79,14 @@ def action_of(method: str, rule: str) -> str:
 
 
 @dataclass(frozen=True)
-class Trail:
+class AuditContext:
     """Notes what one WebSocket's client does, in any greenlet. Made within its request."""
 
     _log: AuditLog | None
     _known: Mapping[str, object]
 
     @classmethod
-    def nowhere(cls) -> Trail:
+    def nowhere(cls) -> AuditContext:
         """One that notes nothing."""
         return cls(None, {})
 
@@ -96,10 +96,10 @@ class Trail:
             self._log.write({"at": _now(), "action": action, **self._known, **more})
 
 
-def trail() -> Trail:
-    """The trail of the current request."""
+def audit_context() -> AuditContext:
+    """The audit context of the current request."""
     audit_log = cast("AuditLog | None", current_app.extensions.get(_EXTENSION))
-    return Trail(audit_log, {} if audit_log is None else _asking())
+    return AuditContext(audit_log, {} if audit_log is None else _asking())
 
 
 class Refusals:

@@ -1,4 +1,4 @@
-"""What happens to a command, told in the messages that clients get."""
+"""Encodes what happens to a command as the messages that clients get."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from gateway.agent import frames
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Happening, Output, Started
+from gateway.link.follower import Gap, Output, Started
+from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.models import CommandStarted
 from gateway.schemas.output_decoding import PieceDecoder
 
@@ -20,17 +21,17 @@ STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 
 
 @dataclass(frozen=True)
-class Told:
+class EncodedEvent:
     """A message as UTF-8 JSON, a large one in pieces. `offsets` are how many bytes of stdout and
-    stderr have been told with it: who has it goes on from there."""
+    stderr have been sent with it: who has it goes on from there."""
 
     kind: str
     payload: bytes | Iterable[bytes]
     offsets: tuple[int, int]
 
 
-class Telling:
-    """Tells one command's story from these offsets of stdout and stderr, to its exit.
+class EventEncoder:
+    """Encodes the events of one command from these offsets of stdout and stderr, to its exit.
 
     `encoding` None means the command's own. With `only`, of output that of one stream. A character
     is never split over two messages.
@@ -49,63 +50,65 @@ class Telling:
         self._offsets = dict(zip(STREAMS, offsets, strict=True))
         self._decoders: dict[int, PieceDecoder] = {}
 
-    def told(self, kind: str, payload: bytes | Iterable[bytes]) -> Told:
-        """A message at the present place in the story."""
-        return Told(kind, payload, (self._offsets[frames.STDOUT], self._offsets[frames.STDERR]))
+    def encoded(self, kind: str, payload: bytes | Iterable[bytes]) -> EncodedEvent:
+        """A message at the present place in the output."""
+        return EncodedEvent(
+            kind, payload, (self._offsets[frames.STDOUT], self._offsets[frames.STDERR])
+        )
 
-    def tell(self, happenings: Iterable[Happening]) -> Generator[Told, None, None]:
-        """All but the result. The next happening is only asked for when a message is done with, so
+    def encode(self, events: Iterable[CommandEvent]) -> Generator[EncodedEvent, None, None]:
+        """All but the result. The next event is only asked for when a message is done with, so
         that the command is held back by whoever reads slowly."""
-        with each_of(happenings) as following:
-            for happening in following:
-                yield from self._about(happening)
+        with each_of(events) as following:
+            for event in following:
+                yield from self._about(event)
 
-    def _about(self, happening: Happening) -> Iterable[Told]:
-        if isinstance(happening, Started):
-            yield from self._started(happening)
-        elif isinstance(happening, Exited):
+    def _about(self, event: CommandEvent) -> Iterable[EncodedEvent]:
+        if isinstance(event, Started):
+            yield from self._started(event)
+        elif isinstance(event, Exited):
             for stream in list(self._decoders):
                 yield from self._rest(stream)
-        elif self._only in (None, happening.stream):
-            if isinstance(happening, Output):
-                yield from self._output(happening)
+        elif self._only in (None, event.stream):
+            if isinstance(event, Output):
+                yield from self._output(event)
             else:
-                yield from self._gap(happening)
+                yield from self._gap(event)
 
-    def _started(self, started: Started) -> Iterable[Told]:
+    def _started(self, started: Started) -> Iterable[EncodedEvent]:
         self._encoding = self._encoding or str(started.meta.get("encoding"))
         if started.pid is not None:
             message = CommandStarted(type="started", request_id=self._request_id, pid=started.pid)
-            yield self.told("started", encode_message(message))
+            yield self.encoded("started", encode_message(message))
 
-    def _output(self, output: Output) -> Iterable[Told]:
+    def _output(self, output: Output) -> Iterable[EncodedEvent]:
         decoder = self._decoders.get(output.stream)
         if decoder is None:
             decoder = self._decoders[output.stream] = PieceDecoder(self._encoding or "utf-8")
         yield from self._piece(output.stream, decoder.feed(output.offset, output.data))
 
-    def _rest(self, stream: int) -> Iterable[Told]:
+    def _rest(self, stream: int) -> Iterable[EncodedEvent]:
         if stream in self._decoders:
             yield from self._piece(stream, self._decoders[stream].flush())
 
-    def _piece(self, stream: int, decoded: tuple[int, str] | None) -> Iterable[Told]:
+    def _piece(self, stream: int, decoded: tuple[int, str] | None) -> Iterable[EncodedEvent]:
         self._offsets[stream] = self._decoders[stream].offset
         if decoded is not None:
             kind = STREAMS[stream]
-            yield self.told(kind, encode_output(kind, self._request_id, *decoded))
+            yield self.encoded(kind, encode_output(kind, self._request_id, *decoded))
 
-    def _gap(self, gap: Gap) -> Iterable[Told]:
+    def _gap(self, gap: Gap) -> Iterable[EncodedEvent]:
         yield from self._rest(gap.stream)
         self._offsets[gap.stream] = gap.end
         kind = STREAMS[gap.stream]
-        yield self.told("gap", encode_gap(self._request_id, kind, gap.start, gap.end))
+        yield self.encoded("gap", encode_gap(self._request_id, kind, gap.start, gap.end))
 
 
 @contextmanager
-def each_of(happenings: Iterable[Happening]) -> Iterator[Iterator[Happening]]:
+def each_of(events: Iterable[CommandEvent]) -> Iterator[Iterator[CommandEvent]]:
     """Iterate, and stop following at the end of the block: not whenever the generator behind it
     happens to be freed, for stopping may have to wait."""
-    following: Any = iter(happenings)
+    following: Any = iter(events)
     try:
         yield following
     finally:

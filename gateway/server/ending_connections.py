@@ -9,7 +9,7 @@ import gevent
 
 from gateway.process.giving_way import Turn
 
-LINGER_S = 2.0
+DISCARD_S = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
 """How long, and how much, is read and dropped after the last answer on a connection. Closing a
 socket with unread bytes resets the connection, and the client would lose the answer (RFC 9112,
@@ -23,7 +23,7 @@ def linger(client: Any) -> None:
     try:
         client.shutdown(sockets.SHUT_WR)
         left, turn = LINGER_BYTES, Turn()
-        with gevent.Timeout(LINGER_S, False):
+        with gevent.Timeout(DISCARD_S, False):
             while left > 0:
                 dropped = len(client.recv(_PIECE_BYTES))
                 if dropped == 0:

@@ -19,10 +19,10 @@ from gateway.api.rest import (
 from gateway.api.rest.backend import (
     ChangeService,
     CommandService,
+    CommandWatcher,
     CreationService,
     LifecycleService,
     MetricsService,
-    Occupancy,
     ReadinessService,
     SandboxService,
 )
@@ -43,7 +43,7 @@ def register(
     changes: ChangeService,
     lifecycle: LifecycleService,
     commands: CommandService,
-    occupancy: Occupancy,
+    watcher: CommandWatcher,
     readiness: ReadinessService,
     metrics: MetricsService,
     waiting: Waiting,
@@ -63,7 +63,7 @@ def register(
     app.after_request(_finish)
     errors.install(app)
     request_id_in_path.install(app)
-    usage = Usage(sandboxes, commands, occupancy)
+    usage = Usage(sandboxes, commands, watcher)
     streams = EventStreams(usage, waiting)
     app.register_blueprint(sandbox_routes(creation, sandboxes, changes))
     app.register_blueprint(stats_routes.blueprint(sandboxes))

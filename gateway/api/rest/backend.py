@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
-from gateway.commands.command_event import Happening
 from gateway.commands.command_spec import CommandSpec
 from gateway.commands.place import Place
 from gateway.sandboxes.spec.owner_limits import Owner
+from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import (
     Check,
@@ -190,7 +190,7 @@ class LifecycleService(Protocol):
         """The right of an owner to follow events. Entering raises TooManyFollowers."""
 
 
-class Occupancy(Protocol):
+class CommandWatcher(Protocol):
     """Knows whether something runs in a sandbox."""
 
     def keep(self, lease: Any) -> None:
@@ -200,7 +200,7 @@ class Occupancy(Protocol):
 class Followed(Protocol):
     """A command that is being followed: what happens to it, to the exit, when iterated over."""
 
-    def __iter__(self) -> Iterator[Happening]: ...
+    def __iter__(self) -> Iterator[CommandEvent]: ...
 
 
 Encoding = Literal["utf-8", "base64"]

@@ -27,7 +27,7 @@ from gateway.errors import (
     TooManyStreams,
     TooMuchUnread,
 )
-from gateway.schemas.event_encoder import Telling, Told
+from gateway.schemas.event_encoder import EncodedEvent, EventEncoder
 from gateway.schemas.models import CommandSummary, OutputQuery
 from gateway.schemas.route_documentation import Reply, documented
 
@@ -113,18 +113,18 @@ def blueprint(
 
     def _story(
         place: Place, summary: CommandSummary, query: OutputQuery, last: LastEvent
-    ) -> Generator[Told, None, None]:
+    ) -> Generator[EncodedEvent, None, None]:
         offsets = last.offsets or (query.stdout, query.stderr)
         if query.stream is not None:
             index = _index(query.stream)
             offset = offsets[index] if last.offsets else query.offset
             offsets = _offsets(summary, query.stream, offset)
         only = None if query.stream is None else _NUMBERS[query.stream]
-        telling = Telling(summary.request_id, query.encoding, offsets, only)
+        encoder = EventEncoder(summary.request_id, query.encoding, offsets, only)
         followed = commands.attach(place, summary.request_id, offsets)
-        yield from telling.tell(followed)
+        yield from encoder.encode(followed)
         with commands.outcome(place, followed, encoding=query.encoding) as result:
-            yield telling.told("result", result.pieces())
+            yield encoder.encoded("result", result.pieces())
 
     return routes
 

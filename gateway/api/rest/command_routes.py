@@ -16,7 +16,6 @@ from gateway.api.rest.sandbox_routes import refuse_impossible_id
 from gateway.api.rest.sandbox_use import Usage
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
-from gateway.commands.command_event import Happening, Started
 from gateway.commands.command_spec import CommandSpec
 from gateway.commands.place import Place
 from gateway.errors import (
@@ -40,8 +39,9 @@ from gateway.errors import (
     TooManyStreams,
     TooMuchUnread,
 )
+from gateway.schemas.command_event import CommandEvent, Started
 from gateway.schemas.command_result_json import ResultMessage
-from gateway.schemas.event_encoder import Telling, Told, each_of
+from gateway.schemas.event_encoder import EncodedEvent, EventEncoder, each_of
 from gateway.schemas.models import (
     Command,
     CommandAccepted,
@@ -136,12 +136,12 @@ def blueprint(
         )
         return response
 
-    def _story(place: Place, spec: CommandSpec) -> Generator[Told, None, None]:
+    def _story(place: Place, spec: CommandSpec) -> Generator[EncodedEvent, None, None]:
         followed = commands.follow(place, spec)
-        telling = Telling(spec.request_id, spec.encoding)
-        yield from telling.tell(followed)
+        encoder = EventEncoder(spec.request_id, spec.encoding)
+        yield from encoder.encode(followed)
         with commands.outcome(place, followed, spec=spec) as result:
-            yield telling.told("result", result.pieces())
+            yield encoder.encoded("result", result.pieces())
 
     @routes.get("")
     @documented(
@@ -192,11 +192,11 @@ def blueprint(
             except BadOffset:
                 pass  # another command has taken the id in between
 
-    def _is_still(summary: CommandSummary, followed: Iterable[Happening]) -> bool:
+    def _is_still(summary: CommandSummary, followed: Iterable[CommandEvent]) -> bool:
         """Follow a command that has ended to its exit; False when it is not the one of before."""
-        with each_of(followed) as happenings:
-            for happening in happenings:
-                if isinstance(happening, Started) and happening.pid != summary.pid:
+        with each_of(followed) as events:
+            for event in events:
+                if isinstance(event, Started) and event.pid != summary.pid:
                     return False
         return True
 

@@ -170,9 +170,9 @@ def blueprint(
 
     @routes.post("/<sandbox_id>/pause")
     @documented(
-        summary="Freeze a sandbox",
+        summary="Pause a sandbox",
         description="All its processes stop where they are, and keep their memory. Connecting or "
-        "running a command thaws it. Pausing a paused one changes nothing.",
+        "running a command resumes it. Pausing a paused one changes nothing.",
         tag="Sandboxes",
         replies={200: Reply(Sandbox, "It is paused.")},
         errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
@@ -182,7 +182,7 @@ def blueprint(
 
     @routes.post("/<sandbox_id>/resume")
     @documented(
-        summary="Thaw a sandbox",
+        summary="Resume a sandbox",
         description="Its processes go on. Resuming one that is not paused changes nothing.",
         tag="Sandboxes",
         replies={200: Reply(Sandbox, "It runs.")},

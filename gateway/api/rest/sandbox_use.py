@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateway.api.rest.backend import CommandService, Leases, Occupancy
+from gateway.api.rest.backend import CommandService, CommandWatcher, Leases
 from gateway.commands.place import Place
+from gateway.commands.run_and_steer import LINK_KEPT_S
 from gateway.errors import (
     ClientFault,
     ContainerGone,
@@ -19,10 +20,6 @@ from gateway.errors import (
 from gateway.logs.line_budget import bounded_log
 
 log = bounded_log(__name__)
-
-LINGER_S = 20.0
-"""How long the link into a sandbox stays when a request is done with it. Making one takes about
-70 ms, and who runs commands over REST runs several."""
 
 
 @dataclass
@@ -37,10 +34,10 @@ class Use:
 class Usage:
     """Lets requests use sandboxes. While one is used it is not idle."""
 
-    def __init__(self, leases: Leases, commands: CommandService, occupancy: Occupancy) -> None:
+    def __init__(self, leases: Leases, commands: CommandService, watcher: CommandWatcher) -> None:
         self._leases = leases
         self._commands = commands
-        self._occupancy = occupancy
+        self._watcher = watcher
 
     @contextmanager
     def of(self, sandbox_id: str) -> Iterator[Use]:
@@ -48,7 +45,7 @@ class Usage:
         lease = self._leases.lease(sandbox_id)
         use = Use(lease)
         try:
-            with self._commands.using(lease.container_id, LINGER_S):
+            with self._commands.using(lease.container_id, LINK_KEPT_S):
                 yield use
         except ClientFault:
             use.may_run = False  # it was refused
@@ -77,4 +74,4 @@ class Usage:
                 return
             except StoreUnavailable as error:
                 log.warning("cannot give a lease back yet: %s", error)
-        self._occupancy.keep(lease)
+        self._watcher.keep(lease)

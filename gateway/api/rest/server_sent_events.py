@@ -20,7 +20,7 @@ from gateway.errors import BadRequest, ContainerGone, GatewayError, SandboxFault
 from gateway.logs.line_budget import bounded_log
 from gateway.middleware import language
 from gateway.middleware.language import Texts
-from gateway.schemas.event_encoder import Told, encode_message
+from gateway.schemas.event_encoder import EncodedEvent, encode_message
 from gateway.schemas.models import SandboxEnded, SocketError
 
 log = bounded_log(__name__)
@@ -82,7 +82,7 @@ class EventStreams:
 
     def answer(
         self,
-        story: Generator[Told, None, None],
+        story: Generator[EncodedEvent, None, None],
         *,
         use: Use,
         held: ExitStack,
@@ -117,7 +117,7 @@ class _Events:
         self._texts = texts
         self._request_id = request_id
 
-    def of(self, told: Iterable[Told | None]) -> Iterator[bytes]:
+    def of(self, told: Iterable[EncodedEvent | None]) -> Iterator[bytes]:
         """The stream's bytes."""
         try:
             for message in told:

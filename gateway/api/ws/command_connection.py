@@ -17,7 +17,7 @@ from gateway.api.ws.frames import Message, UnreadableRequest
 from gateway.api.ws.message_cost import cost_of_command
 from gateway.api.ws.output_relay import relay
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
-from gateway.api.ws.stdin_queue import InputLanes
+from gateway.api.ws.stdin_queue import StdinQueues
 from gateway.commands.command_spec import CommandSpec
 from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
@@ -59,7 +59,7 @@ MAX_WAITING_BYTES = 16 * 1024 * 1024
 CUT_OFF_REMEMBERED = 1024
 """Commands of which some input was refused."""
 
-MAX_ERRANDS = 64
+MAX_CONTROL_REQUESTS = 64
 """Attachments, signals and the like under way at a time; then the connection is not read on."""
 
 START_LIMIT_S = 20.0
@@ -70,8 +70,8 @@ connection whose client has gone waits to hand its last commands over."""
 class Connection:
     """Serves one client's commands until it leaves, or is closed from another greenlet.
 
-    `wake` thaws the sandbox, where it is known to be paused. `held` is what the client may make the
-    gateway hold of its messages; whoever made it closes it.
+    `resume` resumes the sandbox, where it is known to be paused. `held` is what the client may make
+    the gateway hold of its messages; whoever made it closes it.
     """
 
     def __init__(
@@ -79,20 +79,20 @@ class Connection:
         peer: Peer,
         place: Place,
         commands: Commands,
-        wake: Callable[[], None],
+        resume: Callable[[], None],
         held: Holding,
     ) -> None:
         self._peer = peer
-        self._wake = wake
+        self._resume = resume
         self._outbox = peer.outbox
         self._place = place
         self._commands = commands.for_one_client()
         self._own: dict[str, int] = {}
         self._specs: set[CommandSpec] = set()
         self._running = Group()
-        self._errands = Pool(MAX_ERRANDS)
+        self._control_requests = Pool(MAX_CONTROL_REQUESTS)
         self._held = held
-        self._input = InputLanes(self._write_stdin, held, lambda: peer.connected)
+        self._input = StdinQueues(self._write_stdin, held, lambda: peer.connected)
         self._cut_off: dict[str, None] = {}
         self._waiting: deque[tuple[str, CommandRequest, int]] = deque()
         self._waiting_bytes = 0
@@ -112,7 +112,7 @@ class Connection:
         self._waiting.clear()
         self._hand_over()
         self._input.close()
-        self._errands.kill()
+        self._control_requests.kill()
         self._running.kill()
         return had_running
 
@@ -152,7 +152,9 @@ class Connection:
         elif isinstance(message, StdinMessage):
             self._take_input(message)
         else:
-            self._errands.spawn(self._reporting, message.request_id, self._run_errand, message)
+            self._control_requests.spawn(
+                self._reporting, message.request_id, self._run_control_request, message
+            )
 
     def _take_command(self, request_id: str, request: CommandRequest, cost: int) -> None:
         has_to_wait = len(self._running) >= MAX_RUNNING
@@ -209,7 +211,7 @@ class Connection:
             self._outbox.send_error(GatewayError(type(error).__name__), request_id)
 
     def _run_command(self, request_id: str, request: CommandRequest) -> None:
-        self._wake()
+        self._resume()
         spec = self._commands.spec(request, request_id)
         self._specs.add(spec)
         try:
@@ -229,11 +231,11 @@ class Connection:
 
     # --- messages besides commands -------------------------------------------------------------
 
-    def _run_errand(self, message: Message) -> None:
+    def _run_control_request(self, message: Message) -> None:
         if isinstance(message, PingMessage):
             self._outbox.send_message(Pong(type="pong", request_id=message.request_id))
             return
-        self._wake()
+        self._resume()
         if isinstance(message, AttachMessage):
             self._attach(message)
         elif isinstance(message, SignalMessage):
@@ -284,7 +286,7 @@ class Connection:
 
     def _write_stdin(self, request_id: str, data: bytes, eof: bool) -> None:
         def write() -> None:
-            self._wake()
+            self._resume()
             self._commands.write_stdin(
                 self._place, request_id, data, eof, lambda: self._input.moved(request_id)
             )

@@ -34,8 +34,8 @@ class Sandboxes(Protocol):
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         """Those of the sandboxes that are paused, with the boot time since when."""
 
-    def wake(self, sandbox_id: str) -> None:
-        """Thaw one."""
+    def resume_leased(self, sandbox_id: str) -> None:
+        """Resume one."""
 
 
 class Connections:
@@ -60,7 +60,7 @@ class Connections:
         """To be looked at in this round of keeping alive."""
         self._at_a_time = 0
         self._next_round = 0.0
-        self._waking = Group()
+        self._resuming = Group()
         self._caretaker: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class Connections:
             gevent.sleep(LOOK_S)
             try:
                 self._end_with_sandboxes()
-                self._wake_whose_clients_wait()
+                self._resume_whose_clients_wait()
                 now = time.monotonic()
                 if now >= next_check:
                     next_check = now + CHECK_S
@@ -123,28 +123,28 @@ class Connections:
             for connection in list(self._by_sandbox.get(sandbox_id, ())):
                 gevent.spawn(connection.end, reason)
 
-    def _wake_whose_clients_wait(self) -> None:
-        """A client that is connected and asks for something thaws its sandbox: at once where this
-        process knows of the pause (`wake`), else when it is seen here."""
+    def _resume_whose_clients_wait(self) -> None:
+        """A client that is connected and asks for something resumes its sandbox: at once where this
+        process knows of the pause (`resume`), else when it is seen here."""
         if not self._by_sandbox:
             return
         self._paused = self._sandboxes.paused_among(set(self._by_sandbox))
         for sandbox_id, since in self._paused.items():
             if any(peer.asked_at > since for peer in self._by_sandbox.get(sandbox_id, ())):
-                self._waking.spawn(self._wake, sandbox_id)
+                self._resuming.spawn(self._resume, sandbox_id)
 
-    def wake(self, sandbox_id: str) -> None:
-        """A command is about to run: thaw its sandbox if that is known to be paused. Raises
+    def resume(self, sandbox_id: str) -> None:
+        """A command is about to run: resume its sandbox if that is known to be paused. Raises
         SandboxNotFound, SandboxBusy and the engine's errors."""
         if sandbox_id in self._paused:
-            self._sandboxes.wake(sandbox_id)
+            self._sandboxes.resume_leased(sandbox_id)
             self._paused.pop(sandbox_id, None)
 
-    def _wake(self, sandbox_id: str) -> None:
+    def _resume(self, sandbox_id: str) -> None:
         try:
-            self._sandboxes.wake(sandbox_id)
+            self._sandboxes.resume_leased(sandbox_id)
         except GatewayError as error:
-            log.warning("cannot thaw sandbox %s: %s", sandbox_id, error)
+            log.warning("cannot resume sandbox %s: %s", sandbox_id, error)
 
     def _close_lapsed(self) -> None:
         connections = self._all()

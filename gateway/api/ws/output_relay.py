@@ -7,7 +7,7 @@ from functools import partial
 
 from gateway.agent import frames as link_frames
 from gateway.api.ws import frames
-from gateway.commands.command_event import Exited, Gap, Happening, Output, Started
+from gateway.schemas.command_event import CommandEvent, Exited, Gap, Output, Started
 from gateway.schemas.models import CommandStarted
 from gateway.schemas.output_decoding import PieceDecoder
 
@@ -18,7 +18,7 @@ STREAMS = {link_frames.STDOUT: "stdout", link_frames.STDERR: "stderr"}
 
 
 def relay(
-    happenings: Iterable[Happening],
+    events: Iterable[CommandEvent],
     request_id: str,
     encoding: str | None,
     send: Callable[[Callable[[], bytes | None]], None],
@@ -39,25 +39,25 @@ def relay(
 
         send(made)
 
-    for happening in happenings:
-        if isinstance(happening, Output):
-            decoder = decoders.get(happening.stream)
+    for event in events:
+        if isinstance(event, Output):
+            decoder = decoders.get(event.stream)
             if decoder is None:
-                decoder = decoders[happening.stream] = PieceDecoder(encoding or "utf-8")
-            offset, view = happening.offset, memoryview(happening.data)
+                decoder = decoders[event.stream] = PieceDecoder(encoding or "utf-8")
+            offset, view = event.offset, memoryview(event.data)
             for at in range(0, len(view), PIECE_BYTES):
                 part = bytes(view[at : at + PIECE_BYTES])
-                piece(happening.stream, partial(decoder.feed, offset + at, part))
-        elif isinstance(happening, Gap):
-            if happening.stream in decoders:
-                piece(happening.stream, decoders[happening.stream].flush)
-            stream = STREAMS[happening.stream]
-            send(partial(frames.encode_gap, request_id, stream, happening.start, happening.end))
-        elif isinstance(happening, Started):
-            encoding = encoding or str(happening.meta.get("encoding"))
-            if happening.pid is not None:
-                started = CommandStarted(type="started", request_id=request_id, pid=happening.pid)
+                piece(event.stream, partial(decoder.feed, offset + at, part))
+        elif isinstance(event, Gap):
+            if event.stream in decoders:
+                piece(event.stream, decoders[event.stream].flush)
+            stream = STREAMS[event.stream]
+            send(partial(frames.encode_gap, request_id, stream, event.start, event.end))
+        elif isinstance(event, Started):
+            encoding = encoding or str(event.meta.get("encoding"))
+            if event.pid is not None:
+                started = CommandStarted(type="started", request_id=request_id, pid=event.pid)
                 send(partial(frames.encode_message, started))
-        elif isinstance(happening, Exited):
+        elif isinstance(event, Exited):
             for number, decoder in decoders.items():
                 piece(number, decoder.flush)

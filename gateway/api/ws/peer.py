@@ -14,7 +14,7 @@ from gateway.api.ws.safe_socket import BACKLOG, SafeSocket
 from gateway.errors import GatewayError
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.logs.line_budget import bounded_log
-from gateway.middleware.audit import Trail
+from gateway.middleware.audit import AuditContext
 from gateway.middleware.language import Texts
 from gateway.process.byte_budget import Holding
 from gateway.schemas.models import SandboxEnded
@@ -49,12 +49,12 @@ class Peer:
         websocket: Server,
         texts: Texts,
         caller: Caller = ANONYMOUS,
-        trail: Trail | None = None,
+        audit_context: AuditContext | None = None,
         count: Callable[[], None] = lambda: None,
         held: Holding | None = None,
     ) -> None:
         self.caller = caller
-        self.note = (trail or Trail.nowhere()).note
+        self.note = (audit_context or AuditContext.nowhere()).note
         """What the client does, for the audit log."""
         self.count = count
         """Counts what the client asks for. Raises RateLimited when it is one too many."""

@@ -90,7 +90,7 @@ class Leases(Protocol):
     def release(self, lease: Any) -> None: ...
 
 
-class Occupancy(Protocol):
+class CommandWatcher(Protocol):
     """Keeps a lease until nothing runs in its sandbox."""
 
     def keep(self, lease: Any) -> None: ...
@@ -99,7 +99,7 @@ class Occupancy(Protocol):
 def blueprint(
     sandboxes: Leases,
     commands: Commands,
-    occupancy: Occupancy,
+    watcher: CommandWatcher,
     connections: Connections,
     metrics: Metrics,
     held_input: ByteBudget,
@@ -208,10 +208,10 @@ def blueprint(
     )
     def run_commands(websocket: Server, sandbox_id: str) -> None:
         def work(peer: Peer, lease: Any, held: Holding) -> bool:
-            def wake() -> None:
-                connections.wake(sandbox_id)
+            def resume() -> None:
+                connections.resume(sandbox_id)
 
-            return _serve_commands(peer, lease, commands, wake, held)
+            return _serve_commands(peer, lease, commands, resume, held)
 
         serve(websocket, sandbox_id, work)
 
@@ -260,7 +260,7 @@ def blueprint(
             websocket,
             texts(),
             authentication.caller(),
-            audit.trail(),
+            audit.audit_context(),
             authentication.pace(),
             received,
         )
@@ -274,7 +274,7 @@ def blueprint(
                 metrics.websocket(),
             ):
                 had_running = work(peer, lease, held)
-            _give_back(sandboxes, occupancy, lease, had_running)
+            _give_back(sandboxes, watcher, lease, had_running)
         except Exception:
             # flask-sock would write an HTTP answer into the open WebSocket.
             log.exception("a WebSocket's handler failed")
@@ -287,7 +287,7 @@ def blueprint(
     return routes
 
 
-def _give_back(sandboxes: Leases, occupancy: Occupancy, lease: Any, had_running: bool) -> None:
+def _give_back(sandboxes: Leases, watcher: CommandWatcher, lease: Any, had_running: bool) -> None:
     """The client is gone; its lease stays as long as something runs in the sandbox."""
     if not had_running:
         try:
@@ -295,15 +295,15 @@ def _give_back(sandboxes: Leases, occupancy: Occupancy, lease: Any, had_running:
             return
         except StoreUnavailable as error:
             log.warning("cannot give a lease back yet: %s", error)
-    occupancy.keep(lease)
+    watcher.keep(lease)
 
 
 def _serve_commands(
-    peer: Peer, lease: Any, commands: Commands, wake: Callable[[], None], held: Holding
+    peer: Peer, lease: Any, commands: Commands, resume: Callable[[], None], held: Holding
 ) -> bool:
     warming = gevent.spawn(_warm_up, commands, lease.container_id)
     try:
-        return Connection(peer, lease, commands, wake, held).serve()
+        return Connection(peer, lease, commands, resume, held).serve()
     finally:
         warming.kill()
 

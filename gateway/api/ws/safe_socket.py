@@ -28,7 +28,7 @@ STALL_LIMIT_S = 30.0
 """How long a client may take none of what is being sent before it counts as gone, unless it is
 said otherwise (`gateway.process.slow_client_writes`)."""
 
-LINGER_S = 2.0
+CLOSING_S = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
 """How long, and how much, is read and dropped after the close frame: closing a socket with unread
 bytes resets the connection, and the peer would lose the close frame (RFC 9293, 3.10.7.4)."""
@@ -208,7 +208,7 @@ class SafeSocket:
         if not self._broken:
             try:
                 self._socket.shutdown(sockets.SHUT_WR)
-                with gevent.Timeout(LINGER_S, False):
+                with gevent.Timeout(CLOSING_S, False):
                     self._reader_done.wait()
                     left = LINGER_BYTES
                     while left > 0 and (dropped := len(self._socket.recv(65536))):
@@ -217,7 +217,7 @@ class SafeSocket:
             except OSError:
                 pass  # the client was first
         self.abort()
-        self._reader_done.wait(LINGER_S)
+        self._reader_done.wait(CLOSING_S)
 
 
 def _unread(socket: sockets.socket) -> int:

@@ -27,7 +27,7 @@ LOOK_S = 1.0
 Write = Callable[[str, bytes, bool], None]
 
 
-class _Lane:
+class _StdinQueue:
     def __init__(self) -> None:
         self.pieces: deque[tuple[bytes, bool, int]] = deque()
         self.pending = 0
@@ -35,7 +35,7 @@ class _Lane:
         """When it was made, or last took something."""
 
 
-class InputLanes:
+class StdinQueues:
     """One queue per command, emptied by a greenlet of its own while there is something in it.
 
     `write(request_id, data, eof)` blocks while the command does not read, and reports errors to
@@ -47,7 +47,7 @@ class InputLanes:
         self._write = write
         self._held = held
         self._connected = connected
-        self._lanes: dict[str, _Lane] = {}
+        self._queues: dict[str, _StdinQueue] = {}
         self._greenlets: set[gevent.Greenlet] = set()
         self._pending = 0
         self._moved_at = time.monotonic()
@@ -70,22 +70,22 @@ class InputLanes:
             self._taken.wait(min(left_s, LOOK_S))
         size = self._take(cost_of_input(data))
         self._pending += size
-        lane = self._lanes.get(request_id)
-        is_new = lane is None
-        if lane is None:
-            lane = self._lanes[request_id] = _Lane()
-        lane.pieces.append((data, eof, size))
-        lane.pending += size
+        queue = self._queues.get(request_id)
+        is_new = queue is None
+        if queue is None:
+            queue = self._queues[request_id] = _StdinQueue()
+        queue.pieces.append((data, eof, size))
+        queue.pending += size
         if is_new:
-            greenlet = gevent.spawn(self._empty, request_id, lane)
+            greenlet = gevent.spawn(self._empty, request_id, queue)
             self._greenlets.add(greenlet)
             greenlet.link(self._greenlets.discard)
 
     def _full_since(self, request_id: str) -> float | None:
         """When something last moved of what is too much for one more piece; None if nothing is."""
-        lane = self._lanes.get(request_id)
-        if lane is not None and lane.pending > MAX_PENDING_BYTES:
-            return lane.moved_at
+        queue = self._queues.get(request_id)
+        if queue is not None and queue.pending > MAX_PENDING_BYTES:
+            return queue.moved_at
         return self._moved_at if self._pending > 2 * MAX_PENDING_BYTES else None
 
     def _take(self, size: int) -> int:
@@ -96,30 +96,30 @@ class InputLanes:
                 return self._held.take(size, min(STALL_S, byte_budget.PATIENCE_S))
             except GatewayError:
                 now = time.monotonic()
-                stalled = bool(self._lanes) and now - self._moved_at > STALL_S
+                stalled = bool(self._queues) and now - self._moved_at > STALL_S
                 if stalled or now - began >= byte_budget.PATIENCE_S:
                     raise
 
-    def _empty(self, request_id: str, lane: _Lane) -> None:
-        while lane.pieces:
-            data, eof, size = lane.pieces.popleft()
+    def _empty(self, request_id: str, queue: _StdinQueue) -> None:
+        while queue.pieces:
+            data, eof, size = queue.pieces.popleft()
             try:
                 self._write(request_id, data, eof)
             finally:
-                lane.pending -= size
+                queue.pending -= size
                 self._pending -= size
                 self._held.give_back(size)
                 self.moved(request_id)
                 self._taken.set()
-        del self._lanes[request_id]
+        del self._queues[request_id]
 
     def moved(self, request_id: str) -> None:
         """A command has taken some of its input, perhaps not a whole piece."""
-        lane = self._lanes.get(request_id)
-        if lane is not None:
-            lane.moved_at = self._moved_at = time.monotonic()
+        queue = self._queues.get(request_id)
+        if queue is not None:
+            queue.moved_at = self._moved_at = time.monotonic()
 
     def close(self) -> None:
         """Drop what is pending. May be repeated."""
         gevent.killall(list(self._greenlets))
-        self._lanes.clear()
+        self._queues.clear()

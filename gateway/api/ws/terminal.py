@@ -7,8 +7,7 @@ import gevent
 from gateway.api.ws import frames
 from gateway.api.ws.frames import UnreadableRequest
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
-from gateway.api.ws.stdin_queue import InputLanes
-from gateway.commands.command_event import Output
+from gateway.api.ws.stdin_queue import StdinQueues
 from gateway.commands.command_spec import terminal_of
 from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
@@ -16,6 +15,7 @@ from gateway.errors import BadRequest, GatewayError
 from gateway.logs.line_budget import bounded_log
 from gateway.process.byte_budget import Holding
 from gateway.process.time_shares import wait_for_share
+from gateway.schemas.command_event import Output
 from gateway.schemas.json_in_threads import read_aside
 from gateway.schemas.models import ResizeMessage
 
@@ -34,7 +34,7 @@ class Terminal:
         self._place = place
         self._commands = commands
         self._request_id = request_id
-        self._input = InputLanes(self._write, held, lambda: peer.connected)
+        self._input = StdinQueues(self._write, held, lambda: peer.connected)
 
     def serve(self, cols: int, rows: int) -> None:
         """Show the terminal until the viewer leaves or its shell ends."""
@@ -53,9 +53,9 @@ class Terminal:
         try:
             spec = terminal_of(self._request_id, cols, rows)
             followed = self._commands.open_terminal(self._place, spec)
-            for happening in followed:
-                if isinstance(happening, Output):
-                    self._peer.outbox.send_binary(happening.data)
+            for event in followed:
+                if isinstance(event, Output):
+                    self._peer.outbox.send_binary(event.data)
             with self._commands.outcome(self._place, followed, spec=spec) as result:
                 self._peer.outbox.send_result(result)
             self._peer.close(NORMAL)

@@ -271,13 +271,13 @@ class DockerEngine:
 
     def pause(self, container_id: str) -> None:
         with translated():
-            self._freeze(container_id, self._api.pause, "paused")
+            self._switch(container_id, self._api.pause, "paused")
 
     def unpause(self, container_id: str) -> None:
         with translated():
-            self._freeze(container_id, self._api.unpause, "running")
+            self._switch(container_id, self._api.unpause, "running")
 
-    def _freeze(self, container_id: str, change: Any, wanted: ContainerState) -> None:
+    def _switch(self, container_id: str, change: Any, wanted: ContainerState) -> None:
         try:
             with of_container(container_id):
                 change(container_id)

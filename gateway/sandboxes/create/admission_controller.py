@@ -36,7 +36,7 @@ SPARE_TICKET_S = 5.0
 """After the wait's end a ticket is void, should its worker be stopped or hang."""
 
 
-class Gate:
+class AdmissionController:
     """Lets creates in, in a fair order.
 
     `host` says what the engine runs on; `is_local` whether this machine's memory is the engine's.

@@ -19,7 +19,7 @@ from gateway.engine.interface import (
 )
 from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
 from gateway.sandboxes.spec.container_labels import INSTANCE, SANDBOX_ID, labels_of
-from gateway.sandboxes.spec.sandbox_spec import Recipe
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
 from gateway.settings import SHARED_UID
 from gateway.store.rows import SandboxRow
 
@@ -80,7 +80,7 @@ class Containers:
         self._network = network
         self._network_ready = False
 
-    def make(self, row: SandboxRow, recipe: Recipe, name: str) -> ContainerInfo:
+    def make(self, row: SandboxRow, spec: SandboxSpec, name: str) -> ContainerInfo:
         """Its labels say which user it has (`container_labels.uid_of`): the row's, where the host
         and the image allow it. On failure nothing of it is left behind, or reconciliation removes
         it. Raises ImageMissing, DiskFull, HostToolFailed and the engine's errors;
@@ -88,36 +88,36 @@ class Containers:
         overdue = EngineTimeout(f"{name} was not made within {LIMIT_S:g} s")
         try:
             with gevent.Timeout(LIMIT_S, overdue):
-                return self._make(row, recipe, name)
+                return self._make(row, spec, name)
         except EngineTimeout as error:
             if error is overdue:
                 log.exception("making a container takes too long; this is where it waited")
             raise
 
-    def _make(self, row: SandboxRow, recipe: Recipe, name: str) -> ContainerInfo:
+    def _make(self, row: SandboxRow, spec: SandboxSpec, name: str) -> ContainerInfo:
         self._host_guard.check_room()
-        network = "none" if recipe.network == "none" else self._network
+        network = "none" if spec.network == "none" else self._network
         variables = {} if network == "none" else self._host_guard.variables()
         user = None
         if row.uid != SHARED_UID:
-            user = self._host_guard.own_user(recipe.image, row.uid)
+            user = self._host_guard.own_user(spec.image, row.uid)
         uid = SHARED_UID if user is None else row.uid
-        spec = ContainerSpec(
+        wanted = ContainerSpec(
             name=name,
-            image=recipe.image,
+            image=spec.image,
             network=network,
-            limits=recipe.limits,
-            isolation=recipe.isolation,
+            limits=spec.limits,
+            isolation=spec.isolation,
             uid=uid,
-            env={**variables, **{GIVEN + name: value for name, value in recipe.env.items()}},
+            env={**variables, **{GIVEN + name: value for name, value in spec.env.items()}},
             labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row), uid),
         )
         if network == "none":
-            return self._start(spec, user)
+            return self._start(wanted, user)
         was_ready = self._network_ready
         self._ensure_network()
         try:
-            return self._start(spec, user)
+            return self._start(wanted, user)
         except ImageMissing:
             raise
         except EngineRefused:
@@ -126,7 +126,7 @@ class Containers:
             # The network may have been removed since it was last looked for.
             self._network_ready = False
             self._ensure_network()
-            return self._start(spec, user)
+            return self._start(wanted, user)
 
     def remove_those_of(self, sandbox_id: str) -> None:
         """Remove whatever container was made for a sandbox whose row does not know it. Raises the

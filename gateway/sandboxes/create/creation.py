@@ -27,7 +27,7 @@ from gateway.errors import (
     TooManyWaiting,
 )
 from gateway.metrics import Kind, Metrics
-from gateway.sandboxes.create.admission_controller import Gate
+from gateway.sandboxes.create.admission_controller import AdmissionController
 from gateway.sandboxes.create.container_names import new_name
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.new_row import new_row
@@ -36,8 +36,8 @@ from gateway.sandboxes.ending.removal import Removal
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.container_labels import uid_of
 from gateway.sandboxes.spec.owner_limits import EVERYBODY, Owner
-from gateway.sandboxes.spec.sandbox_spec import Recipe
-from gateway.sandboxes.spec.spec_resolver import Options
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxCreate
 from gateway.store.admission import Key
 from gateway.store.rows import SandboxRow
@@ -75,8 +75,8 @@ class Creation:
         self,
         store: SandboxStore,
         engine: Engine,
-        gate: Gate,
-        options: Options,
+        admission_controller: AdmissionController,
+        resolver: SpecResolver,
         containers: Containers,
         pool: Pool,
         removal: Removal,
@@ -86,8 +86,8 @@ class Creation:
     ) -> None:
         self._store = store
         self._engine = engine
-        self._gate = gate
-        self._options = options
+        self._admission_controller = admission_controller
+        self._resolver = resolver
         self._containers = containers
         self._pool = pool
         self._removal = removal
@@ -108,23 +108,23 @@ class Creation:
         """A sandbox that can be used. On failure nothing of it is left behind.
 
         `key` is the client's idempotency key; a wait for room ends when the client `has_left`.
-        Raises BadFields, what `Gate.admit` raises, IdempotencyKeySpent, ImageMissing and the
-        engine's errors.
+        Raises BadFields, what `AdmissionController.admit` raises, IdempotencyKeySpent, ImageMissing
+        and the engine's errors.
         """
         begun = time.monotonic()
-        recipe = self._options.recipe(request)
+        spec = self._resolver.resolve(request)
         idempotency = None if key is None else Key(key, _fingerprint(request))
         while True:
             wanted = new_row(
-                recipe,
+                spec,
                 "starting",
                 self._worker_id,
                 owner=owner.name,
-                pool_key=self._pool.key_for(recipe),
+                pool_key=self._pool.key_for(spec),
             )
-            needs_update = not self._pool.has_limits(recipe.limits)
+            needs_update = not self._pool.has_limits(spec.limits)
             try:
-                admission = self._gate.admit(
+                admission = self._admission_controller.admit(
                     wanted, owner, idempotency, needs_update=needs_update, has_left=has_left
                 )
             except (CapacityExhausted, TooManySandboxes, TooManyWaiting) as refusal:
@@ -136,12 +136,12 @@ class Creation:
                     return Created(first, is_replay=True)
                 continue  # it came to nothing: this one is the first now
             assert admission.row is not None
-            view = self._carry_out(admission.row, recipe, wanted.pool_key, admission.is_warm, begun)
+            view = self._carry_out(admission.row, spec, wanted.pool_key, admission.is_warm, begun)
             if view is not None:
                 return Created(view)
 
     def _carry_out(
-        self, row: SandboxRow, recipe: Recipe, pool_key: str | None, is_warm: bool, begun: float
+        self, row: SandboxRow, spec: SandboxSpec, pool_key: str | None, is_warm: bool, begun: float
     ) -> SandboxView | None:
         """What was admitted, counted; None when the pooled container is not there any more."""
         kind: Kind = "warm" if is_warm else "cold"
@@ -150,7 +150,7 @@ class Creation:
         elif pool_key is not None:
             self._metrics.pool_miss()
         try:
-            view = self._take(row, recipe) if is_warm else self._make(row, recipe)
+            view = self._take(row, spec) if is_warm else self._make(row, spec)
         except BaseException:
             self._metrics.create_failed(kind)
             raise
@@ -160,10 +160,10 @@ class Creation:
 
     # --- cold ----------------------------------------------------------------------------------
 
-    def _make(self, row: SandboxRow, recipe: Recipe) -> SandboxView:
+    def _make(self, row: SandboxRow, spec: SandboxSpec) -> SandboxView:
         try:
             with self._turns:
-                container = self._containers.make(row, recipe, new_name())
+                container = self._containers.make(row, spec, new_name())
         except BaseException as error:
             self._give_up(row, error)
             raise
@@ -187,14 +187,14 @@ class Creation:
 
     # --- warm ----------------------------------------------------------------------------------
 
-    def _take(self, row: SandboxRow, recipe: Recipe) -> SandboxView | None:
+    def _take(self, row: SandboxRow, spec: SandboxSpec) -> SandboxView | None:
         """None when the pooled container is not there any more, or cannot be used."""
         assert row.container_id is not None
         self._pool.taken()
         try:
             has_new_limits = row.state == "starting"
             if has_new_limits:
-                self._engine.update(row.container_id, recipe.limits, recipe.isolation)
+                self._engine.update(row.container_id, spec.limits, spec.isolation)
                 self._store.mark_ready(
                     row.sandbox_id,
                     container_id=row.container_id,
@@ -205,7 +205,7 @@ class Creation:
                 )
             self._probe(row.container_id, has_new_limits)
         except (ContainerGone, EngineRefused, SandboxFault) as error:
-            # Killed, removed, frozen: somebody else's doing is not the client's trouble.
+            # Killed, removed, paused: somebody else's doing is not the client's trouble.
             log.info("pooled sandbox %s cannot be used: %s", row.sandbox_id, error)
             self._give_up(row, error)
             return None
@@ -250,7 +250,7 @@ class Creation:
 
     def close(self) -> None:
         """End what waits. May be repeated."""
-        self._gate.close()
+        self._admission_controller.close()
 
 
 def _fingerprint(request: SandboxCreate) -> str:

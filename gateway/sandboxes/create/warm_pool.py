@@ -20,8 +20,8 @@ from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.image_ids import ImageIds
 from gateway.sandboxes.create.new_row import new_row
 from gateway.sandboxes.spec.container_labels import uid_of
-from gateway.sandboxes.spec.sandbox_spec import Recipe
-from gateway.sandboxes.spec.spec_resolver import Options
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxCreate
 from gateway.store.admission import AdmissionStore
 from gateway.store.pool import PoolStore
@@ -60,7 +60,7 @@ class Pool:
         admission: AdmissionStore,
         engine: Engine,
         containers: Containers,
-        options: Options,
+        resolver: SpecResolver,
         plan: Plan,
         warm: Callable[[str], None],
         live_count: Callable[[], int],
@@ -70,7 +70,7 @@ class Pool:
         self._admission = admission
         self._engine = engine
         self._containers = containers
-        self._options = options
+        self._resolver = resolver
         self._plan = plan
         self._warm = warm
         self._live_count = live_count
@@ -80,34 +80,32 @@ class Pool:
 
     # --- who may take --------------------------------------------------------------------------
 
-    def key_for(self, recipe: Recipe, *, fresh: bool = False) -> str | None:
-        """The key of pooled sandboxes that serve a recipe; None where only a new one does.
+    def key_for(self, spec: SandboxSpec, *, fresh: bool = False) -> str | None:
+        """The key of pooled sandboxes that serve a spec; None where only a new one does.
 
         Memory, CPU and processes can be changed on a running container; the rest cannot. With
         `fresh` it is that of the image as it is now; without, perhaps of an older one, of which
         the pool has none any more.
         """
-        pooled = (recipe.image, recipe.isolation) in self._plan.pairs
-        if not self._plan.size or not pooled or recipe.env:
+        pooled = (spec.image, spec.isolation) in self._plan.pairs
+        if not self._plan.size or not pooled or spec.env:
             return None
-        image_id = (
-            self._image_ids.now(recipe.image) if fresh else self._image_ids.last(recipe.image)
-        )
+        image_id = self._image_ids.now(spec.image) if fresh else self._image_ids.last(spec.image)
         if image_id is None:
             return None
         fixed = (
             image_id,
-            recipe.image,
-            recipe.isolation,
-            recipe.network,
-            recipe.limits.disk_mb,
-            recipe.limits.file_size_mb,
+            spec.image,
+            spec.isolation,
+            spec.network,
+            spec.limits.disk_mb,
+            spec.limits.file_size_mb,
         )
         return sha256(repr(fixed).encode()).hexdigest()[:32]
 
     def has_limits(self, limits: Limits) -> bool:
         """Whether pooled sandboxes have these limits already."""
-        return limits == self._options.default().limits
+        return limits == self._resolver.default().limits
 
     def taken(self) -> None:
         """One was taken: fill up soon."""
@@ -134,46 +132,46 @@ class Pool:
         wanted = self._wanted()
         pooled = self._store.all()
         excess = Counter(row.pool_key for row in pooled) - Counter(
-            {key: count for key, (_recipe, count) in wanted.items()}
+            {key: count for key, (_spec, count) in wanted.items()}
         )
         for row in pooled:
             if excess[row.pool_key] > 0 and row.state == "pooled":
                 excess[row.pool_key] -= 1
                 self._discard(row)
-        for key, (recipe, count) in wanted.items():
+        for key, (spec, count) in wanted.items():
             missing = count - sum(row.pool_key == key for row in pooled)
             for _ in range(missing):
                 if self._admission.has_work(now=clock.boot_s()):
                     return
-                self._add(key, recipe)
+                self._add(key, spec)
 
-    def _wanted(self) -> dict[str, tuple[Recipe, int]]:
+    def _wanted(self) -> dict[str, tuple[SandboxSpec, int]]:
         """How many there shall be, by key: as many as planned, where there is room."""
         room = max(0, self._plan.most - self._live_count()) if self._plan.most else None
-        wanted: dict[str, tuple[Recipe, int]] = {}
+        wanted: dict[str, tuple[SandboxSpec, int]] = {}
         for image, isolation in self._plan.pairs:
             request = SandboxCreate.model_validate({"image": image, "isolation": isolation})
             try:
-                recipe = self._options.recipe(request)
+                spec = self._resolver.resolve(request)
             except BadFields as refused:
                 log.warning("cannot pool %s (%s): %s", image, isolation, refused)
                 continue
-            key = self.key_for(recipe, fresh=True)
+            key = self.key_for(spec, fresh=True)
             if key is None:
                 continue
             count = self._plan.size if room is None else min(self._plan.size, room)
             if room is not None:
                 room -= count
-            wanted[key] = (recipe, count)
+            wanted[key] = (spec, count)
         return wanted
 
-    def _add(self, key: str, recipe: Recipe) -> None:
+    def _add(self, key: str, spec: SandboxSpec) -> None:
         # For the label: should the store be lost, it is adopted with what it says.
-        row = new_row(recipe, "pooling", self._worker_id, pool_key=key)
+        row = new_row(spec, "pooling", self._worker_id, pool_key=key)
         started = time.monotonic()
         row = self._store.add_pooling(row)
         try:
-            container = self._containers.make(row, recipe, new_pool_name())
+            container = self._containers.make(row, spec, new_pool_name())
             self._warm(container.container_id)
             pooled = self._store.mark_pooled(
                 row.sandbox_id,

@@ -13,7 +13,7 @@ from gateway.store.rows import SandboxRow
 def not_found(
     sandbox_id: str, row: SandboxRow | None, commands_of: Callable[[str], list[dict[str, Any]]]
 ) -> SandboxNotFound:
-    """The error for a sandbox that cannot be used; with its certificate when it has ended, or is
+    """The error for a sandbox that cannot be used; with its end record when it has ended, or is
     about to.
 
     `commands_of` gives its last commands.

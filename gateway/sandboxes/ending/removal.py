@@ -111,7 +111,7 @@ class Removal:
         )
 
     def forget(self, *, before: float) -> None:
-        """Drop the certificates of those that ended before a wall-clock time."""
+        """Drop the end records of those that ended before a wall-clock time."""
         self._endings.forget_ended(before=before)
 
     def note_gone(

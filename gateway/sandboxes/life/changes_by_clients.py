@@ -7,10 +7,10 @@ from typing import Any
 from gateway import clock
 from gateway.errors import BadFields, ContainerGone, SandboxBusy
 from gateway.sandboxes.ending.removal import Removal
-from gateway.sandboxes.life.pause_and_resume import Freezing
-from gateway.sandboxes.life.sandbox_check import Lookup
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.sandbox_check import SandboxCheck
 from gateway.sandboxes.life.sandbox_view import SandboxView
-from gateway.sandboxes.spec.spec_resolver import Options
+from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxChange
 from gateway.schemas.models.sandboxes import given
 from gateway.store.sandboxes import SandboxStore
@@ -22,21 +22,21 @@ class Changes:
     def __init__(
         self,
         store: SandboxStore,
-        lookup: Lookup,
+        check: SandboxCheck,
         removal: Removal,
-        freezing: Freezing,
-        options: Options,
+        pausing: PauseAndResume,
+        resolver: SpecResolver,
     ) -> None:
         self._store = store
-        self._lookup = lookup
+        self._check = check
         self._removal = removal
-        self._freezing = freezing
-        self._options = options
+        self._pausing = pausing
+        self._resolver = resolver
 
     def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
         """Deadlines and labels. Raises SandboxNotFound, BadFields, TooManyLabels."""
-        self._options.check_change(change)
-        row = self._lookup.live(sandbox_id)
+        self._resolver.check_change(change)
+        row = self._check.live(sandbox_id)
         values: dict[str, Any] = {}
         fields = given(change)
         if "labels" in fields:
@@ -46,7 +46,7 @@ class Changes:
         if "timeout" in fields:
             timeout_s = fields["timeout"]
             if timeout_s is None:
-                timeout_s = self._options.default().timeout_s
+                timeout_s = self._resolver.default().timeout_s
             values["timeout_s"] = timeout_s
             values["expires"] = None if timeout_s is None else row.born + timeout_s
             if timeout_s is not None and values["expires"] <= clock.boot_s():
@@ -61,25 +61,25 @@ class Changes:
                     ],
                 )
         if values and not self._store.change(sandbox_id, now=clock.boot_s(), **values):
-            raise self._lookup.not_found(sandbox_id)
-        return self._lookup.view(sandbox_id)
+            raise self._check.not_found(sandbox_id)
+        return self._check.view(sandbox_id)
 
     def pause(self, sandbox_id: str) -> SandboxView:
-        """Freeze it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
-        row = self._lookup.live(sandbox_id)
+        """Pause it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
+        row = self._check.live(sandbox_id)
         if row.state == "starting":
             raise SandboxBusy("it is being created")
         try:
-            self._freezing.pause(row)
+            self._pausing.pause(row)
         except ContainerGone:
-            self._lookup.inspect(row)
+            self._check.container_or_end(row)
             raise
-        return self._lookup.view(sandbox_id)
+        return self._check.view(sandbox_id)
 
     def resume(self, sandbox_id: str) -> SandboxView:
-        """Thaw it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
-        self._lookup.running(self._lookup.live(sandbox_id))
-        return self._lookup.view(sandbox_id)
+        """Resume it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
+        self._check.resume(self._check.live(sandbox_id))
+        return self._check.view(sandbox_id)
 
     def delete(self, sandbox_id: str) -> None:
         """Kill and remove a sandbox. Of several that try at once, one succeeds.
@@ -90,10 +90,10 @@ class Changes:
         begun = self._store.get(sandbox_id)
         if begun is not None and begun.state == "removing" and self._removal.retry(begun):
             return
-        row = self._lookup.live(sandbox_id)
+        row = self._check.live(sandbox_id)
         if row.state == "starting":
             self._removal.cancel_create(row)
         elif self._removal.claim(sandbox_id, "deleted"):
             self._removal.carry_out(row)
         else:
-            raise self._lookup.not_found(sandbox_id)
+            raise self._check.not_found(sandbox_id)

@@ -10,8 +10,8 @@ from gateway import clock
 from gateway.engine.interface import ContainerInfo, ContainerUsage, Engine
 from gateway.errors import BadFields, SandboxBusy, SandboxNotFound
 from gateway.process.slices_of_work import SLICE, slice_of_work
-from gateway.sandboxes.life.pause_and_resume import Freezing
-from gateway.sandboxes.life.sandbox_check import Lookup, status_seen
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.sandbox_check import SandboxCheck, status_seen
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.container_labels import INSTANCE
 from gateway.schemas.models import SandboxStatus
@@ -43,8 +43,8 @@ class Sandboxes:
         store: SandboxStore,
         leases: LeaseStore,
         engine: Engine,
-        lookup: Lookup,
-        freezing: Freezing,
+        check: SandboxCheck,
+        pausing: PauseAndResume,
         instance_id: str,
         worker_id: str,
         linked: Callable[[str], bool],
@@ -52,8 +52,8 @@ class Sandboxes:
         self._store = store
         self._leases = leases
         self._engine = engine
-        self._lookup = lookup
-        self._freezing = freezing
+        self._check = check
+        self._pausing = pausing
         self._instance_id = instance_id
         self._worker_id = worker_id
         self._linked = linked
@@ -62,7 +62,7 @@ class Sandboxes:
 
     def get(self, sandbox_id: str) -> SandboxView:
         """Raises SandboxNotFound."""
-        return self._lookup.view(sandbox_id)
+        return self._check.view(sandbox_id)
 
     def list(
         self,
@@ -128,10 +128,10 @@ class Sandboxes:
 
     def usage(self, sandbox_id: str) -> tuple[ContainerUsage, SandboxView]:
         """What it uses, beside its limits. Takes about a second. Raises SandboxNotFound."""
-        row = self._lookup.live(sandbox_id)
+        row = self._check.live(sandbox_id)
         if row.container_id is None:
             raise SandboxBusy("it is being created")
-        view = view_of(row, status_seen(row, self._lookup.inspect(row)))
+        view = view_of(row, status_seen(row, self._check.container_or_end(row)))
         return self._engine.usage(row.container_id), view
 
     def owner_of(self, sandbox_id: str) -> str | None:
@@ -142,7 +142,7 @@ class Sandboxes:
     # --- using ---------------------------------------------------------------------------------
 
     def lease(self, sandbox_id: str, purpose: str = "client") -> Lease:
-        """Begin to use a sandbox; a paused one is thawed, but for `purpose` `command`.
+        """Begin to use a sandbox; a paused one is resumed, but for `purpose` `command`.
 
         Raises SandboxNotFound, SandboxBusy, and the engine's errors. The lease is taken first and
         the container looked at after, so that no cleanup can come between.
@@ -152,27 +152,27 @@ class Sandboxes:
             lease_id, sandbox_id, worker_id=self._worker_id, purpose=purpose
         )
         if not taken:
-            raise self._lookup.not_found(sandbox_id)
+            raise self._check.not_found(sandbox_id)
         try:
-            row = self._lookup.live(sandbox_id)
+            row = self._check.live(sandbox_id)
             if purpose == "client":
-                row = self._lookup.running(row)
+                row = self._check.resume(row)
             if row.container_id is None:
                 raise SandboxNotFound(sandbox_id)
             if not self._linked(row.container_id):
-                container = self._lookup.inspect(row)
+                container = self._check.container_or_end(row)
                 if container.state == "paused" and purpose == "client":
                     # By another hand, just now.
-                    self._freezing.settle(row, "paused")
-                    self.wake(sandbox_id)
+                    self._pausing.follow_engine(row, "paused")
+                    self.resume_leased(sandbox_id)
         except BaseException:
             self._leases.release_lease(lease_id, sandbox_id, now=clock.boot_s())
             raise
         return Lease(lease_id, sandbox_id, row.container_id, row.owner or sandbox_id)
 
-    def wake(self, sandbox_id: str) -> None:
-        """Thaw a sandbox for somebody who has a lease. Raises what `lease` does."""
-        self._lookup.running(self._lookup.live(sandbox_id))
+    def resume_leased(self, sandbox_id: str) -> None:
+        """Resume a sandbox for somebody who has a lease. Raises what `lease` does."""
+        self._check.resume(self._check.live(sandbox_id))
 
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         """Those of the sandboxes that are paused, with the boot time since when."""

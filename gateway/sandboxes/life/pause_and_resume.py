@@ -1,4 +1,4 @@
-"""Pausing sandboxes, and thawing them as soon as somebody wants to use them."""
+"""Pausing sandboxes, and resuming them as soon as somebody wants to use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 10.0
+WAIT_S = 10.0
 LOOK_S = 0.02
 """How long, and how often, one waits for another who is in the middle of pausing the sandbox."""
 
@@ -25,11 +25,11 @@ TRIES = 3
 _STANDING = ("running", "paused")
 
 
-class Freezing:
-    """Pauses and thaws. The store says what is wanted, the engine what is.
+class PauseAndResume:
+    """Pauses and resumes. The store says what is wanted, the engine what is.
 
     Between `ready` and `paused` lies `pausing`: a client that comes meanwhile waits for its end
-    and thaws then. Without it, a late freeze would hit somebody who uses the sandbox.
+    and resumes then. Without it, a late pause would hit somebody who uses the sandbox.
     """
 
     def __init__(self, store: SandboxStore, engine: Engine, worker_id: str) -> None:
@@ -38,7 +38,7 @@ class Freezing:
         self._worker_id = worker_id
 
     def pause(self, row: SandboxRow) -> None:
-        """Freeze a sandbox, whoever uses it. One that is paused already stays so.
+        """Pause a sandbox, whoever uses it. One that is paused already stays so.
 
         Raises SandboxBusy, ContainerGone and the engine's errors.
         """
@@ -49,7 +49,7 @@ class Freezing:
         self._carry_out(row, by="client")
 
     def pause_idle(self, row: SandboxRow) -> bool:
-        """Freeze a sandbox if nobody has used it since the row was read."""
+        """Pause a sandbox if nobody has used it since the row was read."""
         claimed = self._store.claim_idle_pause(
             row.sandbox_id, idle_since=row.idle_since, worker_id=self._worker_id
         )
@@ -59,39 +59,39 @@ class Freezing:
 
     def _carry_out(self, row: SandboxRow, by: str) -> None:
         assert row.container_id is not None
-        # What a client asks for from now on is newer than the pause, and thaws it.
+        # What a client asks for from now on is newer than the pause, and resumes it.
         since = clock.boot_s()
         try:
-            self._freeze(row.container_id)
+            self._pause(row.container_id)
         except BaseException:
             self._store.give_up_pause(row.sandbox_id)
             raise
         if self._store.mark_paused(row.sandbox_id, "pausing", since=since, by=by):
             log.info("sandbox %s is paused (%s)", row.sandbox_id, by)
 
-    def _freeze(self, container_id: str) -> None:
+    def _pause(self, container_id: str) -> None:
         """runc gives up ("unable to freeze") where many processes are being started."""
         for _ in range(TRIES - 1):
             try:
                 self._engine.pause(container_id)
                 return
             except EngineRefused as error:
-                log.info("container %.12s is not frozen yet: %s", container_id, error)
+                log.info("container %.12s is not paused yet: %s", container_id, error)
                 gevent.sleep(LOOK_S)
         self._engine.pause(container_id)
 
-    def thaw(self, sandbox_id: str) -> SandboxRow | None:
+    def resume(self, sandbox_id: str) -> SandboxRow | None:
         """Make a sandbox that may be paused run; its row then, None if there is none any more.
 
-        Whoever wants to use it holds a lease already, so that nobody freezes it again for
+        Whoever wants to use it holds a lease already, so that nobody pauses it again for
         idleness. Raises SandboxBusy, ContainerGone and the engine's errors.
         """
-        deadline = time.monotonic() + SETTLE_S
+        deadline = time.monotonic() + WAIT_S
         while True:
             row = self._store.get(sandbox_id)
             if row is None or row.state not in ("pausing", "paused"):
                 return row
-            if row.state == "paused" and self._unpause(
+            if row.state == "paused" and self._resume(
                 row, is_last_try=deadline <= time.monotonic()
             ):
                 self._store.mark_resumed(sandbox_id, now=clock.boot_s())
@@ -100,8 +100,8 @@ class Freezing:
             else:
                 gevent.sleep(LOOK_S)
 
-    def _unpause(self, row: SandboxRow, *, is_last_try: bool) -> bool:
-        """False when another's pausing or thawing comes between, and it must be tried again."""
+    def _resume(self, row: SandboxRow, *, is_last_try: bool) -> bool:
+        """False when another's pausing or resuming comes between, and it must be tried again."""
         assert row.container_id is not None
         try:
             self._engine.unpause(row.container_id)
@@ -111,22 +111,22 @@ class Freezing:
             return False
         return True
 
-    def settle(self, row: SandboxRow, state: str, *, since: float | None = None) -> None:
+    def follow_engine(self, row: SandboxRow, state: str, *, since: float | None = None) -> None:
         """Bring the store in line with what the engine says of the container: another hand may
-        have frozen it (at boot time `since`, if that is known) or thawed it.
+        have paused it (at boot time `since`, if that is known) or resumed it.
 
-        Whoever came after it was frozen wants to use it, so it is thawed again. One in the middle
+        Whoever came after it was paused wants to use it, so it is resumed again. One in the middle
         of `pausing` is its worker's matter.
         """
         if state == "paused" and row.state == "ready":
             since = clock.boot_s() if since is None else since
             noted = self._store.mark_paused(row.sandbox_id, "ready", since=since, by="engine")
             if noted and self._store.has_clients_since(row.sandbox_id, since):
-                self.thaw(row.sandbox_id)
+                self.resume(row.sandbox_id)
         elif state == "running" and row.state == "paused":
             self._store.mark_resumed(row.sandbox_id, now=clock.boot_s())
 
-    def settle_orphan(self, row: SandboxRow) -> None:
+    def end_pause_of_dead_worker(self, row: SandboxRow) -> None:
         """The worker that was pausing it was killed: the engine knows how far it came."""
         if row.container_id is None:
             return

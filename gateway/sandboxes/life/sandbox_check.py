@@ -13,7 +13,7 @@ from gateway.errors import ContainerGone, SandboxNotFound
 from gateway.sandboxes.ending.end_reasons import GONE, ending_of
 from gateway.sandboxes.ending.ended_not_found import not_found
 from gateway.sandboxes.ending.removal import Removal
-from gateway.sandboxes.life.pause_and_resume import Freezing
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
 from gateway.sandboxes.life.sandbox_view import SandboxView, status_of, view_of
 from gateway.schemas.models import SandboxStatus
 from gateway.store.rows import SandboxRow
@@ -21,10 +21,10 @@ from gateway.store.sandboxes import SandboxStore
 
 VERDICT_S = 2.0
 LOOK_S = 0.05
-"""How long, and how often, one who found a stopped container waits for its certificate."""
+"""How long, and how often, one who found a stopped container waits for its end record."""
 
 
-class Lookup:
+class SandboxCheck:
     """Looks at one sandbox at a time. `commands_of` gives the last commands of one that ended."""
 
     def __init__(
@@ -32,13 +32,13 @@ class Lookup:
         store: SandboxStore,
         engine: Engine,
         removal: Removal,
-        freezing: Freezing,
+        pausing: PauseAndResume,
         commands_of: Callable[[str], list[dict[str, Any]]],
     ) -> None:
         self._store = store
         self._engine = engine
         self._removal = removal
-        self._freezing = freezing
+        self._pausing = pausing
         self._commands_of = commands_of
 
     def view(self, sandbox_id: str) -> SandboxView:
@@ -46,21 +46,21 @@ class Lookup:
         row = self.live(sandbox_id)
         if row.container_id is None:
             return view_of(row, "starting")
-        return view_of(row, status_seen(row, self.inspect(row)))
+        return view_of(row, status_seen(row, self.container_or_end(row)))
 
-    def running(self, row: SandboxRow) -> SandboxRow:
+    def resume(self, row: SandboxRow) -> SandboxRow:
         """The row of a sandbox that is not paused, or not any more. Raises SandboxNotFound,
         SandboxBusy and the engine's errors."""
         if row.state == "ready":
             return row
         try:
-            thawed = self._freezing.thaw(row.sandbox_id)
+            resumed = self._pausing.resume(row.sandbox_id)
         except ContainerGone:
-            self.inspect(row)
+            self.container_or_end(row)
             raise
-        if thawed is None or thawed.state not in ("starting", "ready"):
+        if resumed is None or resumed.state not in ("starting", "ready"):
             raise self.not_found(row.sandbox_id)
-        return thawed
+        return resumed
 
     def live(self, sandbox_id: str) -> SandboxRow:
         """The row of one that has not ended. Raises SandboxNotFound."""
@@ -70,10 +70,10 @@ class Lookup:
         return row
 
     def not_found(self, sandbox_id: str) -> SandboxNotFound:
-        """The error that says so, with the certificate of one that has ended."""
+        """The error that says so, with the end record of one that has ended."""
         return not_found(sandbox_id, self._store.get(sandbox_id), self._commands_of)
 
-    def inspect(self, row: SandboxRow) -> ContainerInfo:
+    def container_or_end(self, row: SandboxRow) -> ContainerInfo:
         """The row's container, running or paused. Raises SandboxNotFound, and ends the sandbox
         if there is no such container any more."""
         assert row.container_id is not None
@@ -106,7 +106,7 @@ class Lookup:
 
 
 def status_seen(row: SandboxRow, container: ContainerInfo) -> SandboxStatus:
-    """What the engine sees counts: another hand may have frozen or thawed it just now."""
+    """What the engine sees counts: another hand may have paused or resumed it just now."""
     if container.state == "paused":
         return "paused"
     status = status_of(row)

@@ -9,7 +9,7 @@ from gateway.settings import Settings
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Policy:
     """Defaults and maxima, from the settings. A maximum of 0 is what the host has."""
 
     images: tuple[str, ...]
@@ -26,9 +26,9 @@ class Bounds:
     max_idle_timeout_s: float
 
 
-def bounds_of(settings: Settings) -> Bounds:
+def policy_of(settings: Settings) -> Policy:
     """What clients get, and what they may ask for."""
-    return Bounds(
+    return Policy(
         images=settings.allowed_images,
         isolation=settings.isolation,
         has_network=settings.network != "none",

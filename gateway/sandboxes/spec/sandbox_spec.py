@@ -9,7 +9,7 @@ from gateway.engine.interface import Isolation, Limits
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SandboxSpec:
     """What a sandbox is made with. `network` is the client's word: `bridge` or `none`."""
 
     image: str

@@ -9,8 +9,8 @@ from gateway.engine.interface import EngineHost, Limits
 from gateway.errors import BadFields
 from gateway.sandboxes.spec.isolation_levels import demand
 from gateway.sandboxes.spec.isolation_levels import has_network as isolation_has_network
-from gateway.sandboxes.spec.policy import Bounds
-from gateway.sandboxes.spec.sandbox_spec import Recipe
+from gateway.sandboxes.spec.policy import Policy
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
 from gateway.schemas.models import SandboxChange, SandboxCreate
 
 MIB = 1024 * 1024
@@ -21,11 +21,11 @@ HOST_KNOWN_S = 60.0
 _ANY_HOST = EngineHost(memory_bytes=0, cpus=0, runtimes=frozenset())
 
 
-class Options:
+class SpecResolver:
     """Reads requests. `host` asks the engine."""
 
-    def __init__(self, bounds: Bounds, host: Callable[[], EngineHost]) -> None:
-        self._bounds = bounds
+    def __init__(self, policy: Policy, host: Callable[[], EngineHost]) -> None:
+        self._policy = policy
         self._ask_host = host
         self._host: EngineHost | None = None
         self._host_asked_at = 0.0
@@ -37,29 +37,29 @@ class Options:
             self._host, self._host_asked_at = self._ask_host(), now
         return self._host
 
-    def default(self) -> Recipe:
+    def default(self) -> SandboxSpec:
         """What an empty request gets."""
-        return self.recipe(SandboxCreate())
+        return self.resolve(SandboxCreate())
 
-    def recipe(self, request: SandboxCreate) -> Recipe:
+    def resolve(self, request: SandboxCreate) -> SandboxSpec:
         """Raises BadFields, which names every value that is refused, IsolationUnavailable, and the
         engine's errors."""
-        bounds, refusals = self._bounds, _Refusals()
+        policy, refusals = self._policy, _Refusals()
         limits = Limits(
-            memory_mb=bounds.limits.memory_mb if request.memory_mb is None else request.memory_mb,
-            cpus=bounds.limits.cpus if request.cpus is None else request.cpus,
-            pids=bounds.limits.pids if request.pids is None else request.pids,
-            file_size_mb=bounds.limits.file_size_mb,
-            disk_mb=bounds.limits.disk_mb if request.disk_mb is None else request.disk_mb,
+            memory_mb=policy.limits.memory_mb if request.memory_mb is None else request.memory_mb,
+            cpus=policy.limits.cpus if request.cpus is None else request.cpus,
+            pids=policy.limits.pids if request.pids is None else request.pids,
+            file_size_mb=policy.limits.file_size_mb,
+            disk_mb=policy.limits.disk_mb if request.disk_mb is None else request.disk_mb,
         )
-        image = request.image or bounds.images[0]
-        if image not in bounds.images:
+        image = request.image or policy.images[0]
+        if image not in policy.images:
             refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
-        isolation = request.isolation or bounds.isolation
+        isolation = request.isolation or policy.isolation
         # Asked only where it matters: without the engine, other requests are still judged.
         host = self.host() if isolation == "gvisor" else _ANY_HOST
         demand(isolation, host)
-        has_network = bounds.has_network and isolation_has_network(isolation, host)
+        has_network = policy.has_network and isolation_has_network(isolation, host)
         self._check_limits(request, refusals)
         if isolation == "strict" and request.disk_mb is not None:
             # All that can be written to is in memory there, and may take half of it.
@@ -71,15 +71,15 @@ class Options:
         elif network == "bridge" and not has_network:
             refusals.add("network", "not_available", "such sandboxes have no network here")
         refusals.raise_any()
-        return Recipe(
+        return SandboxSpec(
             image=image,
             isolation=isolation,
             network=network,
             limits=limits,
             env=request.env,
             labels=request.labels,
-            timeout_s=request.timeout if request.timeout is not None else bounds.timeout_s,
-            idle_timeout_s=request.idle_timeout or bounds.idle_timeout_s,
+            timeout_s=request.timeout if request.timeout is not None else policy.timeout_s,
+            idle_timeout_s=request.idle_timeout or policy.idle_timeout_s,
             idle_action=request.idle_action,
         )
 
@@ -91,24 +91,24 @@ class Options:
         refusals.raise_any()
 
     def _check_limits(self, request: SandboxCreate, refusals: _Refusals) -> None:
-        bounds = self._bounds
+        policy = self._policy
         if request.cpus is not None:
-            refusals.beyond("cpus", request.cpus, bounds.max_cpus, float(self.host().cpus))
+            refusals.beyond("cpus", request.cpus, policy.max_cpus, float(self.host().cpus))
         if request.memory_mb is not None:
             of_host = self.host().memory_bytes // MIB
-            refusals.beyond("memory_mb", request.memory_mb, bounds.max_memory_mb, of_host)
+            refusals.beyond("memory_mb", request.memory_mb, policy.max_memory_mb, of_host)
         if request.pids is not None:
-            refusals.beyond("pids", request.pids, bounds.max_pids)
+            refusals.beyond("pids", request.pids, policy.max_pids)
         if request.disk_mb is not None:
-            refusals.beyond("disk_mb", request.disk_mb, bounds.max_disk_mb)
+            refusals.beyond("disk_mb", request.disk_mb, policy.max_disk_mb)
 
     def _check_times(
         self, timeout_s: float | None, idle_timeout_s: float | None, refusals: _Refusals
     ) -> None:
         if timeout_s is not None:
-            refusals.beyond("timeout", timeout_s, self._bounds.max_timeout_s)
+            refusals.beyond("timeout", timeout_s, self._policy.max_timeout_s)
         if idle_timeout_s is not None:
-            refusals.beyond("idle_timeout", idle_timeout_s, self._bounds.max_idle_timeout_s)
+            refusals.beyond("idle_timeout", idle_timeout_s, self._policy.max_idle_timeout_s)
 
 
 class _Refusals:

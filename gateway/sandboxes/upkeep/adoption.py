@@ -5,11 +5,11 @@ from __future__ import annotations
 from gateway import clock
 from gateway.engine.interface import ContainerInfo
 from gateway.sandboxes.spec.container_labels import Origin, uid_of
-from gateway.sandboxes.spec.sandbox_spec import Recipe
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
 from gateway.store.rows import SandboxRow
 
 
-def adopted(origin: Origin, container: ContainerInfo, default: Recipe) -> SandboxRow:
+def adopted(origin: Origin, container: ContainerInfo, default: SandboxSpec) -> SandboxRow:
     """Its new row; what its labels do not say is as `default` has it.
 
     A sandbox from the pool has the labels of the pool: what its client asked for is lost.

@@ -12,8 +12,8 @@ from gateway.errors import EngineFault
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.warm_pool import Pool
 from gateway.sandboxes.ending.removal import Removal
-from gateway.sandboxes.life.pause_and_resume import Freezing
-from gateway.sandboxes.upkeep.expiry import Occupancy
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.upkeep.expiry import CommandWatcher
 from gateway.store.leases import LeaseStore
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
@@ -41,18 +41,18 @@ class DeadWorkers:
         leases: LeaseStore,
         containers: Containers,
         removal: Removal,
-        freezing: Freezing,
+        pausing: PauseAndResume,
         pool: Pool,
-        occupancy: Occupancy,
+        watcher: CommandWatcher,
         workers: Liveness,
     ) -> None:
         self._store = store
         self._leases = leases
         self._containers = containers
         self._removal = removal
-        self._freezing = freezing
+        self._pausing = pausing
         self._pool = pool
-        self._occupancy = occupancy
+        self._watcher = watcher
         self._workers = workers
 
     def take_over(self) -> None:
@@ -60,14 +60,14 @@ class DeadWorkers:
         dead = self._workers.dead(self._leases.workers_with_traces())
         if dead:
             # First the new lease, then no more the old one: what still runs is never idle between.
-            watches = [self._occupancy.watch(one) for one in self._leases.sandboxes_of(dead)]
+            watches = [self._watcher.watch(one) for one in self._leases.sandboxes_of(dead)]
             gevent.joinall(watches, timeout=WATCHED_S)
             self._leases.drop_leases_of(dead, now=clock.boot_s())
             for row in self._store.live():
                 if row.worker_id in dead and row.state == "starting":
                     self._undo_create(row)
                 elif row.worker_id in dead and row.state == "pausing":
-                    self._freezing.settle_orphan(row)
+                    self._pausing.end_pause_of_dead_worker(row)
                 elif row.worker_id in dead and row.state == "removing":
                     self._removal.leave(row)
             self._pool.take_over_from(dead)

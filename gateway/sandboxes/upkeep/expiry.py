@@ -12,7 +12,7 @@ from gateway import clock
 from gateway.errors import AgentUnavailable, ContainerGone, EngineFault, SandboxFault
 from gateway.sandboxes.ending.idle_and_lifetime import Deadline, deadline_of, warning_of
 from gateway.sandboxes.ending.removal import Removal
-from gateway.sandboxes.life.pause_and_resume import Freezing
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
@@ -24,7 +24,7 @@ ANSWER_LIMIT_S = 10.0
 """How long an agent may take to say what it runs. One that was stopped never does."""
 
 
-class Occupancy(Protocol):
+class CommandWatcher(Protocol):
     """What is known about commands that run without a client."""
 
     def busy(self, container_id: str) -> bool:
@@ -41,14 +41,14 @@ class Expiry:
         self,
         store: SandboxStore,
         removal: Removal,
-        freezing: Freezing,
-        occupancy: Occupancy,
+        pausing: PauseAndResume,
+        watcher: CommandWatcher,
         warning_s: float,
     ) -> None:
         self._store = store
         self._removal = removal
-        self._freezing = freezing
-        self._occupancy = occupancy
+        self._pausing = pausing
+        self._watcher = watcher
         self._warning_s = warning_s
         self._pool = Pool(AT_A_TIME)
         self._under_way: set[str] = set()
@@ -96,12 +96,12 @@ class Expiry:
             and row.container_id is not None
             and self._runs_something(row.container_id)
         ):
-            self._occupancy.watch(row.sandbox_id)
+            self._watcher.watch(row.sandbox_id)
             return
         # Only if nobody has come since the row was read: a connect changes leases, a disconnect
         # changes `idle_since`, and either makes the claim fail.
         if deadline.action == "pause":
-            self._freezing.pause_idle(row)
+            self._pausing.pause_idle(row)
         elif self._removal.claim_idle(row):
             log.info("sandbox %s has been idle for too long", row.sandbox_id)
             self._removal.carry_out(row)
@@ -110,7 +110,7 @@ class Expiry:
         silence = AgentUnavailable(f"no answer within {ANSWER_LIMIT_S:g} s")
         try:
             with gevent.Timeout(ANSWER_LIMIT_S, silence):
-                return self._occupancy.busy(container_id)
+                return self._watcher.busy(container_id)
         except ContainerGone:
             return False
         except SandboxFault as error:

@@ -14,18 +14,18 @@ from gateway.sandboxes.create.container_names import is_of_pool, new_name, new_p
 from gateway.sandboxes.create.warm_pool import Pool
 from gateway.sandboxes.ending.end_reasons import GONE, Ending, ending_of
 from gateway.sandboxes.ending.removal import Removal
-from gateway.sandboxes.life.pause_and_resume import Freezing
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
 from gateway.sandboxes.spec.container_labels import INSTANCE, Origin, origin_of
-from gateway.sandboxes.spec.spec_resolver import Options
+from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.sandboxes.upkeep.adoption import adopted
-from gateway.sandboxes.upkeep.expiry import Occupancy
+from gateway.sandboxes.upkeep.expiry import CommandWatcher
 from gateway.store.events import EventStore
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 0.5
+LOOK_AGAIN_S = 0.5
 """After a container's end it is looked at: `docker rm -f` kills it first and removes it a moment
 later, and an engine that stops kills all of them before it goes."""
 
@@ -44,20 +44,20 @@ class Reconciliation:
         events: EventStore,
         engine: Engine,
         removal: Removal,
-        freezing: Freezing,
+        pausing: PauseAndResume,
         pool: Pool,
-        options: Options,
-        occupancy: Occupancy,
+        resolver: SpecResolver,
+        watcher: CommandWatcher,
         instance_id: str,
     ) -> None:
         self._store = store
         self._events = events
         self._engine = engine
         self._removal = removal
-        self._freezing = freezing
+        self._pausing = pausing
         self._pool = pool
-        self._options = options
-        self._occupancy = occupancy
+        self._resolver = resolver
+        self._watcher = watcher
         self._instance_id = instance_id
         self._oom_at: dict[str, float] = {}
         """Boot time at which the engine said so, by container."""
@@ -75,7 +75,7 @@ class Reconciliation:
                     self._removal.finish(row)
                 return  # the gateway's own doing
             if event.action == "die":
-                gevent.spawn_later(SETTLE_S, self._look_again, row.sandbox_id)
+                gevent.spawn_later(LOOK_AGAIN_S, self._look_again, row.sandbox_id)
             else:
                 # Whoever asked for something since then waits for an answer.
                 age_s = min(max(0.0, clock.wall_s() - event.at), OLDEST_NEWS_S)
@@ -108,7 +108,7 @@ class Reconciliation:
         if container.state not in _ALIVE:
             self._end(row, self._why(row, container, engine_was_away=False))
         else:
-            self._freezing.settle(row, container.state, since=since)
+            self._pausing.follow_engine(row, container.state, since=since)
 
     def _why(self, row: SandboxRow, container: ContainerInfo, *, engine_was_away: bool) -> Ending:
         return ending_of(
@@ -147,9 +147,9 @@ class Reconciliation:
                 continue
             seen.add(origin.sandbox_id)
             try:
-                self._settle(origin, container, rows.get(origin.sandbox_id), engine_was_away)
+                self._compare_one(origin, container, rows.get(origin.sandbox_id), engine_was_away)
             except EngineFault as error:
-                log.warning("cannot settle sandbox %s yet: %s", origin.sandbox_id, error)
+                log.warning("cannot look at sandbox %s yet: %s", origin.sandbox_id, error)
         for sandbox_id, row in rows.items():
             if sandbox_id in seen:
                 continue
@@ -163,7 +163,7 @@ class Reconciliation:
             del self._oom_at[container_id]
         log.debug("compared %d containers in %.3f s", len(seen), time.monotonic() - started)
 
-    def _settle(
+    def _compare_one(
         self,
         origin: Origin,
         container: ContainerInfo,
@@ -171,7 +171,7 @@ class Reconciliation:
         engine_was_away: bool,
     ) -> None:
         if row is None:
-            self._settle_unknown(origin, container)
+            self._see_to_unknown(origin, container)
         elif row.state == "removing":
             self._removal.carry_on(row)
         elif row.state == "starting":
@@ -180,11 +180,11 @@ class Reconciliation:
             found = self._engine.inspect(container.container_id)
             self._end(row, self._why(row, found, engine_was_away=engine_was_away))
         else:
-            self._freezing.settle(row, container.state)
+            self._pausing.follow_engine(row, container.state)
             if is_of_pool(container.name) or tells(container.name, row.sandbox_id):
                 self._engine.rename(container.container_id, new_name())
 
-    def _settle_unknown(self, origin: Origin, container: ContainerInfo) -> None:
+    def _see_to_unknown(self, origin: Origin, container: ContainerInfo) -> None:
         """A container of this gateway that the store did not know as live a moment ago."""
         row = self._store.get(origin.sandbox_id)
         if row is not None and row.state != "ended":
@@ -195,12 +195,12 @@ class Reconciliation:
         if row is not None or container.state not in _ALIVE or is_of_pool(container.name):
             self._engine.remove(container.container_id)
             return
-        if self._store.adopt(adopted(origin, container, self._options.default())):
+        if self._store.adopt(adopted(origin, container, self._resolver.default())):
             log.info("adopted sandbox %s", origin.sandbox_id)
-            self._occupancy.watch(origin.sandbox_id)
+            self._watcher.watch(origin.sandbox_id)
 
     def forget_after(self, days: float) -> None:
-        """Drop certificates and events that are older."""
+        """Drop end records and events that are older."""
         before = clock.wall_s() - days * 86400
         self._removal.forget(before=before)
         self._events.forget(before=before)

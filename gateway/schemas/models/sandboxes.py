@@ -207,7 +207,7 @@ class Sandbox(Answer):
     status: SandboxStatus = Field(
         description="`idle`: no client connected and nothing running. `connected`: at least one "
         "WebSocket client, or a command that outlived its client. `starting`: being created. "
-        "`paused`: frozen; connecting or running a command thaws it.",
+        "`paused`: paused; connecting or running a command resumes it.",
         examples=["idle"],
     )
     created_at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])

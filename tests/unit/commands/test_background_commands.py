@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 
 from gateway.commands import background_commands as module
-from gateway.commands.background_commands import Occupancy
+from gateway.commands.background_commands import BackgroundCommandWatcher
 from gateway.errors import ContainerGone, StoreUnavailable
 
 
@@ -75,10 +75,10 @@ def leases() -> FakeLeases:
 
 
 @pytest.fixture
-def occupancy(links: FakeLinks, leases: FakeLeases) -> Iterator[Occupancy]:
-    occupancy = Occupancy(links, None, leases)  # type: ignore[arg-type]
-    yield occupancy
-    occupancy.close()
+def watcher(links: FakeLinks, leases: FakeLeases) -> Iterator[BackgroundCommandWatcher]:
+    watcher = BackgroundCommandWatcher(links, None, leases)  # type: ignore[arg-type]
+    yield watcher
+    watcher.close()
 
 
 def _settle() -> None:
@@ -87,10 +87,10 @@ def _settle() -> None:
 
 
 def test_a_lease_is_kept_until_nothing_runs(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """And then given back."""
-    occupancy.keep(FakeLease(1))
+    watcher.keep(FakeLease(1))
     _settle()
     assert leases.released == []
 
@@ -100,12 +100,12 @@ def test_a_lease_is_kept_until_nothing_runs(
 
 
 def test_one_lease_per_sandbox_is_enough(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """A thousand commands in the background beside a server that runs for days."""
     for number in range(1000):
-        occupancy.keep(FakeLease(number))
-    occupancy.keep(FakeLease(2000, "b2"))
+        watcher.keep(FakeLease(number))
+    watcher.keep(FakeLease(2000, "b2"))
     _settle()
 
     assert leases.released == list(range(1, 1000))
@@ -115,13 +115,13 @@ def test_one_lease_per_sandbox_is_enough(
 
 
 def test_a_command_that_was_left_just_now_counts(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """The sandbox may have been quiet, unheard yet, before that command began."""
-    occupancy.keep(FakeLease(1))
+    watcher.keep(FakeLease(1))
     _settle()
     links.quiet.set()
-    occupancy.keep(FakeLease(2))
+    watcher.keep(FakeLease(2))
     links.quiet.clear()
     _settle()
 
@@ -133,52 +133,52 @@ def test_a_command_that_was_left_just_now_counts(
 
 
 def test_after_the_end_a_new_lease_is_kept_again(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """The watch is not remembered longer than it lasts, however it ends."""
     links.gone = True
-    occupancy.keep(FakeLease(1))
+    watcher.keep(FakeLease(1))
     _settle()
     assert leases.released == [1]
 
     links.gone = False
-    occupancy.keep(FakeLease(2))
+    watcher.keep(FakeLease(2))
     _settle()
     assert leases.released == [1]
 
 
 def test_housekeeping_watches_no_second_time(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """It finds a sandbox that is kept already."""
-    occupancy.keep(FakeLease(1))
-    occupancy.watch("a1")
+    watcher.keep(FakeLease(1))
+    watcher.watch("a1")
     _settle()
 
     assert leases.released == [100]
 
 
 def test_a_lease_that_cannot_be_given_back_is_tried_again(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """Otherwise the sandbox would never be idle again."""
     leases.failures = 2
     links.quiet.set()
 
-    occupancy.keep(FakeLease(1))
+    watcher.keep(FakeLease(1))
     gevent.sleep(0.05)
 
     assert leases.released == [1]
 
 
 def test_a_process_that_ends_leaves_its_leases(
-    occupancy: Occupancy, links: FakeLinks, leases: FakeLeases
+    watcher: BackgroundCommandWatcher, links: FakeLinks, leases: FakeLeases
 ) -> None:
     """Whoever takes over finds them and looks what runs. Given back, the sandbox would be idle
     with a command running in it."""
-    occupancy.keep(FakeLease(1))
+    watcher.keep(FakeLease(1))
     _settle()
 
-    occupancy.close()
+    watcher.close()
 
     assert leases.released == []

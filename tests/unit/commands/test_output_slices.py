@@ -11,7 +11,8 @@ import pytest
 from gateway.commands.output_slices import OutputSlice, slice_of
 from gateway.errors import LinkLost
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Happening, Output, Started
+from gateway.link.follower import Gap, Output, Started
+from gateway.link.follower import Happening as CommandEvent
 
 STARTED = Started(42, {})
 EXITED = Exited(0, None, False, False, (8, 0))
@@ -20,21 +21,21 @@ EXITED = Exited(0, None, False, False, (8, 0))
 class Story:
     """Tells what it is given, and notes whether somebody still listens."""
 
-    def __init__(self, *happenings: Happening | float | Exception) -> None:
-        self._happenings = happenings
+    def __init__(self, *events: CommandEvent | float | Exception) -> None:
+        self._events = events
         self.told = 0
         self.closed = False
 
-    def __iter__(self) -> Iterator[Happening]:
+    def __iter__(self) -> Iterator[CommandEvent]:
         try:
-            for happening in self._happenings:
+            for event in self._events:
                 self.told += 1
-                if isinstance(happening, float):
-                    gevent.sleep(happening)
-                elif isinstance(happening, Exception):
-                    raise happening
+                if isinstance(event, float):
+                    gevent.sleep(event)
+                elif isinstance(event, Exception):
+                    raise event
                 else:
-                    yield happening
+                    yield event
         finally:
             self.closed = True
 
@@ -121,15 +122,15 @@ def test_new_output_is_given_as_soon_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("happening", "taken"),
+    ("event", "taken"),
     [
         (EXITED, OutputSlice(8, b"", complete=True)),
         (Gap(1, 8, 12), OutputSlice(12, b"", complete=False)),
     ],
 )
-def test_an_exit_or_a_gap_ends_the_wait(happening: Happening, taken: OutputSlice) -> None:
+def test_an_exit_or_a_gap_ends_the_wait(event: CommandEvent, taken: OutputSlice) -> None:
     """Both are news."""
-    assert _slice(Story(STARTED, happening, 99.0), 8, wait_s=60) == taken
+    assert _slice(Story(STARTED, event, 99.0), 8, wait_s=60) == taken
 
 
 def test_patience_ends() -> None:

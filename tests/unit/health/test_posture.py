@@ -9,7 +9,7 @@ import pytest
 from gateway.engine.facts import EngineFacts
 from gateway.engine.interface import EngineHost
 from gateway.errors import EngineUnavailable, IsolationUnavailable, SettingsError
-from gateway.health.known_cves import FLAWS, flaws_in, is_of_a_distribution, parsed
+from gateway.health.known_cves import KNOWN_CVES, is_of_a_distribution, known_cves_in, parsed
 from gateway.health.posture import Posture, asked, of_engine
 from gateway.sandboxes.spec import isolation_levels
 from gateway.schemas.models import PostureCheck
@@ -67,14 +67,14 @@ def test_a_fix_counts_in_its_own_branch(version: str, is_bad: bool) -> None:
     found = parsed(version)
     assert found is not None
 
-    assert any("CVE-2025-31133" in flaw.name for flaw in flaws_in("runc", found)) is is_bad
+    assert any("CVE-2025-31133" in cve.name for cve in known_cves_in("runc", found)) is is_bad
 
 
 def test_the_table_can_be_read() -> None:
     """A fix that is no version would make every version a bad one, or none."""
-    for flaw in FLAWS:
-        assert flaw.component in ("engine", "containerd", "runc")
-        assert all(parsed(text) for text in flaw.fixed), flaw.name
+    for cve in KNOWN_CVES:
+        assert cve.component in ("engine", "containerd", "runc")
+        assert all(parsed(text) for text in cve.fixed), cve.name
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def _samples(metrics: Metrics, census: _Census | None = None) -> Samples:
-    text = Exposition(metrics.shelf, census or _Census(), "1.2.3").text().decode()
+    text = Exposition(metrics.slot, census or _Census(), "1.2.3").text().decode()
     return {
         (sample.name.removeprefix("sandbox_gateway_"), tuple(sorted(sample.labels.items()))): (
             sample.value
@@ -190,7 +190,7 @@ def test_what_has_not_happened_is_shown_as_zero(metrics: Metrics) -> None:
 
 def test_the_names_follow_prometheus_conventions(metrics: Metrics) -> None:
     """Base units, `_total` on counters alone, one prefix, and a help text on each."""
-    text = Exposition(metrics.shelf, _Census(), "1").text().decode()
+    text = Exposition(metrics.slot, _Census(), "1").text().decode()
     families = list(text_string_to_metric_families(text))
 
     assert len(families) >= 15

@@ -10,19 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Happening, Output, Started
-from gateway.schemas.event_encoder import Telling, Told, encode_message
+from gateway.link.follower import Gap, Output, Started
+from gateway.schemas.command_event import CommandEvent
+from gateway.schemas.event_encoder import EncodedEvent, EventEncoder, encode_message
 from gateway.schemas.models import CommandResult, OutputGap, OutputPiece, Truncated
 
 STARTED = Started(42, {"encoding": "utf-8"})
 EXITED = Exited(0, None, False, False, (0, 0))
 
 
-def _tell(*happenings: Happening, **given: object) -> list[Told]:
-    return list(Telling("r1", **{"encoding": None} | given).tell(happenings))
+def _tell(*events: CommandEvent, **given: object) -> list[EncodedEvent]:
+    return list(EventEncoder("r1", **{"encoding": None} | given).encode(events))
 
 
-def _read(told: Told) -> dict[str, object]:
+def _read(told: EncodedEvent) -> dict[str, object]:
     message = json.loads(told.payload)
     assert message["type"] == told.kind
     assert message["request_id"] == "r1"
@@ -91,7 +92,7 @@ def test_whoever_goes_on_from_an_offset_misses_nothing(
     """For any bytes, split anywhere: what was told up to an offset and what is told from there on
     is together what is told without a break."""
 
-    def happenings(start: int) -> Iterator[Happening]:
+    def events(start: int) -> Iterator[CommandEvent]:
         at = start
         for size in sizes:
             if at < len(written):
@@ -99,14 +100,14 @@ def test_whoever_goes_on_from_an_offset_misses_nothing(
             at += size
         yield EXITED
 
-    whole = list(Telling("r1", "utf-8").tell(happenings(0)))
+    whole = list(EventEncoder("r1", "utf-8").encode(events(0)))
     text = "".join(str(_read(one)["data"]) for one in whole)
     assert text == written.decode("utf-8", "replace")
     if not whole:
         return
     last = data.draw(st.integers(0, len(whole) - 1))
     offset = whole[last].offsets[0]
-    rest = Telling("r1", "utf-8", (offset, 0)).tell(happenings(offset))
+    rest = EventEncoder("r1", "utf-8", (offset, 0)).encode(events(offset))
     seen = "".join(str(_read(one)["data"]) for one in whole[: last + 1])
     assert seen + "".join(str(_read(one)["data"]) for one in rest) == text
 
@@ -115,16 +116,16 @@ def test_following_ends_with_the_telling() -> None:
     """At once, and not when the garbage collector comes by."""
     ended = []
 
-    def happenings() -> Iterator[Happening]:
+    def events() -> Iterator[CommandEvent]:
         try:
             yield STARTED
             yield EXITED
         finally:
             ended.append(True)
 
-    telling = Telling("r1", None).tell(happenings())
-    next(telling)
-    telling.close()
+    encoder = EventEncoder("r1", None).encode(events())
+    next(encoder)
+    encoder.close()
 
     assert ended == [True]
 
@@ -132,7 +133,7 @@ def test_following_ends_with_the_telling() -> None:
 @pytest.mark.parametrize("kind", ["result", "anything"])
 def test_other_messages_have_a_place_in_the_story(kind: str) -> None:
     """The result comes from elsewhere, at the end."""
-    telling = Telling("r1", None, (3, 4))
-    list(telling.tell([Output(2, 4, b"xy")]))
+    encoder = EventEncoder("r1", None, (3, 4))
+    list(encoder.encode([Output(2, 4, b"xy")]))
 
-    assert telling.told(kind, b"{}") == Told(kind, b"{}", (3, 6))
+    assert encoder.encoded(kind, b"{}") == EncodedEvent(kind, b"{}", (3, 6))

@@ -27,7 +27,7 @@ from gateway.metrics import Metrics
 from gateway.middleware import language
 from gateway.process.byte_budget import ByteBudget
 from tests.support.keys import INLINE, NOBODYS
-from tests.unit.api.rest.fake_commands import FakeCommands, FakeOccupancy
+from tests.unit.api.rest.fake_commands import FakeCommands, FakeCommandWatcher
 from tests.unit.api.rest.fake_tenancy import FakeTenancy
 from tests.unit.api.rest.fakes import (
     CheckedClient,
@@ -104,8 +104,8 @@ def commands() -> FakeCommands:
 
 
 @pytest.fixture
-def occupancy() -> FakeOccupancy:
-    return FakeOccupancy()
+def watcher() -> FakeCommandWatcher:
+    return FakeCommandWatcher()
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def waiting() -> Iterator[Waiting]:
 def app(
     sandboxes: FakeSandboxes,
     commands: FakeCommands,
-    occupancy: FakeOccupancy,
+    watcher: FakeCommandWatcher,
     readiness: FakeReadiness,
     metrics: FakeMetrics,
     waiting: Waiting,
@@ -138,7 +138,7 @@ def app(
         changes=sandboxes,
         lifecycle=sandboxes,
         commands=commands,
-        occupancy=occupancy,
+        watcher=watcher,
         readiness=readiness,
         metrics=metrics,
         waiting=waiting,
@@ -151,7 +151,7 @@ def app(
     slots = Slots(10, TooManyConnections)
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
     app.register_blueprint(
-        routes.blueprint(sandboxes, commands, occupancy, connections, counted, held, slots)
+        routes.blueprint(sandboxes, commands, watcher, connections, counted, held, slots)
     )
     app.test_client_class = CheckedClient
     yield app
@@ -187,13 +187,13 @@ def access(tenancy: FakeTenancy, tmp_path: Path) -> Iterator[Access]:
 
 @pytest.fixture
 def client(
-    app: Flask, sandboxes: FakeSandboxes, commands: FakeCommands, occupancy: FakeOccupancy
+    app: Flask, sandboxes: FakeSandboxes, commands: FakeCommands, watcher: FakeCommandWatcher
 ) -> Iterator[CheckedClient]:
     """After the test nothing may be held any more but what is kept on purpose."""
     client = app.test_client()
     assert isinstance(client, CheckedClient)
     yield client
-    assert sandboxes.leases == occupancy.kept
+    assert sandboxes.leases == watcher.kept
     assert commands.users == 0
     assert commands.held == 0
     assert not any(followed.is_open for followed in commands.followed)

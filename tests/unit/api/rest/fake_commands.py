@@ -12,7 +12,8 @@ from gevent.event import Event
 from gateway.commands.command_spec import CommandSpec, spec_of
 from gateway.errors import BadOffset, CommandFinished, CommandNotFound, GatewayError, StdinNotOpen
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Happening, Output, Started
+from gateway.link.follower import Gap, Output, Started
+from gateway.link.follower import Happening as CommandEvent
 from gateway.schemas.command_result import Outcome
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandRequest, CommandSummary
@@ -83,7 +84,7 @@ class FakeFollowed:
         self.offsets = {1: offsets[0], 2: offsets[1]}
         self.is_open = False
 
-    def __iter__(self) -> Iterator[Happening]:
+    def __iter__(self) -> Iterator[CommandEvent]:
         command = self.command
         self.is_open = True
         try:
@@ -99,7 +100,7 @@ class FakeFollowed:
         finally:
             self.is_open = False
 
-    def _output(self) -> Iterator[Happening]:
+    def _output(self) -> Iterator[CommandEvent]:
         for stream, written in self.command.written.items():
             start = self.offsets[stream]
             if stream == 1 and start < self.command.kept_from:
@@ -241,7 +242,7 @@ class FakeCommands:
             raise self.failure
 
 
-class FakeOccupancy:
+class FakeCommandWatcher:
     """Keeps leases, and never gives them back."""
 
     def __init__(self) -> None:

@@ -160,7 +160,7 @@ class FakeSandboxes:
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         return {}
 
-    def wake(self, sandbox_id: str) -> None:
+    def resume_leased(self, sandbox_id: str) -> None:
         self.get(sandbox_id)
 
     def delete(self, sandbox_id: str) -> None:

@@ -210,9 +210,9 @@ def test_without_a_log_nothing_is_noted(
 
     assert app.test_client().post("/sandboxes").status_code == 201
     with app.test_request_context("/sandboxes"):
-        trail = audit.trail()
-    trail.note("ws_connect")
+        context = audit.audit_context()
+    context.note("ws_connect")
 
     assert written == noted
     assert path.exists() == has_log
-    assert (trail == audit.Trail.nowhere()) == (not has_log)
+    assert (context == audit.AuditContext.nowhere()) == (not has_log)

@@ -6,8 +6,8 @@ import gevent
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.api.rest import sandbox_use
 from gateway.api.rest.stoppable_waits import Waiting
+from gateway.commands.run_and_steer import LINK_KEPT_S
 from gateway.errors import (
     AgentMissing,
     CommandLost,
@@ -16,7 +16,7 @@ from gateway.errors import (
     LinkLost,
     TooManyCommands,
 )
-from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeOccupancy
+from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeCommandWatcher
 from tests.unit.api.rest.fakes import FakeSandboxes
 
 RUN = "/sandboxes/a1/commands"
@@ -36,7 +36,7 @@ def test_a_request_that_waits_holds_a_lease_and_the_link(
     client.post(RUN, json={"command": "x"})
 
     assert seen == [(1, 1)]
-    assert commands.lingering == [sandbox_use.LINGER_S]
+    assert commands.lingering == [LINK_KEPT_S]
 
 
 @pytest.mark.parametrize("failure", [TooManyCommands("x"), FeatureMissing()])
@@ -57,7 +57,7 @@ def test_a_refused_command_leaves_nothing(
 
 
 def test_a_command_whose_end_is_unknown_may_still_run(
-    client: FlaskClient, sandbox: str, commands: FakeCommands, occupancy: FakeOccupancy
+    client: FlaskClient, sandbox: str, commands: FakeCommands, watcher: FakeCommandWatcher
 ) -> None:
     """The lease stays until the sandbox itself says that nothing runs."""
     commands.script = lambda command: gevent.spawn(command.fail, CommandLost("the agent died"))
@@ -67,7 +67,7 @@ def test_a_command_whose_end_is_unknown_may_still_run(
     assert response.status_code == 502
     assert response.json["code"] == "command_lost"
     assert response.json["detail"] == "the agent died"
-    assert len(occupancy.kept) == 1
+    assert len(watcher.kept) == 1
 
 
 def test_what_the_engine_says_about_a_link_stays_in_the_log(
@@ -109,7 +109,7 @@ def test_a_gateway_that_stops_answers_who_waits(
     client: FlaskClient,
     sandbox: str,
     commands: FakeCommands,
-    occupancy: FakeOccupancy,
+    watcher: FakeCommandWatcher,
     waiting: Waiting,
 ) -> None:
     """At once and with 503, and not when the command has ended or the server cuts it."""
@@ -121,18 +121,18 @@ def test_a_gateway_that_stops_answers_who_waits(
     assert response.status_code == 503
     assert response.json["code"] == "gateway_stopping"
     assert int(response.headers["Retry-After"]) > 0
-    assert len(occupancy.kept) == 1
+    assert len(watcher.kept) == 1
     assert client.post(RUN, json={"command": "x"}).status_code == 503
 
 
 def test_a_lease_that_cannot_be_released_is_not_lost(
-    client: FlaskClient, sandbox: str, sandboxes: FakeSandboxes, occupancy: FakeOccupancy
+    client: FlaskClient, sandbox: str, sandboxes: FakeSandboxes, watcher: FakeCommandWatcher
 ) -> None:
     """The answer is there already; whoever keeps leases tries again."""
     sandboxes.cannot_release = True
 
     assert client.post(RUN, json={"command": "x"}).status_code == 200
-    assert len(occupancy.kept) == 1
+    assert len(watcher.kept) == 1
 
 
 @pytest.mark.parametrize(

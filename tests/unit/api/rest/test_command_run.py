@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from flask.testing import FlaskClient
 
-from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeOccupancy
+from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeCommandWatcher
 
 RUN = "/sandboxes/a1/commands"
 
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_a_command_in_the_background_is_answered_at_once(
-    client: FlaskClient, sandbox: str, commands: FakeCommands, occupancy: FakeOccupancy
+    client: FlaskClient, sandbox: str, commands: FakeCommands, watcher: FakeCommandWatcher
 ) -> None:
     """With its address; its lease stays until nothing runs."""
     commands.script = lambda command: None
@@ -127,7 +127,7 @@ def test_a_command_in_the_background_is_answered_at_once(
     assert response.status_code == 202
     assert response.json == {"request_id": "b/1", "status": "running", "pid": 42}
     assert response.headers["Location"] == "/sandboxes/a1/commands/b%2F1"
-    assert len(occupancy.kept) == 1
+    assert len(watcher.kept) == 1
     assert client.get(response.headers["Location"]).json["status"] == "running"
 
 

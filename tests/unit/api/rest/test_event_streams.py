@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from gateway.api.rest import answers, server_sent_events
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import CommandLost, ContainerGone, LinkLost, TooManyCommands
-from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeOccupancy
+from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeCommandWatcher
 from tests.unit.api.rest.fakes import FakeSandboxes
 from tests.unit.api.rest.sse import Event, events_in
 
@@ -84,7 +84,7 @@ def test_nothing_is_sent_before_the_command_has_begun(
 
 
 def test_a_client_that_leaves_ends_nothing(
-    client: FlaskClient, sandbox: str, commands: FakeCommands, occupancy: FakeOccupancy
+    client: FlaskClient, sandbox: str, commands: FakeCommands, watcher: FakeCommandWatcher
 ) -> None:
     """The command goes on, and its lease stays until nothing runs."""
     commands.script = lambda command: command.write(b"123")
@@ -94,18 +94,18 @@ def test_a_client_that_leaves_ends_nothing(
     stream.close()
 
     assert commands.all[0].returncode is None
-    assert len(occupancy.kept) == 1
+    assert len(watcher.kept) == 1
 
 
 def test_a_client_that_leaves_before_the_first_byte_is_noticed_too(
-    client: FlaskClient, sandbox: str, commands: FakeCommands, occupancy: FakeOccupancy
+    client: FlaskClient, sandbox: str, commands: FakeCommands, watcher: FakeCommandWatcher
 ) -> None:
     """A generator that was never begun runs no `finally`."""
     commands.script = lambda command: None
 
     client.post(RUN, json={"command": "x", "stream": True}, buffered=False).close()
 
-    assert len(occupancy.kept) == 1
+    assert len(watcher.kept) == 1
 
 
 def test_who_only_watches_keeps_no_lease(
@@ -122,7 +122,7 @@ def test_who_only_watches_keeps_no_lease(
 
 
 def test_what_is_refused_is_refused_by_status(
-    client: FlaskClient, sandbox: str, commands: FakeCommands, occupancy: FakeOccupancy
+    client: FlaskClient, sandbox: str, commands: FakeCommands, watcher: FakeCommandWatcher
 ) -> None:
     """As long as nothing has been sent, a stream is not needed to say so."""
     commands.failure = TooManyCommands("4096 run")
@@ -130,7 +130,7 @@ def test_what_is_refused_is_refused_by_status(
     response = client.post(RUN, json={"command": "x", "stream": True})
 
     assert response.status_code == 429
-    assert occupancy.kept == []
+    assert watcher.kept == []
 
 
 @pytest.mark.parametrize(

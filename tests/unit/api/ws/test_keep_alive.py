@@ -19,7 +19,7 @@ class NoSandboxes:
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         return {}
 
-    def wake(self, sandbox_id: str) -> None:
+    def resume_leased(self, sandbox_id: str) -> None:
         raise AssertionError("nothing is paused")
 
 

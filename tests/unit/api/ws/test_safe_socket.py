@@ -229,7 +229,7 @@ def test_the_last_frame_arrives_although_the_client_is_still_sending(pair) -> No
 
 def test_finish_does_not_wait_for_ever(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a client that neither reads nor closes."""
-    monkeypatch.setattr(safe_socket, "LINGER_S", 0.2)
+    monkeypatch.setattr(safe_socket, "CLOSING_S", 0.2)
     safe, _client = pair
 
     with gevent.Timeout(3):

@@ -8,7 +8,7 @@ from gevent.event import Event
 
 from gateway.api.ws import stdin_queue
 from gateway.api.ws.message_cost import cost_of_command
-from gateway.api.ws.stdin_queue import InputLanes
+from gateway.api.ws.stdin_queue import StdinQueues
 from gateway.errors import GatewayFull, StdinFull, TooMuchQueued
 from gateway.process import byte_budget as budget_module
 from gateway.process.byte_budget import ByteBudget, Holding
@@ -29,19 +29,19 @@ class Commands:
         self.taken.append((request_id, data, eof))
 
 
-def _lanes(commands: Commands, connected: list[bool]) -> tuple[InputLanes, Holding, ByteBudget]:
+def _queues(commands: Commands, connected: list[bool]) -> tuple[StdinQueues, Holding, ByteBudget]:
     budget = ByteBudget(4 * SHARE, SHARE, own_full=TooMuchQueued, all_full=GatewayFull)
     held = Holding(budget, "alice")
-    return InputLanes(commands.write, held, lambda: bool(connected)), held, budget
+    return StdinQueues(commands.write, held, lambda: bool(connected)), held, budget
 
 
 def test_input_counts_until_it_was_taken_and_arrives_in_order() -> None:
     """Per command; one that does not read does not hold up the count of others."""
     commands = Commands()
-    lanes, held, budget = _lanes(commands, [True])
+    queues, held, budget = _queues(commands, [True])
 
     for number in range(3):
-        lanes.put("r", bytes([number]) * 1000, number == 2)
+        queues.put("r", bytes([number]) * 1000, number == 2)
     gevent.sleep(0)
     assert 3000 < held.size == budget.held < SHARE
     commands.reading.set()
@@ -55,13 +55,13 @@ def test_input_counts_until_it_was_taken_and_arrives_in_order() -> None:
 def test_input_beyond_the_share_waits_and_is_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The share is the owner's, over all connections: another's is not touched."""
     monkeypatch.setattr(budget_module, "PATIENCE_S", 0.05)
-    lanes, _, budget = _lanes(Commands(), [True])
-    lanes.put("r", b"x" * 9000, False)
+    queues, _, budget = _queues(Commands(), [True])
+    queues.put("r", b"x" * 9000, False)
 
     with pytest.raises(TooMuchQueued), gevent.Timeout(2):
-        lanes.put("r", b"x" * 2000, False)
+        queues.put("r", b"x" * 2000, False)
     assert Holding(budget, "bob").try_take(SHARE) == SHARE
-    lanes.close()
+    queues.close()
 
 
 def test_a_client_that_has_gone_does_not_wait_for_its_command(
@@ -71,16 +71,16 @@ def test_a_client_that_has_gone_does_not_wait_for_its_command(
     monkeypatch.setattr(stdin_queue, "MAX_PENDING_BYTES", 1000)
     monkeypatch.setattr(stdin_queue, "LOOK_S", 0.01)
     connected = [True]
-    lanes, held, budget = _lanes(Commands(), connected)
-    lanes.put("r", b"x" * 2000, False)
-    waiting = gevent.spawn(lanes.put, "r", b"y", False)
+    queues, held, budget = _queues(Commands(), connected)
+    queues.put("r", b"x" * 2000, False)
+    waiting = gevent.spawn(queues.put, "r", b"y", False)
     gevent.sleep(0.05)
     assert not waiting.ready()
 
     connected.clear()
 
     waiting.get(timeout=2)
-    lanes.close()
+    queues.close()
     held.close()
     assert budget.held == 0
 
@@ -94,26 +94,26 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_input_for_a_command_that_does_not_read_is_refused_soon() -> None:
     """The connection must come to the next message, which may be the signal that helps."""
-    lanes, _, _ = _lanes(Commands(), [True])
-    lanes.put("deaf", b"x" * 1200, False)
+    queues, _, _ = _queues(Commands(), [True])
+    queues.put("deaf", b"x" * 1200, False)
 
     with pytest.raises(StdinFull), gevent.Timeout(2):
-        lanes.put("deaf", b"y", False)
+        queues.put("deaf", b"y", False)
     with gevent.Timeout(2):
-        lanes.put("other", b"z", False)
-    lanes.close()
+        queues.put("other", b"z", False)
+    queues.close()
 
 
 @pytest.mark.usefixtures("impatient")
 def test_all_commands_of_a_connection_together_are_bounded_too() -> None:
     """Each within its own bound, hundreds of them would hold the owner's whole share."""
-    lanes, _, _ = _lanes(Commands(), [True])
+    queues, _, _ = _queues(Commands(), [True])
     for number in range(3):
-        lanes.put(f"deaf{number}", b"x" * 700, False)
+        queues.put(f"deaf{number}", b"x" * 700, False)
 
     with pytest.raises(StdinFull), gevent.Timeout(2):
-        lanes.put("another", b"y", False)
-    lanes.close()
+        queues.put("another", b"y", False)
+    queues.close()
 
 
 @pytest.mark.usefixtures("impatient")
@@ -124,15 +124,15 @@ def test_a_command_that_reads_slowly_holds_the_client_back_and_loses_nothing() -
     def write(request_id: str, data: bytes, eof: bool) -> None:
         for _ in range(4):
             gevent.sleep(0.03)
-            lanes.moved(request_id)
+            queues.moved(request_id)
         taken.append(data)
 
     budget = ByteBudget(4 * SHARE, SHARE, own_full=TooMuchQueued, all_full=GatewayFull)
-    lanes = InputLanes(write, Holding(budget, "alice"), lambda: True)
+    queues = StdinQueues(write, Holding(budget, "alice"), lambda: True)
     sent = [bytes([number]) * 800 for number in range(6)]
     with gevent.Timeout(5):
         for data in sent:
-            lanes.put("slow", data, False)
+            queues.put("slow", data, False)
         while len(taken) < len(sent):
             gevent.sleep(0.01)
 
@@ -141,13 +141,13 @@ def test_a_command_that_reads_slowly_holds_the_client_back_and_loses_nothing() -
 
 def test_what_was_held_comes_back_once_whoever_was_killed() -> None:
     """A greenlet that was killed before it began gives nothing back by itself."""
-    lanes, held, budget = _lanes(Commands(), [True])
-    lanes.put("r", b"x" * 1000, False)
+    queues, held, budget = _queues(Commands(), [True])
+    queues.put("r", b"x" * 1000, False)
     assert held.try_take(500) == 500
 
     held.close()
     held.give_back(500)
-    lanes.close()
+    queues.close()
     held.close()
 
     assert (budget.held, held.size, held.try_take(1)) == (0, 0, 0)

@@ -24,7 +24,7 @@ from tests.support.rows import row_of
 
 
 class Store:
-    """The store as the gate uses it; times are 1.0 unless a test says otherwise."""
+    """The store as the admission_controller uses it; times are 1.0 unless a test says otherwise."""
 
     def __init__(self, database: Database) -> None:
         self.admission = AdmissionStore(database)
