@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -20,7 +19,6 @@ from gateway.errors import (
     EngineFault,
     EngineRefused,
     GatewayError,
-    IdempotencyKeySpent,
     SandboxFault,
     SandboxNotFound,
     TooManySandboxes,
@@ -30,6 +28,7 @@ from gateway.metrics import Kind, Metrics
 from gateway.sandboxes.create.admission_controller import AdmissionController
 from gateway.sandboxes.create.container_names import new_name
 from gateway.sandboxes.create.containers import Containers
+from gateway.sandboxes.create.idempotency import first_of_key, key_of
 from gateway.sandboxes.create.new_row import new_row
 from gateway.sandboxes.create.warm_pool import Pool
 from gateway.sandboxes.ending.removal import Removal
@@ -39,7 +38,6 @@ from gateway.sandboxes.spec.owner_limits import EVERYBODY, Owner
 from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxCreate
-from gateway.store.admission import Key
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
@@ -51,9 +49,6 @@ takes longer for all of them, and answers nobody meanwhile."""
 
 RENAME_AFTER_S = 1.0
 """A rename costs the engine 7 to 20 ms, which whoever runs the first command would feel."""
-
-FIRST_WAIT_S = 60.0
-"""How long a repeated create waits for the first one of its key to come to its end."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ class Creation:
         """
         begun = time.monotonic()
         spec = self._resolver.resolve(request)
-        idempotency = None if key is None else Key(key, _fingerprint(request))
+        idempotency = key_of(key, request)
         while True:
             wanted = new_row(
                 spec,
@@ -131,7 +126,7 @@ class Creation:
                 self._metrics.refused(refusal.code)
                 raise
             if admission.existing is not None:
-                first = self._first(admission.existing)
+                first = first_of_key(self._store, admission.existing)
                 if first is not None:
                     return Created(first, is_replay=True)
                 continue  # it came to nothing: this one is the first now
@@ -224,24 +219,6 @@ class Creation:
         except EngineFault as error:
             log.debug("cannot rename the container of %s yet: %s", row.sandbox_id, error)
 
-    # --- again ---------------------------------------------------------------------------------
-
-    def _first(self, sandbox_id: str) -> SandboxView | None:
-        """The first sandbox of a key, once it is ready; None when it has come to nothing."""
-        deadline = time.monotonic() + FIRST_WAIT_S
-        while True:
-            row = self._store.get(sandbox_id)
-            if row is None or (row.state == "ended" and row.end_reason == "create_failed"):
-                return None
-            if row.state != "starting":
-                break
-            if time.monotonic() > deadline:
-                raise GatewayError("the first create of this key does not come to its end")
-            gevent.sleep(0.05)
-        if row.state in ("removing", "ended"):
-            raise IdempotencyKeySpent()
-        return view_of(row)
-
     def _view(self, sandbox_id: str) -> SandboxView:
         row = self._store.get(sandbox_id)
         if row is None or row.state not in ("ready", "pausing", "paused"):
@@ -251,8 +228,3 @@ class Creation:
     def close(self) -> None:
         """End what waits. May be repeated."""
         self._admission_controller.close()
-
-
-def _fingerprint(request: SandboxCreate) -> str:
-    """What a repeated request must have in common with the first one."""
-    return sha256(request.model_dump_json().encode()).hexdigest()

@@ -13,19 +13,17 @@ from gateway.schemas.models.base import (
     left_out_when_none,
     without_defaults,
 )
+from gateway.schemas.models.labels import NO_OTHER_NAMES, Labels, checked
 from gateway.schemas.models.tokens import EXAMPLE
 
 SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
 
-RESERVED_LABELS = "io.sandbox-gateway."
 RESERVED_VARIABLES = ("AGENT_COMMAND_ID",)
 RESERVED_VARIABLES_PREFIX = "AGENT_ENV_"
 """What the gateway itself writes; clients may not."""
 
 MOST_VARIABLES = 256
 MOST_VARIABLE_CHARACTERS = 64 * 1024
-MOST_LABELS = 64
-MOST_LABEL_BYTES = 32 * 1024
 
 SandboxStatus = Literal["starting", "idle", "connected", "paused"]
 IdleAction = Literal["delete", "pause"]
@@ -35,30 +33,9 @@ EndReason = Literal[
     "idle", "timeout", "deleted", "oom", "exited", "engine_lost", "disk", "create_failed"
 ]
 
-LabelName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
-]
-LabelValue = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-_NO_OTHER_NAMES = {"additionalProperties": False}
-"""Only the names that fit; pydantic's JSON Schema does not say so by itself."""
-
-Labels = Annotated[
-    dict[LabelName, LabelValue],
-    Sliced,
-    Field(max_length=MOST_LABELS, json_schema_extra=_NO_OTHER_NAMES),
-]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(ge=1, le=366 * 86400)]
-
-
-def _checked(labels: dict[str, str]) -> dict[str, str]:
-    for name in labels:
-        if name.startswith(RESERVED_LABELS):
-            raise ValueError(f"labels that begin with {RESERVED_LABELS} are the gateway's own")
-    if sum(len(f"{name}{value}".encode()) for name, value in labels.items()) > MOST_LABEL_BYTES:
-        raise ValueError(f"more than {MOST_LABEL_BYTES} bytes")
-    return labels
 
 
 class SandboxCreate(Request):
@@ -90,7 +67,7 @@ class SandboxCreate(Request):
     env: Annotated[
         dict[Variable, Value],
         Sliced,
-        Field(max_length=MOST_VARIABLES, json_schema_extra=_NO_OTHER_NAMES),
+        Field(max_length=MOST_VARIABLES, json_schema_extra=NO_OTHER_NAMES),
     ] = Field(
         {},
         description="Environment of every command, HOME and PATH among it. Commands start in the "
@@ -128,7 +105,7 @@ class SandboxCreate(Request):
     @field_validator("labels")
     @classmethod
     def _labels_are_not_reserved_and_fit(cls, labels: dict[str, str]) -> dict[str, str]:
-        return _checked(labels)
+        return checked(labels)
 
     @field_validator("env")
     @classmethod
@@ -176,7 +153,7 @@ class SandboxChange(Request):
     @field_validator("labels")
     @classmethod
     def _labels_are_not_reserved_and_fit(cls, labels: dict[str, str]) -> dict[str, str]:
-        return _checked(labels)
+        return checked(labels)
 
 
 class SandboxCreated(Answer):

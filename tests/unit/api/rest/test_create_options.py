@@ -14,11 +14,10 @@ from gateway.errors import (
     IdempotencyKeySpent,
     TooManySandboxes,
 )
+from gateway.schemas.models.labels import MOST_LABELS, RESERVED_LABELS
 from gateway.schemas.models.sandboxes import (
-    MOST_LABELS,
     MOST_VARIABLE_CHARACTERS,
     MOST_VARIABLES,
-    RESERVED_LABELS,
 )
 from tests.unit.api.rest.fakes import FakeSandboxes
 
