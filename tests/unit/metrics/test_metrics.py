@@ -325,7 +325,7 @@ def test_counting_goes_nowhere_after_the_end(metrics: Metrics, tmp_path: Path) -
     metrics.pool_hit()
     metrics.refused("new reason")
 
-    assert after.shelf.place == metrics.shelf.place
+    assert after.slot.slot == metrics.slot.slot
     assert _value(after, "pool_hits_total") == 2
     assert _value(after, "admission_refusals_total", reason="new reason") is None
     after.close()
