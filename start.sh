@@ -60,4 +60,4 @@ if [[ -n $stop_all ]]; then
 fi
 preflight start
 cd "$ROOT"
-exec "$VENV/bin/gunicorn" --config python:gateway.gunicorn_config wsgi:app
+exec "$VENV/bin/gunicorn" --config python:gateway.server.gunicorn_config wsgi:app

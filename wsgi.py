@@ -1,4 +1,4 @@
-"""The WSGI entry point: `gunicorn --config python:gateway.gunicorn_config wsgi:app`, or
+"""The WSGI entry point: `gunicorn --config python:gateway.server.gunicorn_config wsgi:app`, or
 `./start.sh`, which does all the rest. Without that configuration SANDBOX_REQUIRE refuses nothing;
 `/readyz` still says what is not met."""
 
@@ -12,7 +12,7 @@ monkey.patch_all()
 gc.disable()
 
 from gateway.app import create_app  # noqa: E402  (nothing may be imported before the patch)
-from gateway.private_files import create_for_owner_only  # noqa: E402
+from gateway.process.private_files import create_for_owner_only  # noqa: E402
 
 create_for_owner_only()
 app = create_app()

@@ -6,11 +6,12 @@ from typing import cast
 
 from flask import Flask
 
-from gateway import auditing, guard, messages, origin, rest
-from gateway.rest import tokens, unread
+from gateway.api import rest
+from gateway.api.rest import token_routes
+from gateway.api.ws import routes
+from gateway.middleware import audit, authentication, language, origin_and_cors, unread_answers
 from gateway.runtime import Runtime
 from gateway.settings import MIB, Settings, check_reach, load_settings
-from gateway.ws import endpoint
 
 MAX_BODY_BYTES = MIB
 
@@ -33,14 +34,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["SOCK_SERVER_OPTIONS"] = {
         "max_message_size": settings.max_message_bytes,
         "receive_bytes": RECEIVE_BYTES,
-        "subprotocols": guard.BearerSubprotocols(),
+        "subprotocols": authentication.BearerSubprotocols(),
     }
     # In this order: each sees a request before those after it, and before any route.
-    auditing.install(app, runtime.audit_log)
-    origin.install(app, settings)
-    guard.install(app, runtime.access, settings.operator_names, runtime.clients)
+    audit.install(app, runtime.audit_log)
+    origin_and_cors.install(app, settings)
+    authentication.install(app, runtime.access, settings.operator_names, runtime.clients)
     app.before_request(runtime.start)
-    messages.install(app, settings.data_dir / "locale")
+    language.install(app, settings.data_dir / "locale")
     rest.register(
         app,
         creation=runtime.creation,
@@ -48,18 +49,18 @@ def create_app(settings: Settings | None = None) -> Flask:
         changes=runtime.changes,
         lifecycle=runtime.lifecycle,
         commands=runtime.commands,
-        occupancy=runtime.occupancy,
+        watcher=runtime.watcher,
         readiness=runtime.readiness,
         metrics=runtime.exposition,
         waiting=runtime.waiting,
         max_body_bytes=MAX_BODY_BYTES,
     )
-    app.register_blueprint(tokens.blueprint(runtime.access))
+    app.register_blueprint(token_routes.blueprint(runtime.access))
     app.register_blueprint(
-        endpoint.blueprint(
+        routes.blueprint(
             runtime.sandboxes,
             runtime.commands,
-            runtime.occupancy,
+            runtime.watcher,
             runtime.connections,
             runtime.metrics,
             runtime.held_input,
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.write_timeout,
         )
     )
-    unread.install(app, runtime.held_output)
+    unread_answers.install(app, runtime.held_output)
     return app
 
 

@@ -64,7 +64,7 @@ GatewayError
 
 `code` is stable and machine-readable. `title` is constant. `message` is what the edge translates
 for people; it may name things (`%(sandbox_id)s`) and is the title where none is given. `detail` is
-English for whoever debugs. HTTP statuses exist only in `gateway.rest.errors`.
+English for whoever debugs. HTTP statuses exist only in `gateway.api.rest.errors`.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class MethodNotAllowed(ClientFault):
 
 
 class BadFields(ClientFault):
-    """`errors` say where (`loc`), what (`type`) and why (`msg`), as `gateway.models.FieldError`."""
+    """`errors` say where (`loc`), what (`type`) and why (`msg`), as the model `FieldError`."""
 
     code = "invalid_fields"
     title = N_("The request has values that are not allowed")
@@ -377,8 +377,8 @@ class GatewayStopping(HostFault):
 
 
 class NotReady(HostFault):
-    """`checks` say what works and what does not, by name, as `gateway.models.Check`; `posture`
-    likewise, as `gateway.models.PostureCheck`. Both for operators only."""
+    """`checks` say what works and what does not, by name, as the model `Check`; `posture` likewise,
+    as `PostureCheck`. Both for operators only."""
 
     code = "not_ready"
     title = N_("The gateway is not ready")

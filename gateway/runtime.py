@@ -6,19 +6,17 @@ import os
 from functools import partial
 
 from gateway import __version__
-from gateway.audit_log import log_of
-from gateway.client_connections import ClientConnections, bounded_by_descriptors
-from gateway.commands.budget import ByteBudget
+from gateway.api.rest.backend import ReadinessService
+from gateway.api.rest.stoppable_waits import Waiting
+from gateway.api.ws.keep_alive import Connections
+from gateway.commands.background_commands import BackgroundCommandWatcher
+from gateway.commands.docker_exec_runner import DockerExecRunner
 from gateway.commands.history import CommandHistory
-from gateway.commands.occupancy import Occupancy
-from gateway.commands.once import OnceRegister
-from gateway.commands.plain import PlainRunner
-from gateway.commands.service import Commands
-from gateway.configured import bounds_of, capacity_of
-from gateway.enforcement import Enforcement
-from gateway.engine import hardening
-from gateway.engine.counted import counted
-from gateway.engine.docker_engine import DockerEngine
+from gateway.commands.run_and_steer import LINK_KEPT_S, Commands
+from gateway.commands.run_once import OnceRegister
+from gateway.engine import container_hardening
+from gateway.engine.docker.docker_engine import DockerEngine
+from gateway.engine.failure_count import counted
 from gateway.engine.interface import Engine
 from gateway.errors import (
     ContainerGone,
@@ -29,43 +27,48 @@ from gateway.errors import (
     TooMuchQueued,
     TooMuchUnread,
 )
-from gateway.identity import secret
+from gateway.health.posture import Posture
+from gateway.health.readiness import Readiness
+from gateway.identity import token_secret
 from gateway.identity.access import Access
+from gateway.identity.access_tokens import TokenSigner
 from gateway.identity.key_source import source_of
-from gateway.identity.rates import RateLimits
+from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
-from gateway.identity.tokens import TokenSigner
 from gateway.link.dial import Known, dial
 from gateway.link.link import Link
 from gateway.link.links import Links
+from gateway.logs.audit_log_file import log_of
 from gateway.metrics import Exposition, Metrics
-from gateway.private_files import close_to_others
+from gateway.middleware.connection_limits import ClientConnections, bounded_by_descriptors
+from gateway.process.byte_budget import ByteBudget
 from gateway.process.change_feed import ChangeFeed
 from gateway.process.change_signal import ChangeSignal
+from gateway.process.housekeeping import Housekeeping
 from gateway.process.leadership import Leadership
-from gateway.process.liveness import WorkerRegistry
-from gateway.rest.backend import ReadinessService
-from gateway.rest.waiting import Waiting
-from gateway.sandboxes.admission import Gate
-from gateway.sandboxes.changes import Changes
-from gateway.sandboxes.containers import Containers
-from gateway.sandboxes.creation import Creation
-from gateway.sandboxes.expiry import Expiry
-from gateway.sandboxes.followers import Followers
-from gateway.sandboxes.freezing import Freezing
-from gateway.sandboxes.housekeeping import Housekeeping
-from gateway.sandboxes.labels import uid_of
-from gateway.sandboxes.lifecycle import Lifecycle
-from gateway.sandboxes.lookup import Lookup
-from gateway.sandboxes.options import Options
-from gateway.sandboxes.pool import Plan, Pool
-from gateway.sandboxes.posture import Posture
-from gateway.sandboxes.readiness import Readiness
-from gateway.sandboxes.reconcile import Reconciliation
-from gateway.sandboxes.removal import Removal
-from gateway.sandboxes.service import Sandboxes
-from gateway.sandboxes.standby import Standby
-from gateway.sandboxes.watch import Watch
+from gateway.process.private_files import close_to_others
+from gateway.process.worker_locks import WorkerRegistry
+from gateway.sandboxes.create.admission_controller import AdmissionController
+from gateway.sandboxes.create.capacity import capacity_of
+from gateway.sandboxes.create.containers import Containers
+from gateway.sandboxes.create.creation import Creation
+from gateway.sandboxes.create.pool_links import Standby
+from gateway.sandboxes.create.warm_pool import Plan, Pool
+from gateway.sandboxes.ending.removal import Removal
+from gateway.sandboxes.life.changes_by_clients import Changes
+from gateway.sandboxes.life.event_followers import Followers
+from gateway.sandboxes.life.event_history import Lifecycle
+from gateway.sandboxes.life.list_and_lease import Sandboxes
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.sandbox_check import SandboxCheck
+from gateway.sandboxes.spec.container_labels import uid_of
+from gateway.sandboxes.spec.policy import policy_of
+from gateway.sandboxes.spec.spec_resolver import SpecResolver
+from gateway.sandboxes.upkeep.dead_workers import DeadWorkers
+from gateway.sandboxes.upkeep.engine_events import Watch
+from gateway.sandboxes.upkeep.expiry import Expiry
+from gateway.sandboxes.upkeep.host_enforcement import Enforcement
+from gateway.sandboxes.upkeep.reconcile_with_engine import Reconciliation
 from gateway.settings import MIB, Settings
 from gateway.store.admission import AdmissionStore
 from gateway.store.allowance import Allowance
@@ -79,15 +82,11 @@ from gateway.store.once import OnceTable
 from gateway.store.ownership import OwnershipTable
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
-from gateway.ws.connections import Connections
 
 RECONCILE_S = 5.0
 TAKE_OVER_S = 1.0
 SWEEP_S = 0.5
 FORGET_S = 3600.0
-
-LINGER_S = 20.0
-"""How long the link into a new sandbox stays when nobody has used it yet."""
 
 
 class Runtime:
@@ -118,7 +117,7 @@ class Runtime:
         )
         self.audit_log = log_of(settings)
         self.metrics = Metrics(data_dir / "metrics")
-        self.exposition = Exposition(self.metrics.shelf, StoreCensus(self._database), __version__)
+        self.exposition = Exposition(self.metrics.slot, StoreCensus(self._database), __version__)
         self.engine: Engine = counted(
             DockerEngine(settings.engine_timeout), self.metrics.engine_failed
         )
@@ -134,7 +133,7 @@ class Runtime:
         tenancy = OwnershipTable(self._database)
         return Access(
             source_of(settings),
-            TokenSigner(secret.load_or_create(data_dir / "token_secret")),
+            TokenSigner(token_secret.load_or_create(data_dir / "token_secret")),
             owners=tenancy,
             generations=tenancy,
             rates=RateLimits(data_dir / "due"),
@@ -159,7 +158,7 @@ class Runtime:
         )
         self.commands = Commands(
             self._links,
-            PlainRunner(self.engine, budget, self._user_of),
+            DockerExecRunner(self.engine, budget, self._user_of),
             budget,
             OnceRegister(OnceTable(self._database)),
             self._history,
@@ -175,7 +174,7 @@ class Runtime:
         leases = self._leases = LeaseStore(self._database)
         self._events = EventStore(self._database)
         admission = AdmissionStore(self._database, settings.uid_range)
-        options = self._options = Options(bounds_of(settings), self.engine.host)
+        resolver = self._resolver = SpecResolver(policy_of(settings), self.engine.host)
         self._enforcement = Enforcement(
             self.engine, settings, self._store.live, self._end_for_its_disk
         )
@@ -191,12 +190,12 @@ class Runtime:
             worker_id,
             self.metrics.ended,
         )
-        self._freezing = Freezing(self._store, self.engine, worker_id, self._feed)
-        lookup = Lookup(
+        self._pausing = PauseAndResume(self._store, self.engine, worker_id, self._feed)
+        check = SandboxCheck(
             self._store,
             self.engine,
             self._removal,
-            self._freezing,
+            self._pausing,
             self._history.of,
             self._feed,
         )
@@ -204,17 +203,17 @@ class Runtime:
             self._store,
             leases,
             self.engine,
-            lookup,
-            self._freezing,
+            check,
+            self._pausing,
             settings.instance_id,
             worker_id,
             self._links.alive,
         )
-        self.changes = Changes(self._store, lookup, self._removal, self._freezing, options)
+        self.changes = Changes(self._store, check, self._removal, self._pausing, resolver)
         pool_store = PoolStore(self._database, settings.uid_range)
         self._standby = Standby(
             pool_store.containers,
-            partial(self.commands.using, linger_s=LINGER_S),
+            partial(self.commands.using, linger_s=LINK_KEPT_S),
             self.commands.warm_up,
             self._feed,
         )
@@ -223,17 +222,17 @@ class Runtime:
             admission,
             self.engine,
             containers,
-            options,
+            resolver,
             Plan(settings.pooled, settings.pool_size, settings.max),
             self._warm,
             lambda: len(self._store.live()),
             worker_id,
             self._feed,
         )
-        gate = Gate(
+        admission_controller = AdmissionController(
             admission,
             capacity_of(settings),
-            options.host,
+            resolver.host,
             self.engine.is_local,
             worker_id,
             self._feed,
@@ -241,8 +240,8 @@ class Runtime:
         self.creation = Creation(
             self._store,
             self.engine,
-            gate,
-            options,
+            admission_controller,
+            resolver,
             containers,
             self._pool,
             self._removal,
@@ -256,7 +255,7 @@ class Runtime:
             self._store,
             Followers(self._events, self._feed, settings.followers_per_key),
         )
-        self.occupancy = Occupancy(self._links, self.engine, self.sandboxes)
+        self.watcher = BackgroundCommandWatcher(self._links, self.engine, self.sandboxes)
         self.connections = Connections(
             self.sandboxes, settings.ping_interval, self._feed, self.access.lapsed
         )
@@ -266,27 +265,32 @@ class Runtime:
 
     def _build_housekeeping(self) -> None:
         settings = self._settings
-        expiry = Expiry(
-            self._store, self._removal, self._freezing, self.occupancy, settings.warning
+        expiry = Expiry(self._store, self._removal, self._pausing, self.watcher, settings.warning)
+        dead_workers = DeadWorkers(
+            self._store,
+            self._leases,
+            self._containers,
+            self._removal,
+            self._pausing,
+            self._pool,
+            self.watcher,
+            self._workers,
         )
         reconciliation = Reconciliation(
             self._store,
-            self._leases,
             self._events,
             self.engine,
-            self._containers,
             self._removal,
-            self._freezing,
+            self._pausing,
             self._pool,
-            self._options,
-            self.occupancy,
-            self._workers,
+            self._resolver,
+            self.watcher,
             settings.instance_id,
         )
         self._housekeeping = Housekeeping(
             Leadership(settings.data_dir / "housekeeping.lock"),
             [
-                ("take over", TAKE_OVER_S, reconciliation.take_over_from_dead_workers),
+                ("take over", TAKE_OVER_S, dead_workers.take_over),
                 ("reconcile", RECONCILE_S, reconciliation.compare),
                 ("expire", SWEEP_S, expiry.sweep),
                 (
@@ -325,15 +329,15 @@ class Runtime:
             "retain_s": settings.retain_s,
         }
         if row is not None:
-            return Known(row.pid, limits, hardening.user_of(row.uid))
+            return Known(row.pid, limits, container_hardening.user_of(row.uid))
         # It is being made for the pool: only the engine knows it yet.
         container = self.engine.inspect(container_id)
-        return Known(container.pid, limits, hardening.user_of(uid_of(container.labels)))
+        return Known(container.pid, limits, container_hardening.user_of(uid_of(container.labels)))
 
     def _user_of(self, container_id: str) -> str:
         row = self._store.of_container(container_id)
         uid = uid_of(self.engine.inspect(container_id).labels) if row is None else row.uid
-        return hardening.user_of(uid)
+        return container_hardening.user_of(uid)
 
     def _end_for_its_disk(self, sandbox_id: str, why: str) -> None:
         row = self._store.get(sandbox_id)
@@ -342,7 +346,7 @@ class Runtime:
 
     def _warm(self, container_id: str) -> None:
         """Start the agent in a container, if its image can run one."""
-        with self.commands.using(container_id, LINGER_S):
+        with self.commands.using(container_id, LINK_KEPT_S):
             self.commands.warm_up(container_id)
 
     def _probe(self, container_id: str, has_new_limits: bool) -> None:
@@ -351,7 +355,7 @@ class Runtime:
         if has_new_limits:
             self._links.drop(container_id)  # agents are told their limits at the beginning of one
         if self._links.alive(container_id) or (self._directly and self.engine.is_local()):
-            with self.commands.using(container_id, LINGER_S):
+            with self.commands.using(container_id, LINK_KEPT_S):
                 self.commands.make_sure(container_id)
         elif self.engine.inspect(container_id).state != "running":
             raise ContainerGone(f"container {container_id:.12} does not run")
@@ -385,7 +389,7 @@ class Runtime:
 
     def release(self) -> None:
         """After `close`, when all handlers have returned: free what they used."""
-        self.occupancy.close()
+        self.watcher.close()
         self._links.close()
         self.engine.close()
         self._workers.close()

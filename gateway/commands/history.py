@@ -1,4 +1,4 @@
-"""The last commands of each sandbox, as far as this process has seen them: for its certificate.
+"""The last commands of each sandbox, as far as this process has seen them: for its end record.
 
 Nothing is written while commands run. What is noted goes to the store in the background, and when
 the gateway itself ends a sandbox its agent is asked first.
@@ -18,11 +18,11 @@ import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway import clock
-from gateway.commands.result import Outcome, Pieces, text_of
 from gateway.errors import GatewayError
 from gateway.link.ask import ask
 from gateway.link.links import Links
 from gateway.process.periodic import PeriodicLoop
+from gateway.schemas.command_result import Outcome, Pieces, text_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ LAST_LOOK_S = 1.0
 """How long the end of a sandbox waits for its agent's last words."""
 
 Record = dict[str, Any]
-"""The fields of `gateway.models.sandboxes.LastCommand`."""
+"""The fields of `gateway.schemas.models.sandboxes.LastCommand`."""
 
 
 class HistoryStore(Protocol):

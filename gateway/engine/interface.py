@@ -241,11 +241,11 @@ class Engine(Protocol):
         """Raises ContainerGone."""
 
     def pause(self, container_id: str) -> None:
-        """Freeze all its processes; one that is frozen already is a success. Raises
+        """Pause all its processes; one that is paused already is a success. Raises
         ContainerGone."""
 
     def unpause(self, container_id: str) -> None:
-        """Thaw it; one that is not frozen is a success. Raises ContainerGone."""
+        """Resume it; one that is not paused is a success. Raises ContainerGone."""
 
     def usage(self, container_id: str) -> ContainerUsage:
         """Takes a fraction of a second. Raises ContainerGone."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from gateway.errors import GatewayError, HostToolFailed
-from gateway.host import packet_rules, programs
+from gateway.host import packet_filter_rules, programs
 from gateway.host.name_servers import name_servers
-from gateway.host.packet_rules import Flows, Plan, Policy
+from gateway.host.packet_filter_rules import Flows, Plan, Policy
 from gateway.settings import OWN_NETWORK, Settings
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class PacketFilter:
     def _repair(self, version: Version, bridge: Bridge) -> None:
         for tries_left in reversed(range(_TRIES)):
             saved = _saved(version)
-            change = packet_rules.repairs(saved, self._plan(version, saved, bridge))
+            change = packet_filter_rules.repairs(saved, self._plan(version, saved, bridge))
             change += self._withdrawn(saved, bridge)
             if not change:
                 return
@@ -93,7 +93,7 @@ class PacketFilter:
         """What an earlier configuration left when there shall be no rules."""
         if self._policy().egress != "all" or self._policy().flows != Flows():
             return ""
-        return packet_rules.removal(saved, bridge.interface)
+        return packet_filter_rules.removal(saved, bridge.interface)
 
     def check(self) -> tuple[bool, str]:
         """Whether sandboxes are kept off the host and private networks, and how or why not."""
@@ -116,7 +116,7 @@ class PacketFilter:
     def _missing(self, bridge: Bridge) -> Iterator[str]:
         for version in _versions():
             saved = _saved(version)
-            if packet_rules.repairs(saved, self._plan(version, saved, bridge)):
+            if packet_filter_rules.repairs(saved, self._plan(version, saved, bridge)):
                 yield f"rules for IPv{version} are missing"
         # Without it packets between two ports of a bridge pass no rule, those of the engine's
         # `enable_icc=false` included.
@@ -128,8 +128,10 @@ class PacketFilter:
         if version == 6 and not bridge.ipv6 and policy.egress != "all":
             # The bridge has a link-local address none the less, by which the host is reached.
             policy = Policy("none")
-        parent = "DOCKER-USER" if "DOCKER-USER" in packet_rules.chains_in(saved) else "FORWARD"
-        return packet_rules.plan(version, bridge.interface, policy, parent=parent)
+        parent = (
+            "DOCKER-USER" if "DOCKER-USER" in packet_filter_rules.chains_in(saved) else "FORWARD"
+        )
+        return packet_filter_rules.plan(version, bridge.interface, policy, parent=parent)
 
 
 def remove(interface: str) -> None:
@@ -138,7 +140,7 @@ def remove(interface: str) -> None:
     Raises HostToolFailed.
     """
     for version in _versions():
-        change = packet_rules.removal(_saved(version), interface)
+        change = packet_filter_rules.removal(_saved(version), interface)
         if change:
             _restore(version, change)
 

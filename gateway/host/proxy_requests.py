@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from gateway.host.packet_rules import NOT_PUBLIC
+from gateway.host.packet_filter_rules import NOT_PUBLIC
 
 PORTS = frozenset({80, 443})
 

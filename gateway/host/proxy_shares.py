@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from gevent.lock import BoundedSemaphore
 
-from gateway.pacing import Turn
+from gateway.process.giving_way import Turn
 
 MAX_CONNECTIONS = 1024
 MAX_PER_SANDBOX = 64

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from gateway import clock
 from gateway.errors import RateLimited, SandboxNotFound, Unauthorized
+from gateway.identity.access_tokens import Claim, TokenSigner
 from gateway.identity.caller import ANONYMOUS, Caller, may_use
 from gateway.identity.key_source import KeySource
 from gateway.identity.keys import TOKEN_PREFIX
-from gateway.identity.rates import RateLimits
-from gateway.identity.tokens import Claim, TokenSigner
+from gateway.identity.rate_limits import RateLimits
 
 MOST_KNOWN = 10_000
 

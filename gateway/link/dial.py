@@ -25,7 +25,7 @@ from gateway.link.ask import ask
 from gateway.link.direct import DirectStream
 from gateway.link.incoming import Incoming, decode_json
 from gateway.link.link import Link
-from gateway.pacing import Turn
+from gateway.process.giving_way import Turn
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ GAPS_WAITING = 256
 LARGEST_PID = 2**31
 
 META = ("key", "request_id", "command", "cap", "encoding")
-"""What a gateway notes about a command (`gateway.commands.spec`). The rest is not kept."""
+"""What a gateway notes about a command (`gateway.commands.command_spec`). The rest is not kept."""
 
 
 @dataclass(frozen=True)

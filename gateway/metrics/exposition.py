@@ -12,8 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.errors import GatewayError
-from gateway.metrics.instruments import PREFIX
-from gateway.metrics.shelf import Shelf
+from gateway.metrics.metric_types import PREFIX
+from gateway.metrics.multiprocess_slots import MultiprocessSlot
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ class Census(Protocol):
 class Exposition:
     """Answers scrapes in any worker. Reads a few files and the store: about a millisecond."""
 
-    def __init__(self, shelf: Shelf, census: Census, version: str) -> None:
+    def __init__(self, slot: MultiprocessSlot, census: Census, version: str) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        for collector in (_Version(version), _Now(census), _Counted(shelf)):
+        for collector in (_Version(version), _Now(census), _Counted(slot)):
             self._registry.register(collector)
 
     def text(self) -> bytes:
@@ -56,11 +56,11 @@ class _Version:
 
 
 class _Counted:
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, slot: MultiprocessSlot) -> None:
+        self._slot = slot
 
     def collect(self) -> Iterable[Metric]:
-        merged: Iterable[Metric] = MultiProcessCollector.merge(self._shelf.files())
+        merged: Iterable[Metric] = MultiProcessCollector.merge(self._slot.files())
         return sorted(merged, key=lambda metric: metric.name)
 
 

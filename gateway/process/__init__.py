@@ -1,3 +1,1 @@
-"""What the processes of one gateway have to do with each other, and with time: locks, who lives,
-who leads, what runs again and again, and who hears of changes. Knows no sandbox and no table.
-"""
+"""What concerns a process as a whole: its locks, its memory, its jobs, and whose turn it is."""

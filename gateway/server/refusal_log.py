@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.log_bounds import LineBudget
+from gateway.logs.line_budget import LineBudget
 
 LONGEST_LINE = 300
 """Characters."""

@@ -16,7 +16,7 @@ its digest."""
 
 
 class OnceTable:
-    """Implements `gateway.commands.once.OnceStore`. Rows go when their sandbox ends, and the
+    """Implements `gateway.commands.run_once.OnceStore`. Rows go when their sandbox ends, and the
     oldest of an owner's when there are too many: the agent itself still knows its last 10,000."""
 
     def __init__(self, database: Database) -> None:

@@ -14,8 +14,8 @@ import docker
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from gateway.engine.hardening import SANDBOX_USER
-from gateway.sandboxes.labels import SANDBOX_ID
+from gateway.engine.container_hardening import SANDBOX_USER
+from gateway.sandboxes.spec.container_labels import SANDBOX_ID
 
 from . import fork_floor
 from .client import BenchmarkFailed, CommandSocket, sandbox

@@ -20,8 +20,8 @@ import docker
 import requests
 from docker.models.containers import Container
 
-from gateway.sandboxes.container_names import POOL_PREFIX
-from gateway.sandboxes.labels import INSTANCE, SANDBOX_ID
+from gateway.sandboxes.create.container_names import POOL_PREFIX
+from gateway.sandboxes.spec.container_labels import INSTANCE, SANDBOX_ID
 
 from .client import TIMEOUT_S, BenchmarkFailed, CommandSocket
 from .gateway import Gateways

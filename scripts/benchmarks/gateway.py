@@ -79,7 +79,7 @@ def _start(
     wait in its backlog until a worker is ready."""
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
         port = listener.getsockname()[1]
-        arguments = ["--config", "python:gateway.gunicorn_config"]
+        arguments = ["--config", f"python:{_configuration_of(root)}"]
         arguments += ["--bind", f"fd://{listener.fileno()}", "wsgi:app"]
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *arguments],
@@ -94,6 +94,12 @@ def _start(
             preexec_fn=_end_with_parent,
         )
     return process, f"http://127.0.0.1:{port}"
+
+
+def _configuration_of(root: Path) -> str:
+    """The tree may be an earlier commit's, which has gunicorn's configuration elsewhere."""
+    moved = root / "gateway" / "server" / "gunicorn_config.py"
+    return "gateway.server.gunicorn_config" if moved.exists() else "gateway.gunicorn_config"
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError
 
-from gateway.sandboxes.labels import INSTANCE
+from gateway.sandboxes.spec.container_labels import INSTANCE
 
 _OURS = re.compile(r"bench-([0-9]+)-[0-9a-f]+")
 

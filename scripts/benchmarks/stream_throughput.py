@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from gateway.sandboxes.labels import SANDBOX_ID
+from gateway.sandboxes.spec.container_labels import SANDBOX_ID
 
 from .client import BenchmarkFailed, CommandSocket, sandbox
 from .gateway import Gateways

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import docker
 
-from gateway.sandboxes.labels import SANDBOX_ID
+from gateway.sandboxes.spec.container_labels import SANDBOX_ID
 
 from .client import BenchmarkFailed, CommandSocket, sandbox
 from .gateway import Gateways

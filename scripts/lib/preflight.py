@@ -20,7 +20,7 @@ import engine_api  # noqa: E402
 import image_inputs  # noqa: E402
 from gateway.errors import SettingsError  # noqa: E402
 from gateway.identity.key_source import source_of  # noqa: E402
-from gateway.server.addresses import listened_on  # noqa: E402
+from gateway.server.listen_addresses import listened_on  # noqa: E402
 from gateway.settings import Settings, load_settings  # noqa: E402
 
 READY = 0

@@ -12,12 +12,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway import clock
-from gateway.engine.docker_engine import DockerEngine
+from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.errors import GatewayError
 from gateway.host import packet_filter
 from gateway.host.packet_filter import hindrance_of
-from gateway.process.master import running_master
-from gateway.sandboxes.labels import INSTANCE
+from gateway.process.master_lock import running_master
+from gateway.sandboxes.spec.container_labels import INSTANCE
 from gateway.settings import OWN_NETWORK, Settings, load_settings
 from gateway.store.database import Database
 from gateway.store.end_records import EndRecordStore

@@ -9,12 +9,12 @@ import sys
 import pytest
 import requests
 
-from gateway.server.addresses import listened_on
+from gateway.server.listen_addresses import listened_on
 from tests.support.gateway_process import ROOT, GatewayProcess
 
 WITHOUT_IPV6 = (
     "ip link set lo up && echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && exec {} -c "
-    "'from gateway.server.addresses import listened_on as on;"
+    "'from gateway.server.listen_addresses import listened_on as on;"
     ' print(on("127.0.0.1"), on("localhost"), on("0.0.0.0"))\''
 )
 

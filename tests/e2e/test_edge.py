@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.identity.keys import line_of
-from gateway.log_bounds import LINES_PER_S
+from gateway.logs.line_budget import LINES_PER_S
 from tests.support.clients import connect
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess

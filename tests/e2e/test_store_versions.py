@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.process.master import register_master
+from gateway.process.master_lock import register_master
 from tests.support.gateway_process import GatewayProcess
 from tests.support.old_store import back_to_version_7
 from tests.support.rest_commands import result_of

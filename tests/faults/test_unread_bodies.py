@@ -12,7 +12,7 @@ from statistics import median
 
 import pytest
 
-from gateway.server.reading import REQUEST_LINE_BYTES
+from gateway.server.request_reading import REQUEST_LINE_BYTES
 from tests.support.gateway_process import ROOT, GatewayProcess
 from tests.support.keys import ALICE, INLINE, bearer
 from tests.support.plain_http import answer_of, exchange, opened

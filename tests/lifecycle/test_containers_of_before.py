@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from gateway.engine.docker_engine import DockerEngine
+from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.engine.interface import Limits
 
 MIB = 1024 * 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.host import packet_filter
-from gateway.host.packet_rules import Flows, Policy
+from gateway.host.packet_filter_rules import Flows, Policy
 from tests.security.test_network import NAME_SERVER, PRIVATE, PUBLIC, Playground
 from tests.support.other_hosts import PORT, sh
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from gateway.engine import hardening
-from gateway.engine.docker_engine import DockerEngine
+from gateway.engine import container_hardening
+from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.engine.interface import ContainerInfo, ContainerSpec, Limits
 from gateway.errors import HostToolFailed
 from gateway.host.disk_rules import inodes_for
@@ -61,7 +61,9 @@ class Workshop:
     def make(self, disk_mb: int | None = DISK_MB) -> ContainerInfo:
         return self.engine.start_container(self.spec(), self.disks.preparation(disk_mb))
 
-    def run(self, sandbox: ContainerInfo, *argv: str, user: str = hardening.SANDBOX_USER) -> str:
+    def run(
+        self, sandbox: ContainerInfo, *argv: str, user: str = container_hardening.SANDBOX_USER
+    ) -> str:
         """What a program prints on both streams."""
         made = self.api.exec_create(sandbox.container_id, list(argv), user=user)
         return self.api.exec_start(made["Id"]).decode()
@@ -263,7 +265,7 @@ def test_a_failed_start_leaves_nothing(workshop: Workshop) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from gateway.engine.docker_engine import DockerEngine
+from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.engine.interface import ContainerSpec, Limits
 from gateway.host import layer_disks
 directory, name, label, point = sys.argv[1:]

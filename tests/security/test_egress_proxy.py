@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.host import packet_filter
-from gateway.host.packet_rules import Policy
+from gateway.host.packet_filter_rules import Policy
 from tests.security.test_network import PRIVATE, PUBLIC, Playground
 from tests.support.other_hosts import PORT
 

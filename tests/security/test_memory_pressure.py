@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.engine.hardening import SANDBOX_USER
+from gateway.engine.container_hardening import SANDBOX_USER
 from tests.security.conftest import Place
 from tests.support.clients import connect
 from tests.support.eventually import eventually

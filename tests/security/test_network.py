@@ -20,12 +20,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from gateway.engine import hardening
-from gateway.engine.docker_engine import DockerEngine
+from gateway.engine import container_hardening
+from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.engine.interface import ContainerSpec, Limits
 from gateway.host import packet_filter
 from gateway.host.packet_filter import PacketFilter
-from gateway.host.packet_rules import Policy
+from gateway.host.packet_filter_rules import Policy
 from tests.support.engine_view import INSTANCE_LABEL
 from tests.support.other_hosts import PORT, OtherHosts, sh
 
@@ -76,7 +76,7 @@ class Sandbox:
     def run(self, *argv: str, detach: bool = False) -> str:
         """What a program in it prints, run as the sandbox's user."""
         created = self._api.exec_create(
-            self.container_id, list(argv), user=hardening.SANDBOX_USER, stderr=True
+            self.container_id, list(argv), user=container_hardening.SANDBOX_USER, stderr=True
         )
         return (self._api.exec_start(created["Id"], detach=detach) or b"").decode()
 
@@ -103,7 +103,7 @@ class Playground:
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
             self._others = OtherHosts([*PUBLIC, *PRIVATE, *METADATA, NAME_SERVER])
-            self._api.create_network(self.name, **hardening.own_network(self.interface))
+            self._api.create_network(self.name, **container_hardening.own_network(self.interface))
             self.sandboxes += [Sandbox(self._api, self.name, number) for number in (1, 2)]
         except BaseException:
             self.close()
@@ -357,9 +357,9 @@ def test_many_that_apply_at_once_agree(
     sandbox = filtered()
     packet_filter.remove(playground.interface)
     code = (
-        "import sys; from gateway.engine.docker_engine import DockerEngine;"
+        "import sys; from gateway.engine.docker.docker_engine import DockerEngine;"
         "from gateway.host.packet_filter import PacketFilter;"
-        "from gateway.host.packet_rules import Policy;"
+        "from gateway.host.packet_filter_rules import Policy;"
         "PacketFilter(lambda: DockerEngine(60).bridge(sys.argv[1]), Policy).apply()"
     )
     workers = [

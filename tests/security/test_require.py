@@ -35,7 +35,7 @@ def _start(gateway: GatewayProcess, **environment: str) -> subprocess.CompletedP
     return subprocess.run(
         [
             *(sys.executable, "-m", "gunicorn"),
-            *("--config", "python:gateway.gunicorn_config", "wsgi:app"),
+            *("--config", "python:gateway.server.gunicorn_config", "wsgi:app"),
         ],
         cwd=ROOT,
         env={**os.environ, **gateway._environment(), **environment},

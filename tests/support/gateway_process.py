@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _COMMAND = [
     *(sys.executable, "-m", "gunicorn"),
-    *("--config", "python:gateway.gunicorn_config", "wsgi:app"),
+    *("--config", "python:gateway.server.gunicorn_config", "wsgi:app"),
 ]
 
 START_S = 30.0

@@ -12,7 +12,7 @@ import gateway.agent
 from gateway.agent import frames
 from gateway.agent.surroundings import GIVEN
 from gateway.link import bundle
-from gateway.models.sandboxes import RESERVED_VARIABLES_PREFIX
+from gateway.schemas.models.sandboxes import RESERVED_VARIABLES_PREFIX
 
 AGENT = Path(gateway.agent.__file__).parent
 SOURCES = sorted(path for path in AGENT.glob("*.py") if path.name != "__init__.py")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.agent import frames
 from gateway.agent.frames import STDERR, STDOUT, FrameError
-from gateway.commands.result import Outcome, result_of
+from gateway.api.ws.frames import encode_message
 from gateway.errors import CommandLost, GatewayError, LinkLost, TooManyCommands
 from gateway.link.collector import EAGER_CREDIT, Collector
-from gateway.ws.frames import encode_message
+from gateway.schemas.command_result import Outcome, result_of
 
 CAP = 200
 

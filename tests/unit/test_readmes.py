@@ -17,12 +17,13 @@ import pytest
 from flask import Flask
 from pydantic import TypeAdapter
 
-from gateway import errors, models
+from gateway import errors
+from gateway.api.rest.errors import status_of
+from gateway.api.rest.openapi.document import describe
+from gateway.api.rest.openapi.operations import expanded
 from gateway.app import create_app, runtime_of
 from gateway.errors import GatewayError
-from gateway.rest.document import describe
-from gateway.rest.errors import status_of
-from gateway.rest.operations import expanded
+from gateway.schemas import models
 from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -167,7 +167,7 @@ def test_a_start_with_a_wrong_value_ends_with_that_line(tmp_path: Path) -> None:
             "-m",
             "gunicorn",
             "--config",
-            "python:gateway.gunicorn_config",
+            "python:gateway.server.gunicorn_config",
             "wsgi:app",
         ],
         cwd=ROOT,
@@ -197,7 +197,13 @@ def test_what_would_be_unsafe_does_not_start(
     """An open port without keys, also by gunicorn's own option, and keys that cannot be read."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "gunicorn", "--config", "python:gateway.gunicorn_config"),
+            *(
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config",
+                "python:gateway.server.gunicorn_config",
+            ),
             *(*arguments, "wsgi:app"),
         ],
         cwd=ROOT,

@@ -85,7 +85,7 @@ def test_what_is_installed_is_looked_through_once(tmp_path: Path) -> None:
     code = """
 from importlib import metadata
 from gevent import monkey
-from gateway import worker
+from gateway.server import gunicorn_worker
 
 looked, listed, original = 0, metadata.distributions, metadata.entry_points
 
@@ -95,7 +95,7 @@ def distributions(**kind):
     return listed(**kind)
 
 metadata.distributions = distributions
-with worker._plugins_looked_for_once():
+with gunicorn_worker._plugins_looked_for_once():
     monkey.patch_all()
 print([looked, int(metadata.entry_points is original), int(monkey.is_module_patched("socket"))])
 """

@@ -9,11 +9,11 @@ import pytest
 
 from gateway.errors import RateLimited, SandboxNotFound, Unauthorized
 from gateway.identity.access import Access
+from gateway.identity.access_tokens import TokenSigner
 from gateway.identity.caller import ANONYMOUS, Caller, may_use
 from gateway.identity.key_source import KeySource
 from gateway.identity.keys import line_of
-from gateway.identity.rates import RateLimits
-from gateway.identity.tokens import TokenSigner
+from gateway.identity.rate_limits import RateLimits
 from gateway.store.admission import AdmissionStore
 from gateway.store.database import Database
 from gateway.store.end_records import EndRecordStore

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.process.file_lock import is_locked, locked, try_lock
-from gateway.process.master import register_master, running_master
+from gateway.process.master_lock import register_master, running_master
 
 ROOT = Path(__file__).resolve().parents[3]
 

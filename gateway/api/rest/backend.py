@@ -1,0 +1,267 @@
+"""What the REST edge needs of the services behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Protocol
+
+from gateway.commands.command_spec import CommandSpec
+from gateway.commands.place import Place
+from gateway.sandboxes.spec.owner_limits import Owner
+from gateway.schemas.command_event import CommandEvent
+from gateway.schemas.command_result_json import ResultMessage
+from gateway.schemas.models import (
+    Check,
+    CommandRequest,
+    CommandSummary,
+    PostureCheck,
+    SandboxChange,
+    SandboxCreate,
+    SandboxStatus,
+)
+
+
+class SandboxView(Protocol):
+    """A sandbox as the edge shows it; it has the fields of `gateway.schemas.models.Sandbox`."""
+
+    @property
+    def sandbox_id(self) -> str: ...
+
+    @property
+    def cpus(self) -> float: ...
+
+    @property
+    def memory_mb(self) -> int: ...
+
+    @property
+    def pids(self) -> int: ...
+
+    @property
+    def disk_mb(self) -> int | None: ...
+
+
+class CreatedView(Protocol):
+    """What came of a create."""
+
+    @property
+    def view(self) -> SandboxView: ...
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it is the first sandbox of the idempotency key, made earlier."""
+
+
+class Usage(Protocol):
+    """What a sandbox uses: see `gateway.engine.interface.ContainerUsage`."""
+
+    @property
+    def cpu_s(self) -> float: ...
+
+    @property
+    def cpu_percent(self) -> float: ...
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+    @property
+    def pids(self) -> int: ...
+
+    @property
+    def disk_bytes(self) -> int | None: ...
+
+    @property
+    def received_bytes(self) -> int: ...
+
+    @property
+    def sent_bytes(self) -> int: ...
+
+
+class Leases(Protocol):
+    """Gives and takes the right to use a sandbox, which is a `Place`."""
+
+    def get(self, sandbox_id: str) -> object:
+        """Raises SandboxNotFound, and finds out in time that a sandbox has ended."""
+
+    def lease(self, sandbox_id: str) -> Any:
+        """Raises SandboxNotFound. Whoever has a lease returns it."""
+
+    def release(self, lease: Any) -> None:
+        """May be repeated."""
+
+    def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
+        """Those of the sandboxes that are no more, with why."""
+
+
+class CreationService(Protocol):
+    """Creates sandboxes."""
+
+    def create(
+        self,
+        request: SandboxCreate,
+        *,
+        owner: Owner,
+        key: str | None,
+        has_left: Callable[[], bool],
+    ) -> CreatedView:
+        """A new sandbox, ready to be used, or the first one of the idempotency key. Whoever
+        `has_left` while there was no room gets none.
+
+        Raises BadFields, TooManySandboxes, TooManyLabels, TooManyWaiting, IdempotencyKeyReused,
+        IdempotencyKeySpent and any HostFault.
+        """
+
+
+class SandboxService(Leases, Protocol):
+    """Shows sandboxes. Any method may raise a HostFault."""
+
+    def get(self, sandbox_id: str) -> SandboxView:
+        """Raises SandboxNotFound."""
+
+    def list(
+        self,
+        *,
+        status: SandboxStatus | None,
+        labels: Mapping[str, str],
+        limit: int | None,
+        after: str | None,
+        owner: str | None,
+    ) -> tuple[Sequence[SandboxView], bool]:
+        """Those that fit, oldest first, and whether there are more than `limit`. `owner` None:
+        everybody's."""
+
+    def usage(self, sandbox_id: str) -> tuple[Usage, SandboxView]:
+        """What it uses and may use. Raises SandboxNotFound, SandboxBusy."""
+
+
+class ChangeService(Protocol):
+    """Changes and removes sandboxes. Any method may raise a HostFault."""
+
+    def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
+        """Raises SandboxNotFound, BadFields, TooManyLabels."""
+
+    def pause(self, sandbox_id: str) -> SandboxView:
+        """Raises SandboxNotFound, SandboxBusy."""
+
+    def resume(self, sandbox_id: str) -> SandboxView:
+        """Raises SandboxNotFound, SandboxBusy."""
+
+    def delete(self, sandbox_id: str) -> None:
+        """Gone when this returns. Raises SandboxNotFound."""
+
+
+class EventLike(Protocol):
+    """Something that happened to a sandbox."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def sandbox_id(self) -> str: ...
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+class LifecycleService(Protocol):
+    """Tells what happened to sandboxes. Any method may raise StoreUnavailable."""
+
+    def since(
+        self, number: int, *, sandbox_id: str | None, owner: str | None, limit: int
+    ) -> Sequence[EventLike]:
+        """Events after `number`, oldest first, of one sandbox or all of an owner. Raises
+        SandboxNotFound."""
+
+    def last_number(self) -> int:
+        """Of the latest event of all."""
+
+    def follow(
+        self, number: int, *, sandbox_id: str | None, owner: str | None
+    ) -> Generator[EventLike, None, None]:
+        """Events after `number`, and then what happens. To be used within `place_of`."""
+
+    def place_of(self, owner: str) -> AbstractContextManager[None]:
+        """The right of an owner to follow events. Entering raises TooManyFollowers."""
+
+
+class CommandWatcher(Protocol):
+    """Knows whether something runs in a sandbox."""
+
+    def keep(self, lease: Any) -> None:
+        """Give the lease back once nothing runs any more. Does not block."""
+
+
+class Followed(Protocol):
+    """A command that is being followed: what happens to it, to the exit, when iterated over."""
+
+    def __iter__(self) -> Iterator[CommandEvent]: ...
+
+
+Encoding = Literal["utf-8", "base64"]
+
+
+class CommandService(Protocol):
+    """Runs, follows and steers commands, within `using`. Any method may raise a HostFault or a
+    SandboxFault; each but `run` also FeatureMissing where the sandbox has no agent."""
+
+    def using(self, container_id: str, linger_s: float) -> AbstractContextManager[None]:
+        """Keep ready what commands need, as long as inside and a little longer."""
+
+    def spec(self, request: CommandRequest, request_id: str) -> CommandSpec:
+        """The request in the form that the other methods take."""
+
+    def run(self, place: Place, spec: CommandSpec) -> AbstractContextManager[ResultMessage]:
+        """Run to the end. The result is accounted for within the block."""
+
+    def start(self, place: Place, spec: CommandSpec) -> int | None:
+        """Start and go; the pid, where there is one yet."""
+
+    def follow(self, place: Place, spec: CommandSpec) -> Any:
+        """Start, or find again; a `Followed`."""
+
+    def attach(self, place: Place, request_id: str, offsets: tuple[int, int]) -> Any:
+        """A command that is there; a `Followed`. Iterating raises CommandNotFound, BadOffset."""
+
+    def outcome(
+        self,
+        place: Place,
+        followed: Any,
+        *,
+        spec: CommandSpec | None = None,
+        encoding: Encoding | None = None,
+        cap: int = ...,
+    ) -> AbstractContextManager[ResultMessage]:
+        """The result of what was followed to its exit."""
+
+    def list(self, place: Place, request_id: str | None = None) -> list[CommandSummary]:
+        """Running and lately finished ones, oldest first."""
+
+    def send_signal(self, place: Place, request_id: str, signal: str) -> None:
+        """Raises CommandNotFound, CommandFinished, BadRequest."""
+
+    def write_stdin(self, place: Place, request_id: str, data: bytes, eof: bool) -> None:
+        """Blocks while the command does not read.
+
+        Raises CommandNotFound, CommandFinished, StdinNotOpen.
+        """
+
+
+class MetricsService(Protocol):
+    """Knows what the gateway has counted, in all its workers."""
+
+    def text(self) -> bytes:
+        """For Prometheus, in the format of `gateway.metrics.CONTENT_TYPE`."""
+
+
+class ReadinessService(Protocol):
+    """Looks whether sandboxes can be served."""
+
+    def look(self) -> tuple[dict[str, Check], dict[str, PostureCheck]]:
+        """Each thing that must work, and how safe the host is, by name. What fails is in the
+        answer and is not raised."""

@@ -1,0 +1,1 @@
+"""The document of the API, made from the routes and what each says of itself."""

@@ -1,0 +1,333 @@
+"""The route `/ws/{sandbox_id}`, and the guards that run before the upgrade."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any, Protocol
+
+import gevent
+from flask import Blueprint, g, request
+from flask_sock import Sock
+from pydantic import ValidationError
+from simple_websocket import Server
+
+from gateway.api.ws import frames
+from gateway.api.ws.command_connection import Connection
+from gateway.api.ws.keep_alive import Connections
+from gateway.api.ws.peer import Peer
+from gateway.api.ws.safe_socket import STALL_LIMIT_S, SafeSocket
+from gateway.api.ws.terminal import Terminal
+from gateway.commands.run_and_steer import Commands
+from gateway.errors import (
+    BadFields,
+    BadOffset,
+    BadRequest,
+    CommandFinished,
+    CommandNotFound,
+    EngineFault,
+    FeatureMissing,
+    GatewayError,
+    GatewayFull,
+    LineTooLong,
+    RateLimited,
+    RequestIdInUse,
+    SandboxFault,
+    SandboxNotFound,
+    StdinFull,
+    StdinNotOpen,
+    StoreUnavailable,
+    TerminalMissing,
+    TooManyCommands,
+    TooManyConnections,
+    TooManyStreams,
+    TooMuchQueued,
+    TooMuchUnread,
+    UpgradeRequired,
+)
+from gateway.identity.slots import Slots
+from gateway.logs.line_budget import bounded_log
+from gateway.metrics import Metrics
+from gateway.middleware import audit, authentication
+from gateway.middleware.language import texts
+from gateway.process.byte_budget import ByteBudget, Holding
+from gateway.schemas.models import (
+    SANDBOX_ID_PATTERN,
+    AttachMessage,
+    CommandList,
+    CommandRequest,
+    CommandResult,
+    CommandStarted,
+    ListMessage,
+    OutputGap,
+    OutputPiece,
+    PingMessage,
+    Pong,
+    ResizeMessage,
+    SandboxEnded,
+    SignalMessage,
+    SocketError,
+    StdinMessage,
+    TerminalQuery,
+    TerminalSize,
+)
+from gateway.schemas.route_documentation import Reply, Socket, documented
+
+log = bounded_log(__name__)
+
+_SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
+_LONGEST_ECHO = 64
+
+
+class Leases(Protocol):
+    """Who gives and takes the right to use a sandbox."""
+
+    def lease(self, sandbox_id: str) -> Any: ...
+
+    def release(self, lease: Any) -> None: ...
+
+
+class CommandWatcher(Protocol):
+    """Keeps a lease until nothing runs in its sandbox."""
+
+    def keep(self, lease: Any) -> None: ...
+
+
+def blueprint(
+    sandboxes: Leases,
+    commands: Commands,
+    watcher: CommandWatcher,
+    connections: Connections,
+    metrics: Metrics,
+    held_input: ByteBudget,
+    slots: Slots,
+    write_timeout_s: float = STALL_LIMIT_S,
+) -> Blueprint:
+    """The WebSocket routes, over the services behind them. `held_input` bounds what clients have
+    sent and what is not done yet."""
+    routes = Blueprint("ws", __name__, url_prefix="/ws")
+    sock = Sock()
+
+    @routes.before_request
+    def refuse_early() -> None:
+        """Refuse over HTTP what must not be upgraded: after the 101 there is no way to.
+
+        Whoever passes holds a lease, so that no cleanup can come between here and the handler.
+        """
+        sandbox_id = str((request.view_args or {}).get("sandbox_id", ""))
+        if not _SANDBOX_ID.fullmatch(sandbox_id):
+            raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
+        if request.headers.get("Sec-WebSocket-Version") != "13":
+            raise UpgradeRequired("Sec-WebSocket-Version must be 13")
+        if not request.headers.get("Sec-WebSocket-Key"):
+            raise BadRequest("Sec-WebSocket-Key is missing")
+        if request.content_length or "Transfer-Encoding" in request.headers:
+            raise BadRequest("a handshake has no body")
+        if request.endpoint == "ws.show_terminal":
+            g.terminal = _terminal_of(request.args)
+        raw = request.environ.get("gunicorn.socket")
+        if raw is None:
+            raise GatewayError("this server does not hand over its sockets")
+        lease = sandboxes.lease(sandbox_id)
+        try:
+            slots.take(lease.owner)
+        except GatewayError:
+            sandboxes.release(lease)
+            raise
+        g.lease = lease
+        g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics, write_timeout_s)
+        # Compression would cost 300 KB and CPU time per connection: it is not offered.
+        request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+
+    @routes.teardown_request
+    def give_back(_error: BaseException | None) -> None:
+        lease = g.pop("lease", None)
+        if lease is not None:  # the handshake failed after the guard
+            slots.give_back(lease.owner)
+            sandboxes.release(lease)
+
+    @sock.route("/<sandbox_id>", bp=routes)  # type: ignore[untyped-decorator]  # has no types
+    @documented(
+        summary="Run commands in a sandbox",
+        description="A WebSocket. Each text frame from the client is a command; each command gets "
+        "one text frame back, in the order in which commands finish. Closing the connection "
+        "neither ends the sandbox nor what runs in it.",
+        tag="Commands",
+        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
+        errors=(
+            SandboxNotFound,
+            UpgradeRequired,
+            TooManyConnections,
+            EngineFault,
+            StoreUnavailable,
+        ),
+        socket=Socket(
+            from_client=(
+                CommandRequest,
+                StdinMessage,
+                SignalMessage,
+                ResizeMessage,
+                AttachMessage,
+                ListMessage,
+                PingMessage,
+            ),
+            to_client=(
+                CommandResult,
+                CommandStarted,
+                OutputPiece,
+                OutputGap,
+                CommandList,
+                Pong,
+                SocketError,
+                SandboxEnded,
+            ),
+            errors=(
+                BadRequest,
+                RateLimited,
+                RequestIdInUse,
+                TooManyCommands,
+                TooManyStreams,
+                TooMuchUnread,
+                TooMuchQueued,
+                GatewayFull,
+                CommandNotFound,
+                CommandFinished,
+                BadOffset,
+                StdinNotOpen,
+                StdinFull,
+                LineTooLong,
+                TerminalMissing,
+                FeatureMissing,
+                EngineFault,
+                SandboxFault,
+            ),
+        ),
+    )
+    def run_commands(websocket: Server, sandbox_id: str) -> None:
+        def work(peer: Peer, lease: Any, held: Holding) -> bool:
+            def resume() -> None:
+                connections.resume(sandbox_id)
+
+            return _serve_commands(peer, lease, commands, resume, held)
+
+        serve(websocket, sandbox_id, work)
+
+    @sock.route("/<sandbox_id>/terminal", bp=routes)  # type: ignore[untyped-decorator]
+    @documented(
+        summary="A raw terminal in a sandbox",
+        description="A WebSocket on which binary frames are the terminal's bytes, both ways. Text "
+        "frames carry `resize` and, at the end, the `result`.",
+        tag="Commands",
+        query=TerminalQuery,
+        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
+        errors=(
+            SandboxNotFound,
+            UpgradeRequired,
+            BadFields,
+            TooManyConnections,
+            EngineFault,
+            StoreUnavailable,
+        ),
+        socket=Socket(
+            from_client=(ResizeMessage,),
+            to_client=(CommandResult, SocketError, SandboxEnded),
+            errors=(
+                *(BadRequest, RateLimited, CommandNotFound, CommandFinished),
+                *(StdinFull, LineTooLong, TooMuchQueued, GatewayFull, EngineFault, SandboxFault),
+            ),
+        ),
+    )
+    def show_terminal(websocket: Server, sandbox_id: str) -> None:
+        size, request_id = g.terminal
+
+        def work(peer: Peer, lease: Any, held: Holding) -> bool:
+            Terminal(peer, lease, commands, request_id, held).serve(size.cols, size.rows)
+            return False  # a shell that waits for its viewers does not keep the sandbox busy
+
+        serve(websocket, sandbox_id, work)
+
+    def serve(
+        websocket: Server, sandbox_id: str, work: Callable[[Peer, Any, Holding], bool]
+    ) -> None:
+        """Let `work` serve the client; it says whether a command still runs then."""
+        lease, socket = g.pop("lease"), g.socket
+        received = Holding(held_input, lease.owner)
+        peer = Peer(
+            socket,
+            websocket,
+            texts(),
+            authentication.caller(),
+            audit.audit_context(),
+            authentication.pace(),
+            received,
+        )
+        peer.note("ws_connect")
+        begun = time.monotonic()
+        try:
+            with (
+                closing(Holding(held_input, lease.owner)) as held,
+                commands.using(lease.container_id),
+                connections.registered(sandbox_id, peer),
+                metrics.websocket(),
+            ):
+                had_running = work(peer, lease, held)
+            _give_back(sandboxes, watcher, lease, had_running)
+        except Exception:
+            # flask-sock would write an HTTP answer into the open WebSocket.
+            log.exception("a WebSocket's handler failed")
+        finally:
+            peer.note("ws_close", duration_ms=round((time.monotonic() - begun) * 1000, 1))
+            slots.give_back(lease.owner)
+            socket.finish()
+            received.close()
+
+    return routes
+
+
+def _give_back(sandboxes: Leases, watcher: CommandWatcher, lease: Any, had_running: bool) -> None:
+    """The client is gone; its lease stays as long as something runs in the sandbox."""
+    if not had_running:
+        try:
+            sandboxes.release(lease)
+            return
+        except StoreUnavailable as error:
+            log.warning("cannot give a lease back yet: %s", error)
+    watcher.keep(lease)
+
+
+def _serve_commands(
+    peer: Peer, lease: Any, commands: Commands, resume: Callable[[], None], held: Holding
+) -> bool:
+    warming = gevent.spawn(_warm_up, commands, lease.container_id)
+    try:
+        return Connection(peer, lease, commands, resume, held).serve()
+    finally:
+        warming.kill()
+
+
+def _terminal_of(arguments: Mapping[str, str]) -> tuple[TerminalSize, str]:
+    """Size and request_id from the query. Raises BadFields."""
+    request_id = arguments.get("request_id") or str(uuid.uuid4())
+    asked = {name: arguments[name] for name in ("cols", "rows") if name in arguments}
+    try:
+        size = TerminalSize.model_validate(asked)
+    except ValidationError as error:
+        raise BadFields(
+            "cols and rows must be whole numbers from 1 to 1000",
+            errors=[
+                {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()
+            ],
+        ) from None
+    if len(request_id) > frames.LONGEST_REQUEST_ID:
+        raise BadRequest("request_id is too long")
+    return size, request_id
+
+
+def _warm_up(commands: Commands, container_id: str) -> None:
+    try:
+        commands.warm_up(container_id)
+    except GatewayError:
+        pass  # the first command will say what is wrong

@@ -1,0 +1,117 @@
+"""What a command is to be: a client's request in the form that agents take."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gevent.event import Event
+
+from gateway.agent.terminal_line import LONGEST_LINE
+from gateway.errors import LineTooLong
+from gateway.schemas.models import CommandRequest
+
+_TOO_LONG = re.compile(rb"[^\n\r\x04]{%d}" % (LONGEST_LINE + 1))
+"""A line that a terminal cuts, unless its program reads without lines; none does at its start."""
+
+Encoding = Literal["utf-8", "base64"]
+
+SCREEN_BYTES = 64 * 1024
+"""Of a terminal's output that a new viewer gets to see."""
+
+_LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l'
+"""What is shown of it; agents have more to say to a shell (`gateway.agent.login`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class CommandSpec:
+    """A command to be started, or found again under the same `key`.
+
+    `key` names it within its sandbox for as long as anything about it is remembered, and never
+    starts twice. `cap` bounds output and error in the result, in bytes each.
+    """
+
+    key: str
+    request_id: str
+    command: str
+    cap: int
+    encoding: Encoding
+    once: bool
+    options: dict[str, Any]
+    """The fields of the agent's `run` that not every command has."""
+    handed_over: Event = field(default_factory=Event)
+    """Set once the command is the sandbox's and no longer the gateway's."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for nothing that needs an agent."""
+        return not self.options and not self.once
+
+    def run_message(self) -> dict[str, Any]:
+        """The agent's `run`, but for how it is to be read."""
+        return {
+            "op": "run",
+            "key": self.key,
+            "request_id": self.request_id,
+            "command": self.command,
+            "meta": {
+                "key": self.key,
+                "request_id": self.request_id,
+                "command": self.command,
+                "cap": self.cap,
+                "encoding": self.encoding,
+            },
+            **self.options,
+        }
+
+
+def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> CommandSpec:
+    """The spec of a valid request. Raises LineTooLong."""
+    options: dict[str, Any] = {}
+    for name in ("timeout", "cwd", "env", "session"):
+        value = getattr(request, name)
+        if value is not None:
+            options[name] = value
+    if request.stdin is not None:
+        options["input"] = request.stdin
+        if request.stdin_encoding != "utf-8":
+            options["input_encoding"] = request.stdin_encoding
+        if request.tty is not None and _TOO_LONG.search(request.input or b""):
+            raise LineTooLong("send it as input once the program reads without lines")
+    if request.interactive:
+        options["interactive"] = True
+    if request.tty is not None:
+        options["tty"] = {"cols": request.tty.cols, "rows": request.tty.rows}
+    cap = default_cap if request.max_output_bytes is None else request.max_output_bytes
+    return CommandSpec(
+        key=f"once:{request_id}" if request.once else uuid.uuid4().hex,
+        request_id=request_id,
+        command=request.command,
+        cap=cap,
+        encoding=request.encoding,
+        once=request.once,
+        options=options,
+    )
+
+
+def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
+    """A login shell on a terminal that several clients may share by its request_id."""
+    return CommandSpec(
+        key=f"terminal:{request_id}",
+        request_id=request_id,
+        command=_LOGIN_SHELL,
+        cap=0,  # its screen has been shown already
+        encoding="utf-8",
+        once=False,
+        options={
+            "tty": {"cols": cols, "rows": rows},
+            "login": True,
+            "tail": SCREEN_BYTES,
+            # After `exit`, whoever comes back gets a new shell.
+            "anew": True,
+            # A shell that was left open must not keep its sandbox for ever.
+            "uncounted": True,
+        },
+    )

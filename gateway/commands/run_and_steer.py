@@ -1,0 +1,342 @@
+"""Run, follow and steer commands in a sandbox, by whichever way the sandbox offers."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Annotated, Any
+
+import gevent
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.commands.agent_runner import Following, ReconnectingLink, call_with_retry, collect
+from gateway.commands.command_list import summaries_of
+from gateway.commands.command_metrics import CommandMetrics
+from gateway.commands.command_spec import CommandSpec, Encoding, spec_of
+from gateway.commands.docker_exec_runner import DockerExecRunner
+from gateway.commands.flow_control import eager_credit_of
+from gateway.commands.history import CommandHistory
+from gateway.commands.place import Place
+from gateway.commands.run_once import OnceRegister
+from gateway.errors import (
+    AgentMissing,
+    AgentUnavailable,
+    CommandLost,
+    CommandNotFound,
+    FeatureMissing,
+)
+from gateway.identity.slots import Slots
+from gateway.link.ask import running_commands
+from gateway.link.links import Links
+from gateway.metrics import Metrics
+from gateway.process.byte_budget import Budget, OneAtATime
+from gateway.schemas.command_result import Outcome
+from gateway.schemas.command_result_json import ResultMessage
+from gateway.schemas.models import CommandRequest, CommandSummary
+from gateway.schemas.models.commands import MAX_RESULT_BYTES
+
+INPUT_BYTES = 128 * 1024
+"""Bytes of input in one message to the agent."""
+
+ANSWER_S = 1.0
+
+LINK_KEPT_S = 20.0
+"""How long the link into a sandbox stays when a request is done with it, or a create with the
+sandbox. Making one takes about 70 ms, and who runs commands runs several."""
+
+
+class Known(BaseModel):
+    """A command as far as its result needs it. `key` names it to its agent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    key: str
+    request_id: str
+    command: str
+    cap: Annotated[int, Field(ge=0, le=MAX_RESULT_BYTES)]
+    encoding: Encoding
+
+
+class Commands:
+    """Runs commands. One per process; greenlets share it. To be used within `using`.
+
+    Everything raises ContainerGone, AgentUnavailable, the engine's errors and, for commands that
+    need an agent where there is none, FeatureMissing.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        docker_exec: DockerExecRunner,
+        budget: Budget,
+        once: OnceRegister,
+        history: CommandHistory,
+        max_output_bytes: int,
+        metrics: Metrics,
+        in_flight: Slots,
+        streams: Slots,
+    ) -> None:
+        self._in_flight = in_flight
+        self._streams = streams
+        self._links = links
+        self._docker_exec = docker_exec
+        self._budget = budget
+        self._once = once
+        self._history = history
+        self._cap = max_output_bytes
+        self._metrics = metrics
+
+    def for_one_client(self) -> Commands:
+        """The same service, of whose budget one client takes no more than one result at a time."""
+        mine = copy.copy(self)
+        mine._budget = OneAtATime(self._budget)
+        return mine
+
+    @contextmanager
+    def using(self, container_id: str, linger_s: float = 0.0) -> Iterator[None]:
+        """Keep what running commands in this container needs ready, as long as inside and
+        `linger_s` seconds longer."""
+        with self._links.using(container_id, linger_s):
+            yield
+
+    def warm_up(self, container_id: str) -> None:
+        """Make the link now, so that the first command need not wait for it."""
+        try:
+            self._links.get(container_id)
+        except AgentMissing:
+            self._docker_exec.warm_up(container_id)
+
+    def make_sure(self, container_id: str) -> None:
+        """Make the link now, or ask over the one that is there: its container may be frozen.
+
+        Also raises LinkLost, and AgentUnavailable when there is no answer within ANSWER_S.
+        """
+        if not self._links.alive(container_id):
+            self.warm_up(container_id)
+            return
+        with gevent.Timeout(ANSWER_S, AgentUnavailable("it does not answer in time")):
+            running_commands(self._links.get(container_id))
+
+    def spec(self, request: CommandRequest, request_id: str) -> CommandSpec:
+        """The request in the form that the other methods take."""
+        return spec_of(request, request_id, self._cap)
+
+    @contextmanager
+    def run(self, place: Place, spec: CommandSpec) -> Iterator[ResultMessage]:
+        """Run a command and give its result; send it within the block, while it is accounted for.
+
+        Raises CommandLost, TooManyCommands and, of a command that has ended, TooMuchUnread and
+        GatewayFull, when there is no room for what it wrote.
+        """
+        command_metrics = CommandMetrics(self._metrics, spec.handed_over)
+        with (
+            self._in_flight.one(place.owner),
+            command_metrics,
+            self._outcome(place, spec) as outcome,
+        ):
+            command_metrics.ended(outcome.exited, outcome.received)
+            self._history.ended(place.sandbox_id, spec.key, outcome)
+            yield ResultMessage(spec.command, spec.request_id, outcome, spec.encoding)
+
+    def _outcome(self, place: Place, spec: CommandSpec) -> AbstractContextManager[Outcome]:
+        try:
+            daemon = self._daemon_for(place, spec)
+        except AgentMissing:
+            if not spec.is_plain:
+                raise FeatureMissing() from None
+            self._note(place, spec)
+            return self._docker_exec.run(place, spec.command, spec.cap, spec.handed_over)
+        self._note(place, spec)
+        return collect(
+            self._links,
+            self._budget,
+            place,
+            spec.run_message(),
+            spec.cap,
+            daemon,
+            spec.handed_over,
+            eager_credit_of(self._in_flight.taken(place.owner)),
+        )
+
+    def start(self, place: Place, spec: CommandSpec) -> int | None:
+        """Start a command that nobody waits for; its pid, None while its session is busy."""
+        message = spec.run_message() | {"mode": "detached"}
+        try:
+            self._daemon_for(place, spec)
+            operation = message.pop("op")
+            self._note(place, spec)
+            started = call_with_retry(self._links, place.container_id, operation, **message)
+        except AgentMissing:
+            raise FeatureMissing() from None
+        self._metrics.command_went_on("unseen")
+        pid = started.get("pid")
+        return pid if isinstance(pid, int) else None
+
+    def follow(self, place: Place, spec: CommandSpec) -> Following:
+        """Start a command, or find it again, and follow it from its beginning."""
+        daemon = self._daemon_with_features(place, spec)
+        self._note(place, spec)
+        return Following(
+            self._links,
+            place,
+            spec.run_message(),
+            self._streams,
+            daemon=daemon,
+            handed_over=spec.handed_over,
+            command_metrics=CommandMetrics(self._metrics, spec.handed_over),
+        )
+
+    def attach(self, place: Place, request_id: str, offsets: tuple[int, int] = (0, 0)) -> Following:
+        """Follow a command that somebody started, from these offsets of stdout and stderr.
+
+        Iterating raises CommandNotFound and BadOffset.
+        """
+        self._require_agent(place)
+        request = {"op": "attach", "request_id": request_id}
+        return Following(self._links, place, request, self._streams, offsets)
+
+    def open_terminal(self, place: Place, spec: CommandSpec) -> Following:
+        """Follow a terminal (`terminal_of`), started if there is none of this name.
+
+        Who comes later sees what was written lately first, and sets the size.
+        """
+        self._require_agent(place)
+        return Following(self._links, place, spec.run_message(), self._streams)
+
+    @contextmanager
+    def outcome(
+        self,
+        place: Place,
+        followed: Following,
+        *,
+        spec: CommandSpec | None = None,
+        encoding: Encoding | None = None,
+        cap: int = MAX_RESULT_BYTES,
+    ) -> Iterator[ResultMessage]:
+        """The result of a command that was followed to its exit; `cap` may lower its own.
+
+        `spec` is what it was started with; one that was attached to is known to its agent.
+        """
+        known = _known(followed, spec)
+        known = known.model_copy(update={"cap": min(cap, known.cap)})
+        with self._kept_outcome(place, followed, known) as outcome:
+            self._history.ended(place.sandbox_id, known.key, outcome)
+            yield ResultMessage(
+                known.command,
+                known.request_id,
+                outcome,
+                encoding or known.encoding,
+                with_type=True,
+            )
+
+    @contextmanager
+    def _kept_outcome(self, place: Place, followed: Following, known: Known) -> Iterator[Outcome]:
+        assert followed.exited is not None
+        nothing = Outcome(followed.exited, ([], []))
+        if known.cap == 0:
+            yield nothing
+            return
+        request = {"op": "attach", "key": known.key}
+        with ExitStack() as stack:
+            try:
+                outcome = stack.enter_context(
+                    collect(
+                        self._links,
+                        self._budget,
+                        place,
+                        request,
+                        known.cap,
+                        followed.daemon,
+                    )
+                )
+            except CommandNotFound:
+                outcome = nothing  # forgotten in between, because too much was kept
+            yield outcome
+
+    def list(self, place: Place, request_id: str | None = None) -> list[CommandSummary]:
+        """Running and recently finished commands, all or those with this id, oldest first."""
+        self._require_agent(place)
+        which = {} if request_id is None else {"request_id": request_id}
+        listed = summaries_of(call_with_retry(self._links, place.container_id, "list", **which))
+        return [one for one in listed if request_id in (None, one.request_id)]
+
+    def send_signal(self, place: Place, request_id: str, signal: str) -> None:
+        """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
+        self._tell(place, "signal", request_id=request_id, signal=signal)
+
+    def resize(self, place: Place, request_id: str, cols: int, rows: int) -> None:
+        """Raises CommandNotFound, CommandFinished, TerminalMissing."""
+        self._tell(place, "resize", request_id=request_id, cols=cols, rows=rows)
+
+    def write_stdin(
+        self,
+        place: Place,
+        request_id: str,
+        data: bytes,
+        eof: bool,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write to a command's stdin; blocks while the command does not read. `moved` is called
+        whenever it has taken some.
+
+        Raises CommandNotFound, CommandFinished, StdinNotOpen, LineTooLong.
+        """
+        pieces = [data[at : at + INPUT_BYTES] for at in range(0, len(data), INPUT_BYTES)] or [b""]
+        for number, piece in enumerate(pieces, start=1):
+            self._tell(
+                place,
+                "stdin",
+                within_s=None,  # as long as the command does not read
+                request_id=request_id,
+                write_id=uuid.uuid4().hex,
+                data=base64.b64encode(piece).decode("ascii"),
+                end=eof and number == len(pieces),
+            )
+            moved()
+
+    def _note(self, place: Place, spec: CommandSpec) -> None:
+        self._history.began(place.sandbox_id, spec.key, spec.request_id, spec.command)
+
+    def _tell(self, place: Place, operation: str, **arguments: Any) -> None:
+        self._require_agent(place)
+        call_with_retry(self._links, place.container_id, operation, **arguments)
+
+    def _require_agent(self, place: Place) -> None:
+        try:
+            self._links.get(place.container_id)
+        except AgentMissing:
+            raise FeatureMissing() from None
+
+    def _daemon_with_features(self, place: Place, spec: CommandSpec) -> str | None:
+        try:
+            return self._daemon_for(place, spec)
+        except AgentMissing:
+            raise FeatureMissing() from None
+
+    def _daemon_for(self, place: Place, spec: CommandSpec) -> str | None:
+        """The agent that must run a `once` command; None where any may. Raises AgentMissing."""
+        link = ReconnectingLink(self._links, place.container_id).link()
+        if not spec.once:
+            return None
+        return self._once.daemon_for(place.sandbox_id, spec.request_id, link.daemon)
+
+
+def _known(followed: Following, spec: CommandSpec | None) -> Known:
+    """What the result needs. Raises CommandLost when the agent, which may say anything, does not
+    know it."""
+    if spec is not None:
+        return Known(
+            key=spec.key,
+            request_id=spec.request_id,
+            command=spec.command,
+            cap=spec.cap,
+            encoding=spec.encoding,
+        )
+    meta = followed.started.meta if followed.started else {}
+    try:
+        return Known.model_validate(meta)
+    except ValidationError as error:
+        raise CommandLost("the agent does not know the command any more") from error

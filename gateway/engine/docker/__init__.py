@@ -1,0 +1,1 @@
+"""The engine interface on Docker: the only place that imports the docker SDK."""

@@ -1,0 +1,1 @@
+"""Whether the gateway can serve, and how safe its host is."""

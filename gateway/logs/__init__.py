@@ -1,0 +1,1 @@
+"""What is written into logs: whole lines, bounded in number, and the audit log's file."""

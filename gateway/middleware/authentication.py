@@ -1,0 +1,184 @@
+"""Who may do what: every route is closed to whoever has no key, but for those named here.
+
+It runs before anything else of a request, and before a WebSocket is upgraded. Views ask `caller`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, g, request
+
+from gateway.errors import GatewayError, SandboxNotFound, TokenNotEnough
+from gateway.identity.access import Access, AccessToken
+from gateway.identity.caller import ANONYMOUS, Caller
+from gateway.middleware.connection_limits import ClientConnections
+from gateway.process.time_shares import wait_for_share, work_for
+from gateway.schemas.models import SANDBOX_ID_PATTERN
+from gateway.settings import is_loopback
+
+OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
+"""What needs no key. Everything else does, and every address that does not exist."""
+
+KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke"))
+"""Below a sandbox, but not for its access token: who found one could renew it for ever."""
+
+SUBPROTOCOL = "bearer."
+"""Before a token in `Sec-WebSocket-Protocol`: browsers can set no other header there."""
+
+ANYBODY = "*"
+"""Whoever asks for no particular sandbox where no keys are configured."""
+
+CHECK_S = 1.0
+"""How often a streamed answer is looked at: is its caller still welcome?"""
+
+_EXTENSION = "sandbox-gateway.access"
+_OPERATORS = "sandbox-gateway.operators"
+_BY_A_PROXY = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+_SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
+_LONGEST_ECHO = 64
+
+
+class BearerSubprotocols:
+    """What flask-sock is told to be the server's subprotocols: any that carries a token.
+
+    A browser ends the connection unless one that it has offered is selected (WHATWG WebSockets,
+    RFC 6455, section 4.2.2); so it is also where no keys are configured.
+    """
+
+    def __contains__(self, offered: object) -> bool:
+        return isinstance(offered, str) and offered.startswith(SUBPROTOCOL)
+
+
+def install(
+    app: Flask,
+    access: Access,
+    operators: Collection[str] = (),
+    connections: ClientConnections | None = None,
+) -> None:
+    """Close the routes of `app`. Call it after `origin_and_cors.install`, before any routes.
+
+    `operators` are the names of keys whose holders may see the host; `connections` learn who is
+    at their other end.
+    """
+    app.extensions[_EXTENSION] = access
+    app.extensions[_OPERATORS] = frozenset(operators)
+
+    def check(endpoint: str | None, values: dict[str, Any] | None) -> None:
+        if endpoint in OPEN_ENDPOINTS:
+            return
+        try:
+            g.caller = access.identify(shown())
+            work_for(g.caller.name or (values or {}).get("sandbox_id") or ANYBODY)
+            wait_for_share()
+            sandbox_id = (values or {}).get("sandbox_id")
+            if sandbox_id is not None:
+                _check_id(sandbox_id)
+                access.check(g.caller, sandbox_id)
+            if g.caller.sandbox_id is not None and (
+                sandbox_id is None or endpoint in KEYS_ONLY_ENDPOINTS
+            ):
+                raise TokenNotEnough()
+            if connections is not None:
+                who = f"key {g.caller.name}" if g.caller.name else request.remote_addr or ""
+                connections.know(request.environ.get("gunicorn.socket"), who)
+        except GatewayError as error:
+            g.denied = error.code
+            raise
+
+    def watch(response: Response) -> Response:
+        endless = response.is_streamed and "Content-Length" not in response.headers
+        if endless and not caller().is_anonymous:
+            pieces = cast("Iterable[bytes]", response.response)
+            response.response = _while_valid(access, caller(), pieces)
+        return response
+
+    # These run before the blueprints' own ones, and both before any `before_request`.
+    app.url_value_preprocessor(check)
+    app.after_request(watch)
+
+
+def caller() -> Caller:
+    """Who the current request comes from; nobody in particular where no keys are configured."""
+    return cast(Caller, g.get("caller", ANONYMOUS))
+
+
+def new_token(sandbox_id: str) -> AccessToken | None:
+    """A token for a sandbox that the caller has just made; None where no keys are configured."""
+    access = _access()
+    return None if access is None or not access.needs_key else access.issue(sandbox_id)
+
+
+def needs_key(app: Flask) -> bool:
+    """Whether keys are configured for `app`."""
+    access = app.extensions.get(_EXTENSION)
+    return access is not None and access.needs_key
+
+
+def has_neighbours() -> bool:
+    """Whether keys of more than one name are configured: then each leaves room to others."""
+    access = _access()
+    return access is not None and access.has_several_owners
+
+
+def is_operator() -> bool:
+    """Whether the current request's caller may see the host: by an operator's key or, where no keys
+    are configured, from this machine itself."""
+    access = _access()
+    if access is not None and access.needs_key:
+        operators: Collection[str] = current_app.extensions[_OPERATORS]
+        return caller().sandbox_id is None and caller().name in operators
+    forwarded = any(name in request.headers for name in _BY_A_PROXY)
+    return not forwarded and is_loopback(request.remote_addr or "")
+
+
+def pace() -> Callable[[], None]:
+    """Counts, for the current request's caller and in any greenlet, what it asks for on a
+    WebSocket, as requests are counted. What it gives raises RateLimited."""
+    access, who = _access(), caller()
+    return (lambda: None) if access is None else (lambda: access.count(who))
+
+
+def shown() -> str | None:
+    """The key or token in the current request: in `X-API-Key`, else in `Authorization`, else, if
+    it is a handshake, in a subprotocol. Never in the address, which ends up in logs."""
+    if "X-API-Key" in request.headers:
+        return request.headers["X-API-Key"].strip()
+    if "Authorization" in request.headers:
+        found = _BEARER.fullmatch(request.headers["Authorization"])
+        return None if found is None else found[1]
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    for subprotocol in offered.split(","):
+        if subprotocol.strip().startswith(SUBPROTOCOL):
+            return subprotocol.strip().removeprefix(SUBPROTOCOL)
+    return None
+
+
+def _while_valid(access: Access, who: Caller, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """An endless answer ends when the key or token that it was asked with does."""
+    next_check = time.monotonic() + CHECK_S
+    try:
+        for piece in pieces:
+            wait_for_share()
+            if time.monotonic() >= next_check:
+                if access.lapsed({who}):
+                    return
+                next_check = time.monotonic() + CHECK_S
+            yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _check_id(sandbox_id: str) -> None:
+    if not _SANDBOX_ID.fullmatch(sandbox_id):
+        raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
+
+
+def _access() -> Access | None:
+    return cast("Access | None", current_app.extensions.get(_EXTENSION))

@@ -1,0 +1,1 @@
+"""How sandboxes come about: room for them, their containers, and the pool."""

@@ -1,0 +1,44 @@
+"""Creates that are sent again with an `Idempotency-Key`: they get the first sandbox of the key.
+
+Which sandbox that is, the transaction finds that would admit another (`gateway.store.admission`).
+"""
+
+from __future__ import annotations
+
+import time
+from hashlib import sha256
+
+from gateway.errors import GatewayError, IdempotencyKeySpent
+from gateway.process.change_feed import ChangeFeed
+from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
+from gateway.schemas.models import SandboxCreate
+from gateway.store.admission import Key
+from gateway.store.sandboxes import SandboxStore
+
+FIRST_WAIT_S = 60.0
+"""How long a repeated create waits for the first one of its key to come to its end."""
+
+
+def key_of(text: str | None, request: SandboxCreate) -> Key | None:
+    """A client's key, with what a repeated request must have in common with the first one."""
+    if text is None:
+        return None
+    return Key(text, sha256(request.model_dump_json().encode()).hexdigest())
+
+
+def first_of_key(store: SandboxStore, feed: ChangeFeed, sandbox_id: str) -> SandboxView | None:
+    """The first sandbox of a key, once it is ready; None when it has come to nothing."""
+    deadline = time.monotonic() + FIRST_WAIT_S
+    while True:
+        mark = feed.mark
+        row = store.get(sandbox_id)
+        if row is None or (row.state == "ended" and row.end_reason == "create_failed"):
+            return None
+        if row.state != "starting":
+            break
+        if time.monotonic() > deadline:
+            raise GatewayError("the first create of this key does not come to its end")
+        feed.wait_after(mark, 1.0)
+    if row.state in ("removing", "ended"):
+        raise IdempotencyKeySpent()
+    return view_of(row)

@@ -1,0 +1,1 @@
+"""How sandboxes end: when, why, and what is said of them afterwards."""

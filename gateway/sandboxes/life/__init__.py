@@ -1,0 +1,1 @@
+"""What is done with live sandboxes: shown, used, changed, paused and resumed."""

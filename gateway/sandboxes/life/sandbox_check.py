@@ -1,0 +1,117 @@
+"""Finds sandboxes: their rows, what the engine has of them, the error where one is no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gateway.engine.interface import ContainerInfo, Engine
+from gateway.errors import ContainerGone, SandboxNotFound
+from gateway.process.change_feed import ChangeFeed
+from gateway.sandboxes.ending.end_reasons import GONE, ending_of
+from gateway.sandboxes.ending.ended_not_found import not_found
+from gateway.sandboxes.ending.removal import Removal
+from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.sandbox_view import SandboxView, status_of, view_of
+from gateway.schemas.models import SandboxStatus
+from gateway.store.rows import SandboxRow
+from gateway.store.sandboxes import SandboxStore
+
+VERDICT_S = 2.0
+LOOK_S = 0.05
+"""How long, and how often, one who found a stopped container waits for its end record."""
+
+
+class SandboxCheck:
+    """Looks at one sandbox at a time. `commands_of` gives the last commands of one that ended."""
+
+    def __init__(
+        self,
+        store: SandboxStore,
+        engine: Engine,
+        removal: Removal,
+        pausing: PauseAndResume,
+        commands_of: Callable[[str], list[dict[str, Any]]],
+        feed: ChangeFeed,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._removal = removal
+        self._pausing = pausing
+        self._commands_of = commands_of
+        self._feed = feed
+
+    def view(self, sandbox_id: str) -> SandboxView:
+        """As clients see it. Raises SandboxNotFound."""
+        row = self.live(sandbox_id)
+        if row.container_id is None:
+            return view_of(row, "starting")
+        return view_of(row, status_seen(row, self.container_or_end(row)))
+
+    def resume(self, row: SandboxRow) -> SandboxRow:
+        """The row of a sandbox that is not paused, or not any more. Raises SandboxNotFound,
+        SandboxBusy and the engine's errors."""
+        if row.state == "ready":
+            return row
+        try:
+            resumed = self._pausing.resume(row.sandbox_id)
+        except ContainerGone:
+            self.container_or_end(row)
+            raise
+        if resumed is None or resumed.state not in ("starting", "ready"):
+            raise self.not_found(row.sandbox_id)
+        return resumed
+
+    def live(self, sandbox_id: str) -> SandboxRow:
+        """The row of one that has not ended. Raises SandboxNotFound."""
+        row = self._store.get(sandbox_id)
+        if row is None or row.state not in ("starting", "ready", "pausing", "paused"):
+            raise not_found(sandbox_id, row, self._commands_of)
+        return row
+
+    def not_found(self, sandbox_id: str) -> SandboxNotFound:
+        """The error that says so, with the end record of one that has ended."""
+        return not_found(sandbox_id, self._store.get(sandbox_id), self._commands_of)
+
+    def container_or_end(self, row: SandboxRow) -> ContainerInfo:
+        """The row's container, running or paused. Raises SandboxNotFound, and ends the sandbox
+        if there is no such container any more."""
+        assert row.container_id is not None
+        try:
+            container = self._engine.inspect(row.container_id)
+        except ContainerGone:
+            self._removal.note_gone(row, GONE.reason, GONE.detail)
+            raise self.not_found(row.sandbox_id) from None
+        if container.state not in ("running", "paused"):
+            self._end_stopped(row)
+            raise self.not_found(row.sandbox_id)
+        return container
+
+    def _end_stopped(self, row: SandboxRow) -> None:
+        """Whoever follows the engine's events knows best why it stopped, and sees to it; if nobody
+        does in time, this does."""
+        assert row.container_id is not None
+        deadline = time.monotonic() + VERDICT_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            mark = self._feed.mark
+            now = self._store.get(row.sandbox_id)
+            if now is None or now.state == "ended":
+                return
+            self._feed.wait_after(mark, left_s)
+        try:
+            container = self._engine.inspect(row.container_id)
+            end = ending_of(container, oom_seen_s_ago=None, engine_was_away=False)
+        except ContainerGone:
+            end = GONE
+        self._removal.note_gone(row, end.reason, end.detail, end.exit_code)
+
+
+def status_seen(row: SandboxRow, container: ContainerInfo) -> SandboxStatus:
+    """What the engine sees counts: another hand may have paused or resumed it just now."""
+    if container.state == "paused":
+        return "paused"
+    status = status_of(row)
+    if status == "paused":
+        return "connected" if row.lease_count else "idle"
+    return status

@@ -1,0 +1,1 @@
+"""What a sandbox is made with: what was asked for, what is allowed, and what it comes to."""

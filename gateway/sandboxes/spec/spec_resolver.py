@@ -1,0 +1,132 @@
+"""From what a client asks for to what its sandbox is made with; what is not allowed is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway import clock
+from gateway.engine.interface import EngineHost, Limits
+from gateway.errors import BadFields
+from gateway.sandboxes.spec.isolation_levels import demand
+from gateway.sandboxes.spec.isolation_levels import has_network as isolation_has_network
+from gateway.sandboxes.spec.policy import Policy
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.schemas.models import SandboxChange, SandboxCreate
+
+MIB = 1024 * 1024
+
+HOST_KNOWN_S = 60.0
+"""So long what the engine said about its host is taken for true."""
+
+_ANY_HOST = EngineHost(memory_bytes=0, cpus=0, runtimes=frozenset())
+
+
+class SpecResolver:
+    """Reads requests. `host` asks the engine."""
+
+    def __init__(self, policy: Policy, host: Callable[[], EngineHost]) -> None:
+        self._policy = policy
+        self._ask_host = host
+        self._host: EngineHost | None = None
+        self._host_asked_at = 0.0
+
+    def host(self) -> EngineHost:
+        """The engine's host, as it was at most a minute ago. Raises the engine's errors."""
+        now = clock.boot_s()
+        if self._host is None or now - self._host_asked_at > HOST_KNOWN_S:
+            self._host, self._host_asked_at = self._ask_host(), now
+        return self._host
+
+    def default(self) -> SandboxSpec:
+        """What an empty request gets."""
+        return self.resolve(SandboxCreate())
+
+    def resolve(self, request: SandboxCreate) -> SandboxSpec:
+        """Raises BadFields, which names every value that is refused, IsolationUnavailable, and the
+        engine's errors."""
+        policy, refusals = self._policy, _Refusals()
+        limits = Limits(
+            memory_mb=policy.limits.memory_mb if request.memory_mb is None else request.memory_mb,
+            cpus=policy.limits.cpus if request.cpus is None else request.cpus,
+            pids=policy.limits.pids if request.pids is None else request.pids,
+            file_size_mb=policy.limits.file_size_mb,
+            disk_mb=policy.limits.disk_mb if request.disk_mb is None else request.disk_mb,
+        )
+        image = request.image or policy.images[0]
+        if image not in policy.images:
+            refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
+        isolation = request.isolation or policy.isolation
+        # Asked only where it matters: without the engine, other requests are still judged.
+        host = self.host() if isolation == "gvisor" else _ANY_HOST
+        demand(isolation, host)
+        has_network = policy.has_network and isolation_has_network(isolation, host)
+        self._check_limits(request, refusals)
+        if isolation == "strict" and request.disk_mb is not None:
+            # All that can be written to is in memory there, and may take half of it.
+            refusals.beyond("disk_mb", request.disk_mb, limits.memory_mb // 2)
+        self._check_times(request.timeout, request.idle_timeout, refusals)
+        network = request.network
+        if network is None:
+            network = "bridge" if has_network else "none"
+        elif network == "bridge" and not has_network:
+            refusals.add("network", "not_available", "such sandboxes have no network here")
+        refusals.raise_any()
+        return SandboxSpec(
+            image=image,
+            isolation=isolation,
+            network=network,
+            limits=limits,
+            env=request.env,
+            labels=request.labels,
+            timeout_s=request.timeout if request.timeout is not None else policy.timeout_s,
+            idle_timeout_s=request.idle_timeout or policy.idle_timeout_s,
+            idle_action=request.idle_action,
+        )
+
+    def check_change(self, change: SandboxChange) -> None:
+        """Raises BadFields for times beyond what is allowed."""
+        refusals = _Refusals()
+        idle_timeout = change.idle_timeout if "idle_timeout" in change.model_fields_set else None
+        self._check_times(change.timeout, idle_timeout, refusals)
+        refusals.raise_any()
+
+    def _check_limits(self, request: SandboxCreate, refusals: _Refusals) -> None:
+        policy = self._policy
+        if request.cpus is not None:
+            refusals.beyond("cpus", request.cpus, policy.max_cpus, float(self.host().cpus))
+        if request.memory_mb is not None:
+            of_host = self.host().memory_bytes // MIB
+            refusals.beyond("memory_mb", request.memory_mb, policy.max_memory_mb, of_host)
+        if request.pids is not None:
+            refusals.beyond("pids", request.pids, policy.max_pids)
+        if request.disk_mb is not None:
+            refusals.beyond("disk_mb", request.disk_mb, policy.max_disk_mb)
+
+    def _check_times(
+        self, timeout_s: float | None, idle_timeout_s: float | None, refusals: _Refusals
+    ) -> None:
+        if timeout_s is not None:
+            refusals.beyond("timeout", timeout_s, self._policy.max_timeout_s)
+        if idle_timeout_s is not None:
+            refusals.beyond("idle_timeout", idle_timeout_s, self._policy.max_idle_timeout_s)
+
+
+class _Refusals:
+    """Collects what is wrong, so that a client learns all of it at once."""
+
+    def __init__(self) -> None:
+        self._found: list[dict[str, object]] = []
+
+    def add(self, field: str, kind: str, why: str) -> None:
+        self._found.append({"loc": [field], "msg": why, "type": kind})
+
+    def beyond(self, field: str, value: float, configured: float, of_host: float = 0) -> None:
+        """Refuse a value above the configured maximum or, where that is 0, above the host's. More
+        than the host has is never given."""
+        limits = [limit for limit in (configured, of_host) if limit]
+        if limits and value > min(limits):
+            self.add(field, "beyond_maximum", f"at most {min(limits):g} is allowed")
+
+    def raise_any(self) -> None:
+        if self._found:
+            raise BadFields(f"{len(self._found)} of the values are refused", errors=self._found)

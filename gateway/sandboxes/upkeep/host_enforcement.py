@@ -1,0 +1,200 @@
+"""What is enforced on the engine's host around the sandboxes: their network, their disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from gateway.engine import container_hardening
+from gateway.engine.interface import (
+    Bridge,
+    ContainerInfo,
+    Engine,
+    Isolation,
+    Preparation,
+)
+from gateway.health.posture import asked
+from gateway.host import name_limits, oom_score, packet_filter, programs
+from gateway.host.cpu_weight import CpuWeights
+from gateway.host.disk_rate import DiskRate
+from gateway.host.disk_watch import DiskWatch, Target
+from gateway.host.egress_proxy import EgressProxy
+from gateway.host.layer_disks import LayerDisks
+from gateway.host.layer_users import LayerUsers
+from gateway.host.name_limits import NameLimits
+from gateway.host.packet_filter import PacketFilter
+from gateway.sandboxes.spec.container_labels import INSTANCE
+from gateway.schemas.models import PostureCheck
+from gateway.settings import SHARED_UID, Settings
+from gateway.store.rows import SandboxRow
+
+PACKET_FILTER_S = 5.0
+PROXY_S = 5.0
+DISK_S = 1.0
+CPU_WEIGHTS_S = 1.0
+STRAY_DISKS_S = 60.0
+
+Job = tuple[str, float, Callable[[], None]]
+
+
+class Steps:
+    """Preparations of one container, one after the other."""
+
+    def __init__(self, steps: Sequence[Preparation]) -> None:
+        self._steps = steps
+
+    def before_start(self, container: ContainerInfo) -> None:
+        for step in self._steps:
+            step.before_start(container)
+
+    def after_start(self, container: ContainerInfo) -> None:
+        for step in self._steps:
+            step.after_start(container)
+
+
+class Enforcement:
+    """Implements `gateway.sandboxes.create.containers.HostGuard`. Owns the egress proxy.
+
+    `live` are the sandboxes there are; `end` ends one whose disk is too full, and is told why.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        live: Callable[[], list[SandboxRow]],
+        end: Callable[[str, str], None],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        local = engine.is_local()
+        self._packet_filter = PacketFilter(
+            self._bridge,
+            partial(packet_filter.policy_of, settings, self._bridge),
+            packet_filter.hindrance_of(settings, local=local),
+        )
+        self._name_limits = NameLimits(
+            settings.name_rate, lambda: name_limits.hindrance_of(local=local)
+        )
+        self._disk_rate = DiskRate(settings.disk_write_mb_s)
+        self._cpu_weights = CpuWeights(live, engine.is_local)
+        self._disks = LayerDisks(
+            lambda: engine.host().data_root if local else "", settings.disk_dir
+        )
+        self._users = LayerUsers(
+            self._no_users, engine.image_layers, self._disks.checked, SHARED_UID
+        )
+        self._disk_watch = DiskWatch(
+            self._disks,
+            floor_mb=settings.disk_floor_mb,
+            targets=lambda: [
+                Target(row.sandbox_id, row.container_id, row.disk_mb, row.owner)
+                for row in live()
+                if row.container_id is not None and row.state in ("ready", "paused")
+            ],
+            layer_of=lambda container_id: engine.inspect(container_id).layer,
+            written=lambda: engine.written({INSTANCE: settings.instance_id}),
+            end=end,
+        )
+        self._proxy = EgressProxy(settings.egress_domain_names)
+
+    def _bridge(self) -> Bridge | None:
+        return self._engine.bridge(self._settings.network)
+
+    # --- around a create -----------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Raises DiskFull when the host has no room for another sandbox, and the engine's
+        errors."""
+        self._disk_watch.check_room()
+
+    def guard_network(self) -> None:
+        """Set the packet filter's rules, before the first sandbox is on the network."""
+        self._packet_filter.apply()
+
+    def own_user(self, image: str, uid: int) -> Preparation | None:
+        """What makes `uid` the user of a container, where this process may and the image allows
+        it. Raises ImageMissing, HostToolFailed and the engine's errors."""
+        return self._users.preparation(image, uid)
+
+    def preparation(
+        self, disk_mb: int | None, isolation: Isolation, user: Preparation | None
+    ) -> Preparation | None:
+        """What gives a container its user and its disk, and bounds how fast it writes there and
+        what it asks for names. At level `strict` all that can be written to is in memory, and has
+        its size already, and there is no network."""
+        steps: list[Preparation] = [] if user is None else [user]
+        if isolation != "strict":
+            disk = self._disks.preparation(disk_mb)
+            # What the user step has put into the layer is copied to the disk.
+            steps += [] if disk is None else [disk, self._disk_rate]
+            steps.append(self._name_limits)
+        return Steps(steps) if steps else None
+
+    def _no_users(self) -> str | None:
+        """Why sandboxes have no users of their own."""
+        if not self._settings.uid_range:
+            return "SANDBOX_UIDS is empty"
+        if not self._engine.is_local():
+            return "the engine is on another host"
+        if not programs.is_root():
+            return "only root gives files away"
+        if not self._disks.sees_layers():
+            return "the engine's files are not on this host"
+        if self._engine.facts().security_options & {"userns", "rootless"}:
+            return "the engine maps users to others"
+        return None
+
+    def variables(self) -> Mapping[str, str]:
+        """By which programs in sandboxes find the egress proxy, where there is one."""
+        if not self._settings.egress_domains or not self._packet_filter.active:
+            return {}
+        bridge = self._bridge()
+        if bridge is None or bridge.gateway is None:
+            return {}
+        return packet_filter.proxy_variables(bridge.gateway, self._settings.egress_proxy_port)
+
+    # --- all the time --------------------------------------------------------------------------
+
+    def jobs(self) -> list[Job]:
+        """What the housekeeper does: name, seconds between runs, work."""
+        return [
+            ("packet filter", PACKET_FILTER_S, self._packet_filter.apply),
+            ("egress proxy", PROXY_S, self._keep_proxy),
+            ("disk", DISK_S, self._disk_watch.look),
+            ("stray disks", STRAY_DISKS_S, self._sweep_disks),
+            ("CPU weights", CPU_WEIGHTS_S, self._cpu_weights.balance),
+        ]
+
+    def _keep_proxy(self) -> None:
+        if self._settings.egress_domains and self._packet_filter.active:
+            bridge = self._bridge()
+            if bridge is not None and bridge.gateway is not None:
+                self._proxy.start(bridge.gateway, self._settings.egress_proxy_port)
+
+    def _sweep_disks(self) -> None:
+        self._disks.sweep(self._layers)
+
+    def _layers(self) -> set[str]:
+        """Of every gateway's containers: several may have their disks in the same directory."""
+        found = self._engine.containers({INSTANCE: ""})
+        return {self._engine.inspect(one.container_id).layer or "" for one in found}
+
+    def checks(self) -> dict[str, Callable[[], PostureCheck]]:
+        """For the posture report, by name."""
+        return {
+            "users": asked(self._users.check),
+            "network": asked(self._network),
+            "disk": asked(self._disks.check),
+            "disk_space": asked(self._disk_watch.check),
+            "oom": asked(partial(oom_score.check, container_hardening.OOM_SCORE_ADJ)),
+        }
+
+    def _network(self) -> tuple[bool, str]:
+        holds, told = self._packet_filter.check()
+        unlimited = self._name_limits.missing()
+        return holds, told if unlimited is None else f"{told}; {unlimited}"
+
+    def close(self) -> None:
+        """Let go of the proxy; rules and disks stay. May be repeated."""
+        self._proxy.close()

@@ -1,0 +1,295 @@
+"""Messages about sandboxes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+
+from gateway.schemas.models.base import (
+    Answer,
+    Request,
+    Sliced,
+    left_out_when_none,
+    without_defaults,
+)
+from gateway.schemas.models.labels import NO_OTHER_NAMES, Labels, checked
+from gateway.schemas.models.tokens import EXAMPLE
+
+SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
+
+RESERVED_VARIABLES = ("AGENT_COMMAND_ID",)
+RESERVED_VARIABLES_PREFIX = "AGENT_ENV_"
+"""What the gateway itself writes; clients may not."""
+
+MOST_VARIABLES = 256
+MOST_VARIABLE_CHARACTERS = 64 * 1024
+
+SandboxStatus = Literal["starting", "idle", "connected", "paused"]
+IdleAction = Literal["delete", "pause"]
+Network = Literal["bridge", "none"]
+Isolation = Literal["standard", "strict", "gvisor"]
+EndReason = Literal[
+    "idle", "timeout", "deleted", "oom", "exited", "engine_lost", "disk", "create_failed"
+]
+
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Seconds = Annotated[float, Field(ge=1, le=366 * 86400)]
+
+
+class SandboxCreate(Request):
+    """Body of `POST /sandboxes`. It may be empty. Values beyond what the operator allows are
+    refused."""
+
+    image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
+        None,
+        description="One of those that the operator allows (`SANDBOX_IMAGES`).",
+        examples=["sandbox-websocket-image"],
+    )
+    cpus: float | None = Field(
+        None, ge=0.05, le=1024, description="CPU cores it may use.", examples=[0.5]
+    )
+    memory_mb: int | None = Field(
+        None, ge=32, le=1048576, description="Memory in MiB, swap included.", examples=[512]
+    )
+    pids: int | None = Field(
+        None, ge=16, le=1048576, description="Processes and threads.", examples=[256]
+    )
+    disk_mb: int | None = Field(
+        None,
+        ge=16,
+        le=104857600,
+        description="What it may write, in MiB: held by the kernel where it can be, else a "
+        "sandbox that wrote more ends.",
+        examples=[2048],
+    )
+    env: Annotated[
+        dict[Variable, Value],
+        Sliced,
+        Field(max_length=MOST_VARIABLES, json_schema_extra=NO_OTHER_NAMES),
+    ] = Field(
+        {},
+        description="Environment of every command, HOME and PATH among it. Commands start in the "
+        "user's own home in any case.",
+        examples=[{"STAGE": "test"}],
+    )
+    labels: Labels = Field(
+        {}, description="To find it again by; not seen inside.", examples=[{"team": "blue"}]
+    )
+    timeout: Seconds | None = Field(
+        None,
+        description="Seconds after which it ends, whatever happens in it. Default: "
+        "`SANDBOX_TIMEOUT`.",
+        examples=[7200.0],
+    )
+    idle_timeout: Seconds | None = Field(
+        None,
+        description="Seconds without client and command until `idle_action`. Default: "
+        "`SANDBOX_IDLE_TIMEOUT`, an hour.",
+        examples=[600.0],
+    )
+    idle_action: IdleAction = Field(
+        "delete", description="What happens to it when it has been idle for so long."
+    )
+    network: Network | None = Field(
+        None, description="`none`: no network but its own loopback.", examples=["none"]
+    )
+    isolation: Isolation | None = Field(
+        None,
+        description="`standard`: writable root file system. `strict`: read-only root, sized "
+        "writable places in memory, no network. `gvisor`: a kernel of its own, where installed.",
+        examples=["standard"],
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_not_reserved_and_fit(cls, labels: dict[str, str]) -> dict[str, str]:
+        return checked(labels)
+
+    @field_validator("env")
+    @classmethod
+    def _env_is_not_reserved_and_fits(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in RESERVED_VARIABLES:
+            if name in env:
+                raise ValueError(f"the variable {name} is the gateway's own")
+        if any(name.startswith(RESERVED_VARIABLES_PREFIX) for name in env):
+            raise ValueError(
+                f"variables that begin with {RESERVED_VARIABLES_PREFIX} are the gateway's own"
+            )
+        if sum(len(name) + len(value) for name, value in env.items()) > MOST_VARIABLE_CHARACTERS:
+            raise ValueError(f"more than {MOST_VARIABLE_CHARACTERS} characters")
+        return env
+
+    @field_validator("isolation")
+    @classmethod
+    def _strict_has_no_network(cls, level: str | None, info: ValidationInfo) -> str | None:
+        if level == "strict" and info.data.get("network") == "bridge":
+            raise ValueError("`strict` has no network")
+        return level
+
+
+class SandboxChange(Request):
+    """Body of `PATCH /sandboxes/{sandbox_id}`: what is not named stays as it is.
+
+    The defaults stand for nothing; `given` says what was named.
+    """
+
+    model_config = ConfigDict(json_schema_extra=without_defaults)
+
+    timeout: Seconds | None = Field(
+        None,
+        description="Lifetime in seconds, counted from its creation; null: that of sandboxes "
+        "that ask for none (`SANDBOX_TIMEOUT`).",
+        examples=[7200.0],
+    )
+    idle_timeout: Seconds = Field(
+        1.0, description="Seconds without client and command.", examples=[600.0]
+    )
+    labels: Labels = Field(
+        {}, description="In the place of the present ones.", examples=[{"team": "red"}]
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_not_reserved_and_fit(cls, labels: dict[str, str]) -> dict[str, str]:
+        return checked(labels)
+
+
+class SandboxCreated(Answer):
+    """A new sandbox, ready to be used."""
+
+    model_config = ConfigDict(json_schema_extra=left_out_when_none)
+
+    sandbox_id: str = Field(
+        description="Random, 128 bits, only `[a-z0-9]`. Whoever knows it may use the sandbox.",
+        examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"],
+    )
+    status: Literal["created"] = Field(examples=["created"])
+    message: str = Field(
+        description="Localised by `Accept-Language`: English, Italian or Chinese.",
+        examples=["Sandbox container created successfully"],
+    )
+    access_token: str | None = Field(
+        None,
+        description="Opens this sandbox and nothing else. Only where API keys are configured.",
+        examples=[EXAMPLE],
+    )
+
+
+class Sandbox(Answer):
+    """A sandbox as it is now."""
+
+    sandbox_id: str = Field(examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"])
+    status: SandboxStatus = Field(
+        description="`idle`: no client connected and nothing running. `connected`: at least one "
+        "WebSocket client, or a command that outlived its client. `starting`: being created. "
+        "`paused`: paused; connecting or running a command resumes it.",
+        examples=["idle"],
+    )
+    created_at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
+    ip_address: str | None = Field(
+        description="Address in the sandbox's network; null without one.", examples=["172.18.0.2"]
+    )
+    image: str = Field(description="What it was made from.", examples=["sandbox-websocket-image"])
+    isolation: Isolation = Field(examples=["standard"])
+    network: Network = Field(examples=["bridge"])
+    cpus: float = Field(description="CPU cores.", examples=[1.0])
+    memory_mb: int = Field(description="MiB.", examples=[1024])
+    pids: int = Field(examples=[512])
+    disk_mb: int | None = Field(description="MiB; null: not limited.", examples=[None])
+    labels: dict[str, str] = Field(examples=[{"team": "blue"}])
+    timeout: float | None = Field(
+        description="Lifetime in seconds; null: without end.", examples=[None]
+    )
+    expires_at: float | None = Field(
+        description="When its lifetime is over, in seconds since the epoch.", examples=[None]
+    )
+    idle_timeout: float = Field(examples=[3600.0])
+    idle_action: IdleAction = Field(examples=["delete"])
+
+
+class Deleted(Answer):
+    """Answer of `DELETE /sandboxes/{sandbox_id}`."""
+
+    message: str = Field(examples=["Sandbox 5f0c6d0f6b0e4f6e9a1d2c3b4a596877 deleted successfully"])
+
+
+class LastCommand(Answer):
+    """One of the last commands of a sandbox that has ended."""
+
+    request_id: str = Field(examples=["r1"])
+    command: str = Field(description="At most 200 characters of it.", examples=["make test"])
+    started_at: float = Field(examples=[1648371234.567])
+    returncode: int | None = Field(
+        description="Null when it was still running, as far as the gateway knows.", examples=[0]
+    )
+    output: str = Field(description="The end of what it wrote, as far as the gateway has seen it.")
+    error: str = Field(description="Likewise, on stderr.")
+
+
+class Ended(Answer):
+    """Why a sandbox is no more."""
+
+    reason: EndReason = Field(examples=["idle"])
+    at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
+    detail: str = Field(description="English.", examples=["nobody used it for 3600 s"])
+    exit_code: int | None = Field(
+        description="Of the container's first process, where it ended by itself.", examples=[None]
+    )
+    last_commands: list[LastCommand] = Field(description="Oldest first.")
+
+
+class Event(Answer):
+    """Something that happened to a sandbox."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: int = Field(description="Rises with time.", examples=[17])
+    sandbox_id: str = Field(examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"])
+    at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
+    event: str = Field(
+        description="`created`, `adopted` (found again without its record), `updated` (with what "
+        "was changed: `changed` names the fields, `labels_changed` up to 16 labels; `labels` up to "
+        "1 KiB), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
+        "(soon, with `reason` and `ends_at`), `oom` (the kernel killed something in it for want "
+        "of memory), `ended` (with `reason`).",
+        examples=["created"],
+    )
+
+
+class Amount(Answer):
+    """What is used and what may be."""
+
+    used: float = Field(examples=[104857600])
+    limit: float | None = Field(description="Null: not limited.", examples=[1073741824])
+
+
+class CpuUsage(Answer):
+    """Use of the CPU."""
+
+    cores: float = Field(description="In use over a fraction of a second.", examples=[0.25])
+    limit: float = Field(description="Cores.", examples=[1.0])
+    total_s: float = Field(description="Seconds of CPU since it was made.", examples=[12.5])
+
+
+class NetworkUsage(Answer):
+    """Bytes since it was made."""
+
+    received_bytes: int = Field(examples=[1024])
+    sent_bytes: int = Field(examples=[1024])
+
+
+class SandboxStats(Answer):
+    """What a sandbox uses now, and its limits."""
+
+    cpu: CpuUsage
+    memory_bytes: Amount
+    pids: Amount
+    disk_bytes: Amount | None = Field(description="Null where the engine does not say.")
+    network: NetworkUsage
+
+
+def given(change: SandboxChange) -> dict[str, Any]:
+    """The fields that a client named."""
+    return {name: getattr(change, name) for name in change.model_fields_set}
