@@ -200,9 +200,10 @@ def _body_table(reference: Reference, words: str) -> Rows:
         raise WrongMark(f"{words} takes no body")
     name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     schema = reference.document["components"]["schemas"][name]
-    for field, described in schema["properties"].items():
-        text = described.get("description", "")
-        yield f"`{field}`", f"Required. {text}" if field in schema.get("required", ()) else text
+    required = schema.get("required", [])
+    for field in sorted(schema["properties"], key=lambda field: field not in required):
+        text = schema["properties"][field].get("description", "")
+        yield f"`{field}`", f"Required. {text}" if field in required else text
 
 
 def _query_table(reference: Reference, words: str) -> Rows:

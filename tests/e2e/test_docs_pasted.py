@@ -5,6 +5,7 @@ The READMEs in other languages have the same code (`tests/unit/test_readmes.py`)
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -12,14 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.support.clients import connect
 from tests.support.gateway_process import ROOT, GatewayProcess
-from tests.support.pasted import Example, Shell, each_pasted, examples_in
+from tests.support.markdown import Page
+from tests.support.pasted import Example, Shell, each_pasted, examples_in, missing_from
 
 LEFT_OUT = {
     "./start.sh            #": "the gateway runs already",
@@ -30,7 +34,7 @@ LEFT_OUT = {
 }
 """Beginnings of examples that a test cannot paste, and why."""
 
-PAGES = {"README.md": 8, "docs/api.md": 19, "docs/websocket.md": 6, "docs/operation.md": 3}
+PAGES = {"README.md": 8, "docs/api.md": 19, "docs/websocket.md": 7, "docs/operation.md": 3}
 """Pages with examples, and how many of them at least are pasted."""
 
 READING_S = 4.0
@@ -74,6 +78,36 @@ def test_every_page_with_examples_is_pasted() -> None:
     codes = [example.code for examples in with_examples.values() for example in examples]
     for beginning in LEFT_OUT:
         assert any(code.startswith(beginning) for code in codes), beginning
+
+
+def test_messages_are_answered_as_shown(gateway: GatewayProcess, sandbox: str) -> None:
+    """The WebSocket's page shows commands as a client sends them, and below the frames that come
+    back: a client that is written after it works."""
+    pairs = list(_messages_and_answers(Page("docs/websocket.md").blocks))
+    assert len(pairs) >= 4
+
+    for messages, answers in pairs:
+        with connect(gateway, sandbox) as connection:
+            for message in messages:
+                connection.client.send_text(message)
+            frames = [connection.client.receive_text() for _ in answers]
+        assert missing_from("\n".join(frames), answers) is None, frames
+
+
+def _messages_and_answers(
+    blocks: list[tuple[str, str]],
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Each block of commands, and the lines of the block after it."""
+    for (language, code), (next_language, answers) in pairwise(blocks):
+        if language == next_language == "json":
+            messages = code.splitlines()
+            if all({"command"} <= _keys(line) and "returncode" not in line for line in messages):
+                yield messages, answers.splitlines()
+
+
+def _keys(line: str) -> set[str]:
+    message = json.loads(line)
+    return set(message) if isinstance(message, dict) else set()
 
 
 class _Reader:
