@@ -89,8 +89,14 @@ def missing(pages: Iterable[str], reference: Reference) -> list[str]:
     placed = Counter(name for kind, words in marks if kind == "settings" for name in words.split())
     wanted = {f"settings {name}": placed[name] for name in reference.settings}
     tags = {operation["tags"][0] for _, _, operation in _operations(reference)}
-    for table in (*(f"routes {tag}" for tag in sorted(tags)), "errors ", "socket errors "):
-        wanted[table.strip()] = sum(f"{kind} {words}" == table for kind, words in marks)
+    bodies = [
+        f"body {method} {path}"
+        for method, path, operation in _operations(reference)
+        if "requestBody" in operation and _body(reference, operation)["properties"]
+    ]
+    routes = [f"routes {tag}" for tag in sorted(tags)]
+    for table in (*routes, *bodies, "errors", "socket errors"):
+        wanted[table] = sum(f"{kind} {words}".strip() == table for kind, words in marks)
     return [
         f"`{table}` must be in one `<!-- table: … -->` of docs/, and is in {count}"
         for table, count in wanted.items()
@@ -195,15 +201,24 @@ def _by_path(route: tuple[str, str, dict[str, Any]]) -> tuple[str, int]:
 
 def _body_table(reference: Reference, words: str) -> Rows:
     yield "Field", "Meaning"
-    body = _operation(reference, words).get("requestBody")
-    if body is None:
+    operation = _operation(reference, words)
+    if "requestBody" not in operation:
         raise WrongMark(f"{words} takes no body")
-    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    schema = reference.document["components"]["schemas"][name]
+    schema = _body(reference, operation)
     required = schema.get("required", [])
     for field in sorted(schema["properties"], key=lambda field: field not in required):
-        text = schema["properties"][field].get("description", "")
+        text = schema["properties"][field].get("description")
+        if not text:
+            raise WrongMark(f"`{field}` in the body of {words} has no description")
         yield f"`{field}`", f"Required. {text}" if field in required else text
+
+
+def _body(reference: Reference, operation: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of what the operation takes."""
+    content = operation["requestBody"]["content"]["application/json"]
+    name = content["schema"]["$ref"].rpartition("/")[2]
+    schema: dict[str, Any] = reference.document["components"]["schemas"][name]
+    return {"properties": {}, **schema}
 
 
 def _query_table(reference: Reference, words: str) -> Rows:

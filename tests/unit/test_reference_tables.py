@@ -80,7 +80,7 @@ def test_a_wrong_mark_is_refused(reference: Reference, text: str) -> None:
 
 
 def test_everything_has_its_place(reference: Reference) -> None:
-    """All settings, all routes, all errors, each once."""
+    """All settings, routes, bodies and errors, each once."""
     pages = _pages()
 
     assert missing(pages, reference) == []
@@ -95,7 +95,13 @@ def test_what_has_no_place_is_named(reference: Reference) -> None:
 
     assert "`settings SANDBOX_HOST`" in line
     assert "docs/" in line
-    for table in ("settings SANDBOX_INSTANCE", "routes Sandboxes", "errors", "socket errors"):
+    for table in (
+        "settings SANDBOX_INSTANCE",
+        "routes Sandboxes",
+        "body PATCH /sandboxes/{sandbox_id}",
+        "errors",
+        "socket errors",
+    ):
         assert f"`{table}`" in lines
 
 

@@ -190,7 +190,7 @@ class CommandRun(CommandRequest):
 class CommandInput(Request):
     """Input for a running command that was started with `interactive` or on a terminal."""
 
-    data: str = Field("", examples=["yes\n"])
+    data: str = Field("", description="What is written to its standard input.", examples=["yes\n"])
     eof: bool = Field(False, description="This is the end of the input.")
     encoding: Literal["utf-8", "base64"] = Field("utf-8", description="How `data` is written.")
 
@@ -211,5 +211,6 @@ class CommandSignal(Request):
     """A signal for a running command's whole process tree."""
 
     signal: Annotated[str, StringConstraints(pattern="^(SIG)?[A-Z0-9+]{2,10}$")] = Field(
-        examples=["INT"]
+        description="Its name, with or without `SIG`: `INT`, `TERM`, `KILL`, `USR1`.",
+        examples=["INT"],
     )
