@@ -16,8 +16,8 @@ import pytest
 from flask import Flask
 from pydantic import TypeAdapter
 
-from gateway import models
 from gateway.app import create_app, runtime_of
+from gateway.schemas import models
 from gateway.settings import Settings
 from tests.support.markdown import ROOT, Page, broken_links
 
