@@ -12,7 +12,7 @@ a Python environment in .venv, a Docker Engine that answers, the image for sandb
   --no-install   do not install Debian packages; say what is missing instead
   --stop-all     end the gateway of this data directory, if it runs, and remove all its sandboxes
 
-Every SANDBOX_* variable is a setting; gateway/settings.py lists them.
+Every SANDBOX_* variable is a setting; docs/settings.md lists them.
 TEXT
 }
 

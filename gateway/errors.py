@@ -62,6 +62,7 @@ GatewayError
     │   └── ProtocolBroken        what came was nothing that an agent sends
     └── CommandLost               a command's end can no longer be known
 
+The first paragraph of a class's docstring is what `docs/` says about its code (`scripts/docs`).
 `code` is stable and machine-readable. `title` is constant. `message` is what the edge translates
 for people; it may name things (`%(sandbox_id)s`) and is the title where none is given. `detail` is
 English for whoever debugs. HTTP statuses exist only in `gateway.api.rest.errors`.
@@ -81,8 +82,9 @@ N_ = _mark_for_translation
 
 
 class GatewayError(Exception):
-    """Base of all. `params` fill the placeholders of `message`.
+    """Nobody has foreseen what failed. The gateway's log has it, under the same `instance`.
 
+    Base of all errors. `params` fill the placeholders of `message`.
     `members` are what a problem document says beyond the usual (RFC 9457, section 3.2).
     """
 
@@ -100,11 +102,16 @@ class GatewayError(Exception):
 
 
 class SettingsError(GatewayError):
+    """A setting has a value that is not allowed. It ends the start."""
+
     code = "bad_settings"
     title = N_("Wrong configuration")
 
 
 class ClientFault(GatewayError):
+    """The request was not understood: the body is no JSON. On a WebSocket also: a missing or an
+    unknown field, an unknown `type`, a value that is not allowed."""
+
     code = "bad_request"
     title = N_("The request is not valid")
 
@@ -114,31 +121,43 @@ class BadRequest(ClientFault):
 
 
 class ForeignHost(ClientFault):
+    """The `Host` header is none of the gateway's names (`SANDBOX_PUBLIC_HOSTS`)."""
+
     code = "foreign_host"
     title = N_("This gateway is not known by that name")
 
 
 class ForeignOrigin(ClientFault):
+    """A web page of another site asked (`SANDBOX_CORS_ORIGINS`)."""
+
     code = "foreign_origin"
     title = N_("Web pages of other sites may not use this gateway")
 
 
 class Unauthorized(ClientFault):
+    """There is no API key or access token, or none that is valid."""
+
     code = "unauthorized"
     title = N_("A valid API key or access token is needed")
 
 
 class TokenNotEnough(ClientFault):
+    """An access token opens one sandbox only; this takes an API key."""
+
     code = "forbidden"
     title = N_("This takes an API key: an access token opens one sandbox only")
 
 
 class OperatorsOnly(ClientFault):
+    """The key is not one of `SANDBOX_OPERATORS`."""
+
     code = "operators_only"
     title = N_("Only an operator's API key shows this")
 
 
 class RateLimited(ClientFault):
+    """The key has made more requests than it may (`rate` in the file of keys)."""
+
     code = "rate_limited"
     title = N_("Too many requests; try again a little later")
 
@@ -148,22 +167,32 @@ class RateLimited(ClientFault):
 
 
 class TooManyConnections(ClientFault):
+    """One key or, without keys, one address has as many connections as it may have
+    (`SANDBOX_MAX_CONNECTIONS_PER_CLIENT`, `SANDBOX_WEBSOCKETS_PER_KEY`)."""
+
     code = "too_many_connections"
     title = N_("Too many connections at once")
 
 
 class AddressNotFound(ClientFault):
+    """There is no such address."""
+
     code = "not_found"
     title = N_("There is nothing at this address")
 
 
 class MethodNotAllowed(ClientFault):
+    """The address does not support the method."""
+
     code = "method_not_allowed"
     title = N_("This address does not support the method")
 
 
 class BadFields(ClientFault):
-    """`errors` say where (`loc`), what (`type`) and why (`msg`), as the model `FieldError`."""
+    """Fields or values are not allowed; `errors` names them.
+
+    `errors` say where (`loc`), what (`type`) and why (`msg`), as the model `FieldError`.
+    """
 
     code = "invalid_fields"
     title = N_("The request has values that are not allowed")
@@ -175,26 +204,36 @@ class BadFields(ClientFault):
 
 
 class BadMediaType(ClientFault):
+    """A body came without `Content-Type: application/json`."""
+
     code = "unsupported_media_type"
     title = N_("The body must be JSON (Content-Type: application/json)")
 
 
 class BodyTooLarge(ClientFault):
+    """The body is larger than 1 MiB."""
+
     code = "body_too_large"
     title = N_("The body is too large")
 
 
 class BodyTimeout(ClientFault):
+    """The body did not arrive within 20 seconds."""
+
     code = "body_timeout"
     title = N_("The body did not arrive in time")
 
 
 class UpgradeRequired(ClientFault):
+    """An address below `/ws/` was asked by plain HTTP."""
+
     code = "upgrade_required"
     title = N_("This address speaks WebSocket only")
 
 
 class SandboxNotFound(ClientFault):
+    """There is no such sandbox, or no longer; then `ended` says why."""
+
     code = "sandbox_not_found"
     title = N_("Sandbox not found")
     message = N_("Sandbox %(sandbox_id)s not found")
@@ -204,126 +243,182 @@ class SandboxNotFound(ClientFault):
 
 
 class SandboxBusy(ClientFault):
+    """The sandbox is just being created or paused."""
+
     code = "sandbox_busy"
     title = N_("The sandbox is in the middle of another change")
 
 
 class TooManySandboxes(ClientFault):
+    """The key has as many sandboxes as it may have (`SANDBOX_MAX_PER_KEY`, or its line in the file
+    of keys)."""
+
     code = "too_many_sandboxes"
     title = N_("This API key has as many sandboxes as it may have")
 
 
 class TooManyLabels(ClientFault):
+    """The labels of one key's sandboxes together exceed an eighth of `SANDBOX_STORE_MB_PER_KEY`."""
+
     code = "too_many_labels"
     title = N_("The labels of this API key's sandboxes are too large together")
 
 
 class TooManyFollowers(ClientFault):
+    """The key has as many event streams open as it may have (`SANDBOX_FOLLOWERS_PER_KEY`)."""
+
     code = "too_many_followers"
     title = N_("This API key follows events as often as it may")
 
 
 class TooManyWaiting(ClientFault):
+    """The key's part of the queue (`SANDBOX_SHARE_PER_KEY`) waits for room already."""
+
     code = "too_many_waiting"
     title = N_("This API key has as many creates waiting for room as it may have")
 
 
 class IdempotencyKeyReused(ClientFault):
+    """The `Idempotency-Key` was used with another body."""
+
     code = "idempotency_key_reused"
     title = N_("The idempotency key was used for another request")
 
 
 class IdempotencyKeySpent(ClientFault):
+    """The sandbox of this `Idempotency-Key` has ended."""
+
     code = "idempotency_key_spent"
     title = N_("The sandbox of this idempotency key has ended")
 
 
 class RequestIdInUse(ClientFault):
+    """A command with this `request_id` is still running on the connection."""
+
     code = "request_id_in_use"
     title = N_("A command with this request_id is still running")
 
 
 class TooManyCommands(ClientFault):
+    """Too many commands wait already, of the connection or the key (`SANDBOX_COMMANDS_PER_KEY`)."""
+
     code = "too_many_commands"
     title = N_("Too many commands at once")
 
 
 class TooManyStreams(ClientFault):
+    """The key follows as many commands as it may (`SANDBOX_STREAMS_PER_KEY`)."""
+
     code = "too_many_streams"
     title = N_("Too many commands are followed at once")
 
 
 class TooMuchQueued(ClientFault):
+    """What waits, and the input of what runs, takes all that the key may have
+    (`SANDBOX_HELD_INPUT_PER_KEY_MB`). Send it again later."""
+
     code = "too_much_queued"
     title = N_("Too much that you have sent still waits or runs")
 
 
 class TooMuchUnread(ClientFault):
+    """Answers that were asked for and not read hold all that the key may hold
+    (`SANDBOX_HELD_OUTPUT_PER_KEY_MB`). Commands go on to their end, and what they wrote stays:
+    attach again, or read their output."""
+
     code = "too_much_unread"
     title = N_("Read the answers that you have asked for first; commands and what they wrote stay")
 
 
 class CommandNotFound(ClientFault):
+    """There is no such command, or it ended too long ago (`SANDBOX_RETAIN_S`)."""
+
     code = "command_not_found"
     title = N_("No command with this request_id is known")
 
 
 class CommandFinished(ClientFault):
+    """The command has ended and takes neither input nor signals."""
+
     code = "command_finished"
     title = N_("The command has ended")
 
 
 class BadOffset(ClientFault):
+    """The offset is beyond the end of the output."""
+
     code = "bad_offset"
     title = N_("The offset is beyond the end of the output")
 
 
 class StdinNotOpen(ClientFault):
+    """The command was not started with `interactive` or `tty`, or its input has ended."""
+
     code = "stdin_not_open"
     title = N_("The command takes no input, or not any more")
 
 
 class StdinFull(ClientFault):
+    """The command has not read its input for three seconds, and 8 MiB wait. This message and all
+    that follow for the command on this connection are not written."""
+
     code = "stdin_full"
     title = N_("The command does not read its input; this and what follows was not written")
 
 
 class LineTooLong(ClientFault):
+    """A line of more than 4,095 bytes for a terminal whose program reads by lines: nothing of it is
+    written, for the kernel would cut it."""
+
     code = "line_too_long"
     title = N_("A line on a terminal has at most 4,095 bytes; it was not written")
 
 
 class TerminalMissing(ClientFault):
+    """`resize` for a command without a terminal."""
+
     code = "no_terminal"
     title = N_("The command has no terminal")
 
 
 class IsolationUnavailable(ClientFault):
+    """The host does not have this isolation level."""
+
     code = "isolation_unavailable"
     title = N_("This host does not have the isolation level")
 
 
 class FeatureMissing(ClientFault):
+    """The image has no `python3`, which this needs."""
+
     code = "feature_missing"
     title = N_("This sandbox's image cannot do that: it has no python3")
 
 
 class HostFault(GatewayError):
+    """The host cannot do it at the moment."""
+
     code = "host_fault"
     title = N_("The host cannot serve the request at the moment")
 
 
 class EngineFault(HostFault):
+    """The engine refused."""
+
     code = "engine_failed"
     title = N_("The container engine failed")
 
 
 class EngineUnavailable(EngineFault):
+    """Nobody answers at the engine's address."""
+
     code = "engine_unavailable"
     title = N_("The container engine cannot be reached")
 
 
 class EngineTimeout(EngineFault):
+    """The engine did not answer in time. A `DELETE` goes on by itself."""
+
     code = "engine_timeout"
     title = N_("The container engine did not answer in time")
 
@@ -333,26 +428,37 @@ class EngineRefused(EngineFault):
 
 
 class ContainerGone(EngineFault):
+    """The container is not running any more."""
+
     code = "container_gone"
     title = N_("The sandbox's container is not running")
 
 
 class ImageMissing(EngineFault):
+    """The image of the sandboxes does not exist."""
+
     code = "image_missing"
     title = N_("The sandbox image is missing")
 
 
 class CapacityExhausted(HostFault):
+    """The host is full, and the wait was in vain."""
+
     code = "capacity_exhausted"
     title = N_("There is no room for another sandbox at the moment")
 
 
 class GatewayFull(HostFault):
+    """The answers and messages of all clients hold all that a worker may hold for them
+    (`SANDBOX_HELD_OUTPUT_MB`, `SANDBOX_HELD_INPUT_MB`). Commands go on."""
+
     code = "gateway_full"
     title = N_("The gateway holds as much for its clients as it may; commands go on")
 
 
 class StoreUnavailable(HostFault):
+    """The data directory cannot be used."""
+
     code = "store_unavailable"
     title = N_("The gateway's store cannot be used at the moment")
 
@@ -362,23 +468,33 @@ class StoreTooNew(StoreUnavailable):
 
 
 class DiskFull(HostFault):
+    """The engine's disk is nearly full (`SANDBOX_DISK_FLOOR_MB`)."""
+
     code = "disk_full"
     title = N_("The host has too little disk space left")
 
 
 class HostToolFailed(HostFault):
+    """The host could not give the sandbox its disk, its user or its packet filter rules."""
+
     code = "host_tool_failed"
     title = N_("The host could not prepare what a sandbox needs")
 
 
 class GatewayStopping(HostFault):
+    """The gateway is being stopped. Commands go on."""
+
     code = "gateway_stopping"
     title = N_("The gateway is stopping; commands go on")
 
 
 class NotReady(HostFault):
-    """`checks` say what works and what does not, by name, as the model `Check`; `posture` likewise,
-    as `PostureCheck`. Both for operators only."""
+    """Only from `/readyz`: something that sandboxes need does not work. For operators `checks`
+    names it.
+
+    `checks` say what works and what does not, by name, as the model `Check`; `posture` likewise,
+    as `PostureCheck`. Both for operators only.
+    """
 
     code = "not_ready"
     title = N_("The gateway is not ready")
@@ -397,21 +513,29 @@ class NotReady(HostFault):
 
 
 class SandboxFault(GatewayError):
+    """The sandbox does not answer."""
+
     code = "sandbox_fault"
     title = N_("The sandbox does not answer")
 
 
 class AgentMissing(SandboxFault):
+    """The image of the sandbox cannot run the agent."""
+
     code = "agent_missing"
     title = N_("The image of this sandbox cannot run the agent")
 
 
 class AgentUnavailable(SandboxFault):
+    """The sandbox's agent could not be reached or started."""
+
     code = "agent_unavailable"
     title = N_("The sandbox's agent cannot be reached")
 
 
 class LinkLost(SandboxFault):
+    """The connection into the sandbox broke before the answer came. The command may be running."""
+
     code = "link_lost"
     title = N_("The connection into the sandbox broke")
 
@@ -421,5 +545,8 @@ class ProtocolBroken(LinkLost):
 
 
 class CommandLost(SandboxFault):
+    """The end of the command cannot be known any more, for example after `kill -9 -1` in the
+    sandbox."""
+
     code = "command_lost"
     title = N_("The end of the command can no longer be known")

@@ -54,13 +54,19 @@ class Settings(BaseSettings):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. Another than loopback takes API keys.",
+        description="Address to listen on. Any other than a loopback address needs API keys.",
     )
-    port: int = Field(8003, ge=1, le=65535, description="TCP port to listen on.")
+    port: int = Field(
+        8003,
+        ge=1,
+        le=65535,
+        description="TCP port to listen on. The argument of `start.sh` takes precedence.",
+    )
     workers: int = Field(2, ge=1, le=64, description="Number of gunicorn worker processes.")
     data_dir: Path = Field(
         default_factory=_default_data_dir,
-        description="Directory of the store; made if missing, readable by its owner only.",
+        description="Directory of the store, under `$XDG_STATE_HOME` if that is set. It is "
+        "made if it is missing, readable by its owner only.",
     )
     api_keys: SecretStr = Field(
         SecretStr(""),
@@ -68,67 +74,70 @@ class Settings(BaseSettings):
     )
     api_keys_file: str = Field(
         "",
-        description="File of API keys, read again when it changes. A line each: `name "
-        "sha256:<hex>`, and limits.",
+        description="File of API keys, which is read again when it changes. Each line is "
+        "`name sha256:<hex>`, and limits of that name may follow.",
     )
     operators: str = Field(
         "",
-        description="Names of API keys, separated by commas, whose holders see the host's versions "
-        "and totals (`/readyz`, `/metrics`). Others only see whether the gateway is ready.",
+        description="Names of API keys, separated by commas, whose holders see `/metrics` and "
+        "all of `/readyz`: totals of all tenants, and the host's versions. Others "
+        "only see whether the gateway is ready.",
     )
     max_connections: int = Field(
         20000,
         ge=20,
         le=1000000,
-        description="Most connections of clients per worker, and at most three quarters of its "
-        "open files. A tenth is for those who have not shown a key yet.",
+        description="Most connections of clients per worker, and at most three quarters of "
+        "its open files. A tenth is for clients that have not shown a key yet.",
     )
     max_connections_per_client: int = Field(
         0,
         ge=0,
         le=1000000,
-        description="Most connections per worker of one key or, without keys, of one address; 0: "
-        "four fifths of those that are not for strangers.",
+        description="Most connections per worker of one key or, without keys, of one address. "
+        "0: four fifths of those that are not for strangers.",
     )
     insecure: bool = Field(
-        False, description="Listen on any address even without API keys: whoever gets there may."
+        False,
+        description="1: listen on any address even without API keys. Then anyone who can "
+        "reach the port can use the gateway.",
     )
     token_ttl: float = Field(
         86400, ge=1, le=366 * 86400, description="Seconds that an access token is valid."
     )
     public_hosts: str = Field(
         "",
-        description="Further names of the gateway (of a proxy, in the LAN), separated by commas; "
-        "`*.example.com` for all below.",
+        description="Further names of the gateway, of a proxy or in the LAN, separated by "
+        "commas. `*.example.com` stands for all names below.",
     )
     cors_origins: str = Field(
         "",
-        description="Origins whose web pages may use the gateway, separated by commas; `*`, with "
-        "API keys only, for all.",
+        description="Origins whose web pages may use the gateway, as `https://example.com`, "
+        "separated by commas. `*` stands for all and needs API keys.",
     )
     audit_log: str = Field(
         "audit.jsonl",
         min_length=1,
-        description="File of the audit log, relative to the data directory, or `off`.",
+        description="File of the audit log, relative to the data directory. `off`: none.",
     )
     audit_log_mb: int = Field(
         64,
         ge=0,
         le=1048576,
-        description="Size at which the audit log is renamed to `….1`, in MiB; 0: never.",
+        description="Size in MiB at which the audit log is renamed to `….1`. 0: never.",
     )
     image: str = Field(
         "sandbox-websocket-image", min_length=1, description="Image that sandboxes are made from."
     )
     images: str = Field(
         "",
-        description="Images that clients may ask for, separated by commas. Default: only the one "
-        "of SANDBOX_IMAGE, which is always allowed.",
+        description="Images that clients may ask for besides `SANDBOX_IMAGE`, separated by commas.",
     )
     network: str = Field(
         OWN_NETWORK,
-        description="`sandbox-gateway` (a bridge of its own, no traffic between sandboxes), "
-        "`bridge` (Docker's default bridge), `none`, or the name of another network.",
+        description="`sandbox-gateway`: a bridge of its own, without traffic between "
+        "sandboxes. `none`. `bridge`: Docker's default one. Or the name of "
+        "another network.",
     )
     egress: Literal["internet", "all", "none"] = Field(
         "internet",
@@ -138,14 +147,14 @@ class Settings(BaseSettings):
     egress_allow: str = Field(
         "",
         description="Networks and addresses that sandboxes reach all the same, like "
-        "`10.1.0.0/16,192.168.1.20`, separated by commas. The host itself only if it is named by "
+        "`10.1.0.0/16,192.168.1.20`, separated by commas. The host itself only by "
         "a single address.",
     )
     egress_domains: str = Field(
         "",
-        description="Domains like `pypi.org,*.debian.org`, separated by commas, that sandboxes "
-        "reach through a proxy on the gateway's own network, on ports 80 and 443; then they reach "
-        "nothing else. Needs packet filter rules.",
+        description="Domains like `pypi.org,*.debian.org`, separated by commas, that "
+        "sandboxes reach through a proxy on the gateway's own network, on ports "
+        "80 and 443; then they reach nothing else. Needs the packet filter.",
     )
     egress_proxy_port: int = Field(
         3128, ge=1, le=65535, description="TCP port of that proxy, on the bridge's address."
@@ -154,47 +163,57 @@ class Settings(BaseSettings):
         50,
         ge=0,
         le=100000,
-        description="Names that a sandbox may ask for per second, on average, and ten times as "
-        "many at once; 0: no limit.",
+        description="Names that a sandbox may ask for per second, on average, and ten times "
+        "as many at once. 0: no limit.",
     )
     connection_rate: int = Field(
         50,
         ge=0,
         le=10000,
-        description="New connections of a sandbox per second, on average, and ten times as many at "
-        "once, on the gateway's own network; 0: no limit.",
+        description="New connections of a sandbox per second, on average, and ten times as "
+        "many at once, on the gateway's own network. 0: no limit.",
     )
     connections: int = Field(
         1024,
         ge=0,
         le=1000000,
-        description="Open connections of a sandbox through the host, on the gateway's own network; "
-        "0: no limit.",
+        description="Open connections of a sandbox through the host, on the gateway's own "
+        "network. 0: no limit.",
     )
     link: Literal["auto", "exec"] = Field(
         "auto",
-        description="How the gateway reaches the agents. `auto`: through the container's network "
-        "namespace where it may (as root, on the engine's host), else by docker exec. `exec`: "
-        "always by docker exec.",
+        description="How agents are reached. `auto`: through the container's network "
+        "namespace where the gateway may (as root, on the engine's host), else by "
+        "docker exec. `exec`: always by docker exec.",
     )
     isolation: Isolation = Field(
         "standard",
-        description="Isolation of sandboxes that ask for none: `standard`, `strict` or `gvisor`.",
+        description="Isolation of sandboxes that ask for none.",
     )
     idle_timeout: float = Field(
-        3600, ge=1, le=366 * 86400, description="Seconds without client and command until removal."
+        3600,
+        ge=1,
+        le=366 * 86400,
+        description="`idle_timeout` of sandboxes that ask for none, in seconds: so long "
+        "nobody is connected and no command runs.",
     )
     max_idle_timeout: float = Field(
-        7 * 86400, ge=1, le=366 * 86400, description="Largest `idle_timeout` a client may ask for."
+        7 * 86400,
+        ge=1,
+        le=366 * 86400,
+        description="Largest `idle_timeout` that a client may ask for, in seconds.",
     )
     timeout: float = Field(
         0,
         ge=0,
         le=366 * 86400,
-        description="Lifetime of sandboxes that ask for none, in seconds; 0: without end.",
+        description="Lifetime of sandboxes that ask for none, in seconds. 0: without end.",
     )
     max_timeout: float = Field(
-        30 * 86400, ge=1, le=366 * 86400, description="Largest `timeout` a client may ask for."
+        30 * 86400,
+        ge=1,
+        le=366 * 86400,
+        description="Largest `timeout` that a client may ask for, in seconds.",
     )
     warning: float = Field(
         60,
@@ -202,43 +221,60 @@ class Settings(BaseSettings):
         le=86400,
         description="Seconds before its end that followers of a sandbox's events are warned.",
     )
-    memory_mb: int = Field(1024, ge=16, le=1048576, description="Memory of a sandbox, in MiB.")
-    cpus: float = Field(1.0, ge=0.05, le=1024, description="CPU cores a sandbox may use.")
-    pids: int = Field(512, ge=16, le=1048576, description="Processes and threads in a sandbox.")
+    memory_mb: int = Field(
+        1024,
+        ge=16,
+        le=1048576,
+        description="Memory of sandboxes that ask for none, in MiB, swap included.",
+    )
+    cpus: float = Field(
+        1.0, ge=0.05, le=1024, description="CPU cores of sandboxes that ask for none."
+    )
+    pids: int = Field(
+        512, ge=16, le=1048576, description="Processes and threads of sandboxes that ask for none."
+    )
     file_size_mb: int = Field(
-        4096, ge=1, le=1048576, description="Largest file a sandbox may write, in MiB."
+        4096, ge=1, le=1048576, description="Largest single file that a sandbox may write, in MiB."
     )
     max_memory_mb: int = Field(
         0,
         ge=0,
         le=1048576,
-        description="Largest `memory_mb` a client may ask for; 0: what the host has.",
+        description="Largest `memory_mb` that a client may ask for. 0: what the host has.",
     )
     max_cpus: float = Field(
-        0, ge=0, le=1024, description="Largest `cpus` a client may ask for; 0: what the host has."
+        0,
+        ge=0,
+        le=1024,
+        description="Largest `cpus` that a client may ask for. 0: what the host has.",
     )
     max_pids: int = Field(
-        4096, ge=16, le=1048576, description="Largest `pids` a client may ask for."
+        4096, ge=16, le=1048576, description="Largest `pids` that a client may ask for."
     )
     max_disk_mb: int = Field(
-        16384, ge=1, le=104857600, description="Largest `disk_mb` a client may ask for."
+        16384, ge=1, le=104857600, description="Largest `disk_mb` that a client may ask for."
     )
     max: int = Field(
         0,
         ge=0,
         le=100000,
-        description="Most sandboxes at a time; 0: as many as the host's memory bears "
+        description="Most sandboxes at a time. 0: as many as the host's memory bears "
         "(`SANDBOX_MEMORY_OVERCOMMIT`).",
     )
     max_per_key: int = Field(
-        0, ge=0, le=100000, description="Most sandboxes at a time of one API key; 0: no limit."
+        0,
+        ge=0,
+        le=100000,
+        description="Most sandboxes at a time of one API key, without keys of all clients. 0: "
+        "no limit.",
     )
     share_per_key: float = Field(
         0.8,
         gt=0,
         le=1,
-        description="Part of the host's capacity, and of the queue, that one API key may take "
-        "where there are several; 1: all of it.",
+        description="Part of the host's capacity (`SANDBOX_MAX`, or the memory) and of the "
+        "queue that one API key may take where there are several. 1: all of it. "
+        "Limits of a key in `SANDBOX_API_KEYS_FILE` rule instead.",
     )
     followers_per_key: int = Field(
         1000,
@@ -252,20 +288,20 @@ class Settings(BaseSettings):
         ge=1,
         le=65536,
         description="What the store keeps of one API key's sandboxes, in MiB: events, ended "
-        "sandboxes, their last commands, `once`, labels. The oldest go first.",
+        "sandboxes and their last commands, `once`, labels. The oldest go first.",
     )
     memory_overcommit: float = Field(
         4,
         ge=0.1,
         le=100,
-        description="How many times the host's memory the memory limits of all sandboxes may add "
-        "up to. Most sandboxes use a small part of theirs.",
+        description="How many times the host's memory the memory limits of all sandboxes may "
+        "add up to. Most sandboxes use a small part of theirs.",
     )
     memory_reserve_mb: int = Field(
         512,
         ge=0,
         le=1048576,
-        description="Memory, in MiB, that must be free on the host for another sandbox.",
+        description="Memory that must be free on the host for another sandbox, in MiB.",
     )
     queue_size: int = Field(
         100, ge=0, le=10000, description="Creates that wait for room at a time."
@@ -277,12 +313,12 @@ class Settings(BaseSettings):
         2,
         ge=0,
         le=1000,
-        description="Sandboxes that stand ready before anybody asks, of each pooled image.",
+        description="Sandboxes that stand ready, of each pooled image. 0: none.",
     )
     pool_images: str = Field(
         "",
-        description="Images of which sandboxes stand ready, separated by commas; "
-        "`image@isolation` for another isolation level. Default: that of SANDBOX_IMAGE.",
+        description="Images of which sandboxes stand ready, separated by commas. "
+        "`image@isolation` for another isolation. Empty: that of `SANDBOX_IMAGE`.",
     )
     certificate_days: float = Field(
         7,
@@ -300,28 +336,29 @@ class Settings(BaseSettings):
         64,
         ge=0,
         le=1048576,
-        description="What a sandbox may write to its disk per second, in MiB; 0: no limit.",
+        description="What a sandbox may write to its disk per second, in MiB. 0: no limit.",
     )
     disk_floor_mb: int = Field(
         2048,
         ge=0,
         le=16777216,
-        description="Free space of the engine's disk, in MiB, that is kept: no sandbox is created "
-        "any more, and those that wrote most end, before less is left.",
+        description="Free space of the engine's disk that is kept, in MiB: no sandbox is "
+        "created, and those that wrote most end, before less is left.",
     )
     disk_dir: str = Field(
         "",
-        description="Directory for the images that limit what sandboxes write. Default: "
+        description="Directory for the images behind the sandboxes' disks. Empty: "
         "`sandbox-gateway` in the engine's own directory.",
     )
     uids: str = Field(
         "65536-99999",
-        description="Numbers of which each sandbox gets one for its user, where the gateway is "
-        "root on the engine's host: `first-last`. Empty: all sandboxes run as user 1000, and share "
-        "what the kernel counts per user.",
+        description="Numbers, as `first-last`, of which each sandbox gets one for its user, "
+        "so that it shares none of the limits that the kernel counts per user; "
+        "where the gateway is root on the engine's host. Empty: all sandboxes run "
+        "as user 1000.",
     )
     max_output_mb: int = Field(
-        8, ge=1, le=16, description="Cap of `output` and of `error` in one result, in MiB each."
+        8, ge=1, le=16, description="Cap of `output` and of `error` in a result, in MiB each."
     )
     retain_output_mb: int = Field(
         16, ge=1, le=1024, description="Output kept per command and stream, in MiB."
@@ -330,11 +367,14 @@ class Settings(BaseSettings):
         256,
         ge=1,
         le=65536,
-        description="Kept of all commands of a sandbox, in MiB, with 4 KiB for each of them; of "
-        "its own memory, and at most a quarter of that.",
+        description="Kept of all commands of a sandbox, in MiB, 4 KiB for each of them "
+        "included; of the sandbox's own memory, and at most a quarter of it.",
     )
     retain_s: float = Field(
-        600, ge=1, le=30 * 86400, description="Seconds that a finished command can be attached to."
+        600,
+        ge=1,
+        le=30 * 86400,
+        description="Seconds that a finished command and its output can be asked for.",
     )
     held_output_mb: int = Field(
         96,
@@ -354,8 +394,8 @@ class Settings(BaseSettings):
         64,
         ge=4,
         le=65536,
-        description="What clients have sent over WebSockets and what waits, or runs, that a worker "
-        "holds, in MiB.",
+        description="What a worker holds of messages that clients have sent over WebSockets, "
+        "while they wait or run, in MiB.",
     )
     held_input_per_key_mb: int = Field(
         24,
@@ -373,26 +413,32 @@ class Settings(BaseSettings):
         1024,
         ge=1,
         le=100000,
-        description="Commands whose result is waited for, likewise.",
+        description="Commands whose result is waited for, of one API key or, without keys, of "
+        "one sandbox, per worker.",
     )
     streams_per_key: int = Field(
         512,
         ge=1,
         le=100000,
-        description="Commands that are followed, and terminals, likewise.",
+        description="Commands that are followed, and terminals, of one API key or, without "
+        "keys, of one sandbox, per worker.",
     )
     write_timeout: float = Field(
         30,
         ge=1,
         le=3600,
-        description="Seconds within which a client must take something of what it is sent, 1 KiB "
-        "for each of them; else it is given up.",
+        description="Seconds within which a client must take 1 KiB for each of them of what "
+        "it is sent; else it is given up.",
     )
     max_message_kb: int = Field(
         1024, ge=16, le=2048, description="Largest message from a client, in KiB."
     )
     ping_interval: float = Field(
-        25, ge=1, le=3600, description="Seconds between keep-alive pings on a WebSocket."
+        25,
+        ge=1,
+        le=3600,
+        description="Seconds between pings on a WebSocket. A client silent for two of them "
+        "counts as gone.",
     )
     engine_timeout: int = Field(
         20, ge=1, le=600, description="Seconds an answer of the Docker Engine may take."
@@ -403,13 +449,14 @@ class Settings(BaseSettings):
     require: str = Field(
         "",
         description="What the host must be shown to enforce, else the gateway refuses to start; "
-        f"names with commas between them, of: {', '.join(POSTURE)}.",
+        f"names with commas between them, of {', '.join(f'`{name}`' for name in POSTURE)}.",
     )
     instance: str = Field(
         "",
         pattern="^[a-z0-9-]{0,63}$",
-        description="Label that marks this gateway's containers. Default: derived from the path "
-        "of the data directory, so that a restarted gateway finds its sandboxes again.",
+        description="Label that marks this gateway's containers. Empty: derived from the path "
+        "of the data directory, so that a restarted gateway finds its sandboxes "
+        "again.",
     )
 
     @field_validator("network")

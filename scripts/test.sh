@@ -6,7 +6,7 @@ usage() {
 Usage: scripts/test.sh [--fast] [--no-install] [PYTEST-ARGUMENT…]
 
 Sets up what the tests need, as start.sh does, then runs every check in turn and stops at the
-first that fails: ruff, mypy, lint-imports, pytest.
+first that fails: ruff, mypy, lint-imports, the tables of docs/, pytest.
 
   --fast         only tests that need no Docker Engine, and no set-up of one
   --no-install   do not install Debian packages; say what is missing instead
@@ -91,6 +91,7 @@ stage "ruff check" "$VENV/bin/ruff" check
 stage "ruff format" "$VENV/bin/ruff" format --check
 stage "mypy" "$VENV/bin/mypy"
 stage "lint-imports" "$VENV/bin/lint-imports" --no-logo
+stage "docs" scripts/docs --check
 
 if [[ -n ${compiling:-} ]]; then wait "$compiling" || true; fi
 say "pytest"

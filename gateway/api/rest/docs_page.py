@@ -44,7 +44,7 @@ def blueprint() -> Blueprint:
 
     @routes.get("")
     @documented(
-        summary="This document as a page",
+        summary="The API as a page, for browsers",
         tag="Service",
         replies={200: Reply(None, "For people.", media_type="text/html; charset=utf-8")},
     )

@@ -63,15 +63,16 @@ class CommandOptions(Request):
 
     request_id: RequestId | None = Field(
         None,
-        description="Comes back with the answer. A UUID4 is generated when it is missing.",
+        description="Names the command, and comes back with the answer: up to 256 characters. "
+        "A UUID4 is generated when it is missing.",
         examples=["optional-unique-id"],
     )
     timeout: float | None = Field(
         None,
         gt=0,
         le=LONGEST_TIMEOUT_S,
-        description="Seconds. Then TERM to the whole process tree, KILL after a grace; the result "
-        'has return code 124 and `"timed_out": true`.',
+        description="Seconds. Then TERM to the whole process tree, KILL two seconds later; "
+        'the result has return code 124 and `"timed_out": true`.',
         examples=[30.0],
     )
     cwd: Annotated[str, StringConstraints(pattern=_NO_NUL, max_length=4096)] | None = Field(
@@ -80,21 +81,25 @@ class CommandOptions(Request):
         examples=["/tmp"],  # noqa: S108  (in the sandbox)
     )
     env: Annotated[Variables, Sliced] | None = Field(
-        None, description="Extra environment variables.", examples=[{"GREETING": "hello"}]
+        None,
+        description="Extra environment variables, as an object.",
+        examples=[{"GREETING": "hello"}],
     )
     stdin: str | None = Field(
         None,
-        description="Text that is written to stdin, then its end. Without it stdin is empty.",
+        description="Text for standard input, then its end. Without it standard input is empty.",
         examples=["text\n"],
     )
     stdin_encoding: Literal["utf-8", "base64"] = Field(
         "utf-8", description="How `stdin` is written. `encoding` is that of the output."
     )
     interactive: bool = Field(
-        False, description="Stdin stays open for `stdin` messages.", examples=[False]
+        False, description="Standard input stays open for `stdin` messages.", examples=[False]
     )
     tty: TerminalSize | None = Field(
-        None, description="Run on a pseudo-terminal: stdout and stderr merge."
+        None,
+        description='Run on a pseudo-terminal, as `{"cols": 80, "rows": 24}`: standard error '
+        "merges into standard output, and input is open.",
     )
     session: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
         None,
@@ -111,8 +116,8 @@ class CommandOptions(Request):
         None,
         ge=0,
         le=MAX_RESULT_BYTES,
-        description="Cap of `output` and of `error` in the result, in bytes each: head and tail "
-        "are kept. Default: 8 MiB.",
+        description="Cap of `output` and of `error` in the result, in bytes each, at most 16 "
+        "MiB: head and tail are kept. Default: `SANDBOX_MAX_OUTPUT_MB`.",
         examples=[65536],
     )
     once: bool = Field(
@@ -155,8 +160,8 @@ class CommandRequest(CommandOptions):
     """Text frame from a client on `/ws/{sandbox_id}`: run a command."""
 
     command: Text = Field(
-        description="Run by the sandbox's shell, `/bin/bash -c` or else `/bin/sh -c`, each in a "
-        "fresh shell.",
+        description="Run by the sandbox's shell, `/bin/bash -c` or else `/bin/sh -c`, each in "
+        "a fresh shell.",
         examples=["ls -la"],
     )
     stream: bool = Field(
@@ -169,7 +174,8 @@ class CommandRun(CommandRequest):
 
     background: bool = Field(
         False,
-        description="Answer as soon as it runs; its state, output and result are asked for later.",
+        description="Answer as soon as it runs; its state, output and result are asked for "
+        "later. Over REST only.",
         examples=[False],
     )
 
@@ -184,7 +190,7 @@ class CommandRun(CommandRequest):
 class CommandInput(Request):
     """Input for a running command that was started with `interactive` or on a terminal."""
 
-    data: str = Field("", examples=["yes\n"])
+    data: str = Field("", description="What is written to its standard input.", examples=["yes\n"])
     eof: bool = Field(False, description="This is the end of the input.")
     encoding: Literal["utf-8", "base64"] = Field("utf-8", description="How `data` is written.")
 
@@ -205,5 +211,6 @@ class CommandSignal(Request):
     """A signal for a running command's whole process tree."""
 
     signal: Annotated[str, StringConstraints(pattern="^(SIG)?[A-Z0-9+]{2,10}$")] = Field(
-        examples=["INT"]
+        description="Its name, with or without `SIG`: `INT`, `TERM`, `KILL`, `USR1`.",
+        examples=["INT"],
     )

@@ -44,24 +44,37 @@ class SandboxCreate(Request):
 
     image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None,
-        description="One of those that the operator allows (`SANDBOX_IMAGES`).",
+        description="One of those that the operator allows (`SANDBOX_IMAGES`). Default: "
+        "`SANDBOX_IMAGE`.",
         examples=["sandbox-websocket-image"],
     )
     cpus: float | None = Field(
-        None, ge=0.05, le=1024, description="CPU cores it may use.", examples=[0.5]
+        None,
+        ge=0.05,
+        le=1024,
+        description="CPU cores it may use, for example 0.5. Default: `SANDBOX_CPUS`.",
+        examples=[0.5],
     )
     memory_mb: int | None = Field(
-        None, ge=32, le=1048576, description="Memory in MiB, swap included.", examples=[512]
+        None,
+        ge=32,
+        le=1048576,
+        description="Memory in MiB, swap included. Default: `SANDBOX_MEMORY_MB`.",
+        examples=[512],
     )
     pids: int | None = Field(
-        None, ge=16, le=1048576, description="Processes and threads.", examples=[256]
+        None,
+        ge=16,
+        le=1048576,
+        description="Processes and threads. Default: `SANDBOX_PIDS`.",
+        examples=[256],
     )
     disk_mb: int | None = Field(
         None,
         ge=16,
         le=104857600,
         description="What it may write, in MiB: held by the kernel where it can be, else a "
-        "sandbox that wrote more ends.",
+        "sandbox that wrote more ends. Default: `SANDBOX_DISK_MB`.",
         examples=[2048],
     )
     env: Annotated[
@@ -70,12 +83,15 @@ class SandboxCreate(Request):
         Field(max_length=MOST_VARIABLES, json_schema_extra=NO_OTHER_NAMES),
     ] = Field(
         {},
-        description="Environment of every command, HOME and PATH among it. Commands start in the "
-        "user's own home in any case.",
+        description="Environment of every command, as an object: at most 256 variables and "
+        "65,536 characters. `PATH` and `HOME` are taken as they are; commands "
+        "start in the user's own home in any case.",
         examples=[{"STAGE": "test"}],
     )
     labels: Labels = Field(
-        {}, description="To find it again by; not seen inside.", examples=[{"team": "blue"}]
+        {},
+        description="To find it again by, as an object: at most 64. They are not seen inside.",
+        examples=[{"team": "blue"}],
     )
     timeout: Seconds | None = Field(
         None,
@@ -90,15 +106,20 @@ class SandboxCreate(Request):
         examples=[600.0],
     )
     idle_action: IdleAction = Field(
-        "delete", description="What happens to it when it has been idle for so long."
+        "delete",
+        description="What happens to it when it has been idle for so long: `delete`, or `pause`.",
     )
     network: Network | None = Field(
-        None, description="`none`: no network but its own loopback.", examples=["none"]
+        None,
+        description="`bridge`, or `none`: nothing but its own loopback. Default: "
+        "`SANDBOX_NETWORK`.",
+        examples=["none"],
     )
     isolation: Isolation | None = Field(
         None,
         description="`standard`: writable root file system. `strict`: read-only root, sized "
-        "writable places in memory, no network. `gvisor`: a kernel of its own, where installed.",
+        "writable places in memory, no network. `gvisor`: a kernel of its own, "
+        "where installed. Default: `SANDBOX_ISOLATION`.",
         examples=["standard"],
     )
 

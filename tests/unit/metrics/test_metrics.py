@@ -6,6 +6,7 @@ A worker is a process of its own here: what a `kill -9` leaves is what the kerne
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import StoreUnavailable
 from gateway.metrics import Exposition, Metrics
+from tests.support.markdown import Page
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -200,6 +202,22 @@ def test_the_names_follow_prometheus_conventions(metrics: Metrics) -> None:
         assert family.type in ("counter", "gauge", "histogram")
         for sample in family.samples:
             assert sample.name.endswith("_total") == (family.type == "counter")
+
+
+def test_every_metric_is_documented(metrics: Metrics) -> None:
+    """Whoever builds a dashboard reads the table of docs/operation.md, and no other name exists."""
+    metrics.refused("queue_full")
+    metrics.ended("idle")
+    metrics.housekeeping_failed("expiry")
+    metrics.engine_failed("engine_timeout")
+    exposed = {
+        re.sub("_(bucket|sum|count|created)$", "", name) if "_seconds" in name else name
+        for name, _ in _samples(metrics)
+    }
+    table = [row[0].strip("`") for row in Page("docs/operation.md").rows]
+
+    documented = [name.removeprefix("sandbox_gateway_") for name in table if "_" in name]
+    assert sorted(documented) == sorted(exposed)
 
 
 def test_workers_add_up(metrics: Metrics, workers: _Workers) -> None:

@@ -24,7 +24,7 @@ def blueprint(app: Flask) -> Blueprint:
 
     @routes.get("/openapi.json")
     @documented(
-        summary="This document",
+        summary="The API as an OpenAPI document",
         tag="Service",
         replies={200: Reply(dict[str, Any], "OpenAPI 3.1.")},
     )

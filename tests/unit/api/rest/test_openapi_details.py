@@ -52,6 +52,19 @@ def test_the_websocket_is_documented(document: Any) -> None:
     assert "`CommandRequest`" in operation["description"]
 
 
+def test_input_for_a_terminal_may_be_too_long(document: Any) -> None:
+    """Clients switch over `code`: what the agent refuses there is answered over REST too."""
+    path = "/sandboxes/{sandbox_id}/commands/{request_id}/stdin"
+    answer = document["paths"][path]["post"]["responses"]["422"]
+    [narrowed] = [part for part in _schema(answer)["allOf"] if "properties" in part]
+
+    assert "line_too_long" in narrowed["properties"]["code"]["enum"]
+
+
+def _schema(answer: Any) -> Any:
+    return answer["content"]["application/problem+json"]["schema"]
+
+
 def test_the_terminal_is_documented_with_its_query(document: Any) -> None:
     """Its size and name are all that a client can say before it opens."""
     operation = document["paths"]["/ws/{sandbox_id}/terminal"]["get"]

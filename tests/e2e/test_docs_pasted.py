@@ -1,7 +1,11 @@
-"""The README's examples, pasted from top to bottom as a reader does."""
+"""The examples of the README and of docs/, pasted page by page from top to bottom as a reader does.
+
+The READMEs in other languages have the same code (`tests/unit/test_readmes.py`).
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -9,16 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.support.clients import connect
 from tests.support.gateway_process import ROOT, GatewayProcess
-from tests.support.pasted import Example, Shell, each_pasted, examples_in
-
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from tests.support.markdown import Page
+from tests.support.pasted import Example, Shell, each_pasted, examples_in, missing_from
 
 LEFT_OUT = {
     "./start.sh            #": "the gateway runs already",
@@ -29,6 +34,9 @@ LEFT_OUT = {
 }
 """Beginnings of examples that a test cannot paste, and why."""
 
+PAGES = {"README.md": 8, "docs/api.md": 19, "docs/websocket.md": 7, "docs/operation.md": 3}
+"""Pages with examples, and how many of them at least are pasted."""
+
 READING_S = 4.0
 """How long a reader looks at something that goes on in the background before the next example."""
 
@@ -36,29 +44,84 @@ TERMINAL_WITHIN_S = 30.0
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", PAGES)
 def test_every_example_works_in_its_place(
-    own_gateway: Callable[..., GatewayProcess], tmp_path: Path
+    name: str,
+    gateway: GatewayProcess,
+    own_gateway: Callable[..., GatewayProcess],
+    tmp_path: Path,
 ) -> None:
-    """In one shell, whose variables stay; what each prints is what the README says. A reader who
+    """In one shell, whose variables stay; what each prints is what the page says. A reader who
     pastes everything never gets an error that is not shown."""
-    reader = _Reader(own_gateway, tmp_path)
+    examples = examples_in((ROOT / name).read_text(encoding="utf-8"))
+    reader = _Reader(gateway, own_gateway, tmp_path)
     try:
-        wrong = each_pasted(examples_in(README), reader.paste)
+        wrong = each_pasted(examples, reader.paste)
     finally:
         reader.close()
 
     shown = [f"--- pasted\n{example.code}--- printed\n{text}" for example, text in wrong]
     assert not wrong, "\n".join(shown)
-    assert reader.pasted >= 25
-    assert reader.left_out == set(LEFT_OUT)
+    assert reader.pasted >= PAGES[name]
+    assert reader.pasted + reader.left_out == len(examples)
+
+
+def test_every_page_with_examples_is_pasted() -> None:
+    """And whatever is left out is still there: a reason without an example is stale."""
+    with_examples = {
+        str(path.relative_to(ROOT)): examples
+        for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))
+        if (examples := examples_in(path.read_text(encoding="utf-8")))
+    }
+
+    assert with_examples.keys() == PAGES.keys()
+    codes = [example.code for examples in with_examples.values() for example in examples]
+    for beginning in LEFT_OUT:
+        assert any(code.startswith(beginning) for code in codes), beginning
+
+
+def test_messages_are_answered_as_shown(gateway: GatewayProcess, sandbox: str) -> None:
+    """The WebSocket's page shows commands as a client sends them, and below the frames that come
+    back: a client that is written after it works."""
+    pairs = list(_messages_and_answers(Page("docs/websocket.md").blocks))
+    assert len(pairs) >= 4
+
+    for messages, answers in pairs:
+        with connect(gateway, sandbox) as connection:
+            for message in messages:
+                connection.client.send_text(message)
+            frames = [connection.client.receive_text() for _ in answers]
+        assert missing_from("\n".join(frames), answers) is None, frames
+
+
+def _messages_and_answers(
+    blocks: list[tuple[str, str]],
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Each block of commands, and the lines of the block after it."""
+    for (language, code), (next_language, answers) in pairwise(blocks):
+        if language == next_language == "json":
+            messages = code.splitlines()
+            if all({"command"} <= _keys(line) and "returncode" not in line for line in messages):
+                yield messages, answers.splitlines()
+
+
+def _keys(line: str) -> set[str]:
+    message = json.loads(line)
+    return set(message) if isinstance(message, dict) else set()
 
 
 class _Reader:
     """Has a clone in front of them, a terminal in it, and a gateway on port 8003."""
 
-    def __init__(self, own_gateway: Callable[..., GatewayProcess], directory: Path) -> None:
+    def __init__(
+        self,
+        gateway: GatewayProcess,
+        own_gateway: Callable[..., GatewayProcess],
+        directory: Path,
+    ) -> None:
         self._own_gateway = own_gateway
-        self._gateway = own_gateway(pool_size="2").start_ready()
+        self._gateway = gateway
+        self._there_before = set(self._sandbox_ids())
         self._clone = directory / "clone"
         self._clone.mkdir()
         for name in ("scripts", "gateway", ".venv"):
@@ -68,15 +131,22 @@ class _Reader:
         # `scripts/run` has the reader's port as its default.
         self._shell = Shell(self._clone, environment | {"GATEWAY_URL": self._gateway.url})
         self.pasted = 0
-        self.left_out: set[str] = set()
+        self.left_out = 0
 
     def close(self) -> None:
+        """Leave the gateway as it was."""
         self._shell.close()
+        for sandbox_id in self._sandbox_ids():
+            if sandbox_id not in self._there_before:
+                self._gateway.delete(f"/sandboxes/{sandbox_id}")
+
+    def _sandbox_ids(self) -> list[str]:
+        return [sandbox["sandbox_id"] for sandbox in self._gateway.get("/sandboxes").json()]
 
     def paste(self, example: Example) -> str | None:
         for beginning in LEFT_OUT:
             if example.code.startswith(beginning):
-                self.left_out.add(beginning)
+                self.left_out += 1
                 return None
         self.pasted += 1
         if "SANDBOX_API_KEYS_FILE" in example.code:
@@ -92,7 +162,7 @@ class _Reader:
         return code.replace("localhost:8003", f"127.0.0.1:{self._gateway.port}")
 
     def _run_python(self, code: str) -> str:
-        """As the README says: saved, and run with the id, and where it takes one a name."""
+        """As the pages say: saved, and run with the id, and where it takes one a name."""
         script = self._clone / "example.py"
         script.write_text(self._here(code))
         sandbox_id = self._shell.paste("echo $ID").strip()
@@ -101,7 +171,7 @@ class _Reader:
         return self._shell.paste(f"{self._python()} example.py {sandbox_id}")
 
     def _python(self) -> str:
-        """The client's environment, from where the README makes one."""
+        """The client's environment, from where the page makes one."""
         client = self._clone / "client" / "bin" / "python"
         return str(client) if client.exists() else sys.executable
 
