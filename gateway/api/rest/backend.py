@@ -183,8 +183,9 @@ class LifecycleService(Protocol):
 
     def follow(
         self, number: int, *, sandbox_id: str | None, owner: str | None
-    ) -> Generator[EventLike, None, None]:
-        """Events after `number`, and then what happens. To be used within `place_of`."""
+    ) -> Generator[Sequence[EventLike], None, None]:
+        """Events after `number`, and then what happens, as many at a time as there are. To be used
+        within `place_of`."""
 
     def place_of(self, owner: str) -> AbstractContextManager[None]:
         """The right of an owner to follow events. Entering raises TooManyFollowers."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 
 import orjson
 from flask import Blueprint, Response, request
@@ -111,15 +112,19 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
     return routes
 
 
-def _bytes_of(told: Generator[EventLike | None, None, None]) -> Iterator[bytes]:
+def _bytes_of(told: Generator[Sequence[EventLike] | None, None, None]) -> Iterator[bytes]:
     try:
-        for event in told:
-            if event is None:
+        for events in told:
+            if events is None:
                 yield _HEARTBEAT
             else:
-                yield from event_bytes(event.event, _shown(event), f"id: {event.number}\n")
+                yield b"".join(chain.from_iterable(map(_lines, events)))
     except GatewayError:
         return  # the client connects again, and goes on from the last id
+
+
+def _lines(event: EventLike) -> Iterable[bytes]:
+    return event_bytes(event.event, _shown(event), f"id: {event.number}\n")
 
 
 def _owner() -> str | None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from gateway.errors import SandboxNotFound
 from gateway.process.slices_of_work import SLICE, slice_of_work
+from gateway.process.time_shares import wait_for_share
 from gateway.sandboxes.life.event_followers import Followers
 from gateway.store.events import EventRow, EventStore
 from gateway.store.sandboxes import SandboxStore
@@ -45,9 +46,13 @@ class Lifecycle:
 
     def follow(
         self, number: int, *, sandbox_id: str | None = None, owner: str | None = None
-    ) -> Generator[EventRow, None, None]:
-        """Those after `number`, and then what happens, as it does. Those of one sandbox come to
-        their end with it."""
+    ) -> Generator[list[EventRow], None, None]:
+        """Those after `number`, and then what happens, as it does, as many at a time as there are.
+        Those of one sandbox come to their end with it.
+
+        One event may be for hundreds of followers of one caller: each goes on when that one's share
+        of the worker's time allows, and gets in one piece what has come until then.
+        """
         with self._followers.listening(sandbox_id, owner) as heard:
             while True:
                 heard.clear()
@@ -56,15 +61,16 @@ class Lifecycle:
                 # What followers are told may be a moment behind.
                 source = self._events if is_over else self._followers
                 found = source.since(number, sandbox_id=sandbox_id, owner=owner, limit=SLICE)
-                for event in found:
-                    yield event
-                    number = event.number
-                    if sandbox_id is not None and event.event == "ended":
+                if found:
+                    yield found
+                    number = found[-1].number
+                    if sandbox_id is not None and any(event.event == "ended" for event in found):
                         return
-                if not found:
-                    if is_over:
-                        return
+                elif is_over:
+                    return
+                else:
                     heard.wait(OVER_S)
+                wait_for_share()
 
     def place_of(self, owner: str) -> AbstractContextManager[None]:
         """Within it `owner` follows. Raises TooManyFollowers."""

@@ -152,8 +152,8 @@ class FakeSandboxes:
 
     def follow(
         self, number: int, *, sandbox_id: str | None = None, owner: str | None = None
-    ) -> Iterator[EventRow]:
-        yield from self.since(number, sandbox_id=sandbox_id, owner=owner, limit=1000)
+    ) -> Iterator[list[EventRow]]:
+        yield self.since(number, sandbox_id=sandbox_id, owner=owner, limit=1000)
 
     # As `gateway.api.ws.keep_alive.Sandboxes`.
 

@@ -83,10 +83,12 @@ def test_a_stream_of_all_begins_now(
 ) -> None:
     """Days of history are told to those who ask for them only."""
 
-    def follow(number: int, *, sandbox_id: str | None, owner: str | None) -> Iterator[EventRow]:
+    def follow(
+        number: int, *, sandbox_id: str | None, owner: str | None
+    ) -> Iterator[list[EventRow]]:
         gevent.sleep(0.02)
         happened.append(EventRow(12, "a1", 14.0, "resumed", {}))
-        yield from sandboxes.since(number, sandbox_id=sandbox_id, owner=owner, limit=100)
+        yield sandboxes.since(number, sandbox_id=sandbox_id, owner=owner, limit=100)
 
     assert _told(client.get(OF_ALL, headers=STREAM)) == []
     sandboxes.follow = follow  # type: ignore[method-assign]
@@ -168,9 +170,11 @@ def test_silence_is_broken_by_comments(
     """Proxies close connections that are silent; browsers pass comments over."""
     monkeypatch.setattr(event_routes, "HEARTBEAT_S", 0.01)
 
-    def follow(number: int, *, sandbox_id: str | None, owner: str | None) -> Iterator[EventRow]:
+    def follow(
+        number: int, *, sandbox_id: str | None, owner: str | None
+    ) -> Iterator[list[EventRow]]:
         gevent.sleep(0.1)
-        yield from sandboxes.since(number, sandbox_id=sandbox_id, owner=owner, limit=100)
+        yield sandboxes.since(number, sandbox_id=sandbox_id, owner=owner, limit=100)
 
     sandboxes.follow = follow  # type: ignore[method-assign]
 
@@ -187,8 +191,10 @@ def test_a_stream_that_breaks_off_just_ends(
 ) -> None:
     """The client connects again and goes on after what it has."""
 
-    def follow(number: int, *, sandbox_id: str | None, owner: str | None) -> Iterator[EventRow]:
-        yield from sandboxes.since(number, sandbox_id=sandbox_id, owner=owner, limit=1)
+    def follow(
+        number: int, *, sandbox_id: str | None, owner: str | None
+    ) -> Iterator[list[EventRow]]:
+        yield sandboxes.since(number, sandbox_id=sandbox_id, owner=owner, limit=1)
         gevent.sleep(0.02)
         if how == "the store fails":
             raise StoreUnavailable("locked")

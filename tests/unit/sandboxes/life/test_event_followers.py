@@ -67,8 +67,8 @@ class World:
         start = self.events.last_number()
 
         def read() -> None:
-            for event in self.lifecycle.follow(start, sandbox_id=sandbox_id, owner=owner):
-                seen.append((event.sandbox_id, event.facts.get("n", -1)))
+            for events in self.lifecycle.follow(start, sandbox_id=sandbox_id, owner=owner):
+                seen.extend((event.sandbox_id, event.facts.get("n", -1)) for event in events)
 
         self.greenlets.append(gevent.spawn(read))
         return seen

@@ -35,7 +35,7 @@ def test_an_end_between_two_looks_is_told() -> None:
     stores = EndsMeanwhile()
     lifecycle = _lifecycle(stores)
 
-    told = [event.event for event in lifecycle.follow(0, sandbox_id="s")]
+    told = [event.event for events in lifecycle.follow(0, sandbox_id="s") for event in events]
 
     assert told == ["created", "ended"]
 
