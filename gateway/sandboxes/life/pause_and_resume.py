@@ -17,8 +17,7 @@ from gateway.store.sandboxes import SandboxStore
 log = logging.getLogger(__name__)
 
 WAIT_S = 10.0
-LOOK_S = 0.02
-"""How long, and how often, one waits for another who is in the middle of pausing the sandbox."""
+"""How long one waits for another who is in the middle of pausing the sandbox."""
 
 LOOK_S = 0.02
 """How soon the engine is asked again that could not freeze or thaw just now."""
