@@ -3,13 +3,15 @@
 import binascii
 import os
 
-from . import descriptors, frames, signals
-from .link import LinkClosed
-from .link_listener import LinkListener
+from gateway.protocol import frames
+
+from . import descriptors, signals
+from .links.link import LinkClosed
+from .links.listener import LinkListener
 from .loop import WRITE, Loop
-from .operations import Operations, QuietWaiters
+from .operations.table import Operations, QuietWaiters
+from .processes.runner import Runner
 from .retention import Limits, Retention
-from .runner import Runner
 
 
 class Daemon:

@@ -18,6 +18,9 @@ DAEMON = "sbxgwd"
 CARRIER = "sbxgwl"
 """What ps shows of the two. `pkill python`, a word of everyday work, must not end the agent."""
 
+LOAD = "agent.load"
+"""The module that makes modules of the others."""
+
 START_S = 20.0
 """How long the daemon's program may take to start before it is run without one of its own."""
 
@@ -78,7 +81,7 @@ def start_daemon(listener, modules):
         environment = dict(os.environ)
         if not start_under_another_name(listener, modules, environment):
             space = {}
-            exec(compile(dict(modules)["load"], "agent/load.py", "exec"), space)
+            exec(compile(dict(modules)[LOAD], "agent/load.py", "exec"), space)
             space["load"](compiled(modules), listener.fileno(), None, environment, DAEMON)
     finally:
         os._exit(1)
@@ -87,9 +90,9 @@ def start_daemon(listener, modules):
 def compiled(modules):
     """(name, code) of each."""
     return [
-        (name, compile(source, "agent/%s.py" % name, "exec"))
+        (name, compile(source, "%s.py" % name.replace(".", "/"), "exec"))
         for name, source in modules
-        if name != "load"
+        if name != LOAD
     ]
 
 
@@ -115,7 +118,7 @@ def start_under_another_name(listener, modules, environment):
     for fd in (up, reading, code_in):
         os.close(fd)
     program = "import sys\ndel sys.path[0]\n%s\nload(received(%d), %d, %d, %r, %r)\n" % (
-        dict(modules)["load"].decode("utf-8"),
+        dict(modules)[LOAD].decode("utf-8"),
         code_in,
         listener.fileno(),
         up,

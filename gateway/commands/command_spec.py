@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gevent.event import Event
 
-from gateway.agent.terminal_line import LONGEST_LINE
+from gateway.agent.processes.terminal_line import LONGEST_LINE
 from gateway.errors import LineTooLong
 from gateway.schemas.models import CommandRequest
 
@@ -22,7 +22,7 @@ SCREEN_BYTES = 64 * 1024
 """Of a terminal's output that a new viewer gets to see."""
 
 _LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l'
-"""What is shown of it; agents have more to say to a shell (`gateway.agent.login`)."""
+"""What is shown of it; agents have more to say to a shell (`gateway.agent.processes.login`)."""
 
 
 @dataclass(frozen=True, eq=False)

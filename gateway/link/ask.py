@@ -7,11 +7,11 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from gateway.agent import frames
 from gateway.errors import AgentUnavailable, LinkLost
 from gateway.link.incoming import is_count
 from gateway.link.link import Link
 from gateway.link.refusals import refusal
+from gateway.protocol import frames
 
 ANSWER_S = 20.0
 """How long an agent may take to answer what it can answer at once."""

@@ -9,11 +9,11 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
 from gateway.link.exited import LARGEST, Exited, exited_from
 from gateway.link.incoming import is_count
 from gateway.link.refusals import refusal
+from gateway.protocol import frames, streams
 
 EAGER_CREDIT = 64 * 1024
 """Bytes of each stream that come along with the exit, without asking first."""
@@ -47,10 +47,10 @@ class Collector:
         self._exit: Exited | None = None
         self._exit_seen = False
         self._windows: dict[int, list[list[int]]] = {}
-        self._buffers: dict[int, list[bytearray]] = {frames.STDOUT: [], frames.STDERR: []}
-        self._next = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._buffers: dict[int, list[bytearray]] = {streams.STDOUT: [], streams.STDERR: []}
+        self._next = {streams.STDOUT: 0, streams.STDERR: 0}
         self._to_grant: dict[int, int] = {}
-        self._credit = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._credit = {streams.STDOUT: 0, streams.STDERR: 0}
         self._gaps = 0
         self._error: GatewayError | None = None
         self._changed = Event()
@@ -59,13 +59,13 @@ class Collector:
         """The OPEN that asks for the outcome or, after a lost link, for the rest of it."""
         self._exit_seen = False
         self._error = None
-        self._credit = {frames.STDOUT: EAGER_CREDIT, frames.STDERR: EAGER_CREDIT}
+        self._credit = {streams.STDOUT: EAGER_CREDIT, streams.STDERR: EAGER_CREDIT}
         self._gaps = 0
         return self._request | {
             "mode": "collect",
             "cap": self._cap,
             "credit": self._eager,
-            "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
+            "offsets": [self._next[streams.STDOUT], self._next[streams.STDERR]],
         }
 
     def wait_exit(self) -> dict[int, int]:
@@ -113,7 +113,7 @@ class Collector:
         buffers, self._buffers = self._buffers, {}
         return Collected(
             self._exit,
-            (buffers[frames.STDOUT], buffers[frames.STDERR]),
+            (buffers[streams.STDOUT], buffers[streams.STDERR]),
         )
 
     # --- called by the link's reader -------------------------------------------------------------
@@ -212,7 +212,7 @@ def _checked_windows(
     if not isinstance(windows, list) or len(windows) != 2:
         raise frames.FrameError("exit without its ranges")
     checked = {}
-    for stream, size, ranges in zip((frames.STDOUT, frames.STDERR), sizes, windows, strict=True):
+    for stream, size, ranges in zip((streams.STDOUT, streams.STDERR), sizes, windows, strict=True):
         if not isinstance(ranges, list) or len(ranges) > 2:
             raise frames.FrameError("exit with broken ranges")
         at, total = 0, 0

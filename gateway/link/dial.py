@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import gevent
 
-from gateway.agent import frames
 from gateway.engine.interface import Engine, ExecStream
 from gateway.errors import (
     AgentMissing,
@@ -26,6 +25,7 @@ from gateway.link.direct import DirectStream
 from gateway.link.incoming import Incoming, decode_json
 from gateway.link.link import Link
 from gateway.process.giving_way import Turn
+from gateway.protocol import frames
 
 log = logging.getLogger(__name__)
 

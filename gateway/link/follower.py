@@ -9,12 +9,12 @@ from typing import Any
 
 from gevent.event import Event
 
-from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
 from gateway.link.exited import LARGEST, Exited, exited_from
 from gateway.link.incoming import is_count
 from gateway.link.link import Link
 from gateway.link.refusals import refusal
+from gateway.protocol import frames, streams
 
 WINDOW = 512 * 1024
 """Bytes of a stream that may be under way or waiting here. Bounds a slow reader's memory."""
@@ -89,9 +89,9 @@ class Follower:
     def __init__(self, request: dict[str, Any], offsets: tuple[int, int]) -> None:
         self._request = dict(request)
         self._wants_meta = request.get("op") != "run"
-        self._next = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
-        self._owed = {frames.STDOUT: 0, frames.STDERR: 0}
-        self._queued = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._next = {streams.STDOUT: offsets[0], streams.STDERR: offsets[1]}
+        self._owed = {streams.STDOUT: 0, streams.STDERR: 0}
+        self._queued = {streams.STDOUT: 0, streams.STDERR: 0}
         self._queue: deque[Started | _Bytes | Gap | Exited] = deque()
         self._last: dict[int, _Bytes | None] = {}
         """What a stream's next bytes may join."""
@@ -126,7 +126,7 @@ class Follower:
         return self._request | {
             "mode": "follow",
             "credit": window,
-            "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
+            "offsets": [self._next[streams.STDOUT], self._next[streams.STDERR]],
         }
 
     def happenings(self, link: Link, number: int) -> Iterator[Happening]:

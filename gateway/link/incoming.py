@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from gateway.agent import frames
+from gateway.protocol import frames
 
 MAX_HELLO_BYTES = 4096
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from gateway.agent import frames
 from gateway.errors import EngineFault, LinkLost, ProtocolBroken, TooManyCommands
 from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
 from gateway.logs.line_budget import bounded_log
 from gateway.process.giving_way import Rate, Turn
 from gateway.process.time_shares import work_for_the_same
+from gateway.protocol import frames
 
 log = bounded_log(__name__)
 

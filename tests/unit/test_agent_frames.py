@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent import frames
-from gateway.agent.frames import Decoder, FrameError
+from gateway.protocol import frames, streams
+from gateway.protocol.frames import Decoder, FrameError
 
 CHANNELS = st.integers(0, 2**32 - 1)
 FRAMES = st.tuples(st.sampled_from(sorted(frames.KINDS)), CHANNELS, st.binary(max_size=300))
@@ -78,10 +78,10 @@ def test_data_carries_stream_offset_and_bytes(channel: int, stream: int, offset:
 @given(count=st.integers(0, 2**32 - 1))
 def test_credit_carries_stream_and_count(count: int) -> None:
     """Credit is what bounds memory on both sides."""
-    [(kind, _, payload)] = Decoder().feed(frames.encode_credit(7, frames.STDERR, count))
+    [(kind, _, payload)] = Decoder().feed(frames.encode_credit(7, streams.STDERR, count))
 
     assert kind == frames.CREDIT
-    assert frames.decode_credit(payload) == (frames.STDERR, count)
+    assert frames.decode_credit(payload) == (streams.STDERR, count)
 
 
 @given(payload=st.binary(max_size=60))

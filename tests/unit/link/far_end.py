@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import gevent.socket
 
-from gateway.agent import frames
 from gateway.link.direct import DirectStream
 from gateway.link.incoming import Incoming
 from gateway.link.link import Link
+from gateway.protocol import frames
 
 
 class FarEnd:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent.frames import STDERR, STDOUT, FrameError
 from gateway.errors import LinkLost
 from gateway.link import follower as module
 from gateway.link.collector import EAGER_CREDIT, Collector
 from gateway.link.exited import Exited
 from gateway.link.follower import Follower, Gap, Output, window_of
+from gateway.protocol.frames import FrameError
+from gateway.protocol.streams import STDERR, STDOUT
 
 EXIT = {"event": "exit", "returncode": 0, "stdout": 0, "stderr": 0}
 

@@ -9,11 +9,11 @@ from typing import Any
 import gevent
 import pytest
 
-from gateway.agent import frames
 from gateway.errors import AgentUnavailable, LinkLost, ProtocolBroken, TooManyCommands
 from gateway.link import ask as asking
 from gateway.link import link as module
 from gateway.link.ask import ask, running_commands, wait_until_quiet
+from gateway.protocol import frames
 from tests.unit.link.far_end import linked
 
 

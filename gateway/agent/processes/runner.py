@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 
-from . import descriptors, surroundings
+from .. import descriptors, surroundings
+from ..sessions.sessions import Sessions
 from .command import Command
 from .command_input import CommandInput
 from .command_output import CommandOutput
@@ -22,7 +23,6 @@ from .process import (
     set_window_size,
     shell_command,
 )
-from .sessions import Sessions
 
 TERMINAL_DRAIN_S = 0.2
 """How long a terminal's last output may take to come through after its process has exited."""

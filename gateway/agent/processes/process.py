@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 
-from . import frames
+from gateway.protocol import streams
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -114,7 +114,7 @@ def on_pipes(argv, environment, directory, with_stdin, pass_fds=()):
     finally:
         for fd in (write_out, write_err) + ((read_in,) if with_stdin else ()):
             os.close(fd)
-    outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+    outputs = {read_out: streams.STDOUT, read_err: streams.STDERR}
     return Process(pid, outputs, write_in if with_stdin else None)
 
 
@@ -161,7 +161,7 @@ def on_terminal(argv, environment, directory, cols, rows, pass_fds=()):
         raise
     finally:
         os.close(slave)
-    return Process(pid, {master: frames.STDOUT}, master, terminal=True)
+    return Process(pid, {master: streams.STDOUT}, master, terminal=True)
 
 
 def set_window_size(terminal, cols, rows):

@@ -2,9 +2,11 @@
 
 import base64
 
-from . import frames, proctree
+from gateway.protocol import frames
+
+from ..processes import proctree
+from ..processes.stdin import LineTooLong, StdinClosed
 from .reader import Reader
-from .stdin import LineTooLong, StdinClosed
 
 MAX_RUNNING = 4096
 LISTED = 200

@@ -1,6 +1,6 @@
 """One channel that reads a command's output by byte offset, within the credit it was given."""
 
-from . import frames
+from gateway.protocol import frames, streams
 
 
 class Reader:
@@ -17,8 +17,8 @@ class Reader:
         self.follow = follow
         self._cap = cap
         self._tell = tell
-        self._credit = {frames.STDOUT: credit, frames.STDERR: credit}
-        self._offsets = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
+        self._credit = {streams.STDOUT: credit, streams.STDERR: credit}
+        self._offsets = {streams.STDOUT: offsets[0], streams.STDERR: offsets[1]}
         self._windows = None
         self._start_sent = False
         self._exit_sent = False
@@ -53,7 +53,7 @@ class Reader:
                 "event": "started",
                 "pid": command.pid,
                 "meta": command.meta if self._tell else {},
-                "offsets": [self._offsets[frames.STDOUT], self._offsets[frames.STDERR]],
+                "offsets": [self._offsets[streams.STDOUT], self._offsets[streams.STDERR]],
             }
             return frames.encode_json(frames.EVENT, self.channel, event)
         return self._next_output()
@@ -92,7 +92,7 @@ class Reader:
         self._exit_sent = True
         event = self.command.exit_event()
         if self._windows is not None:
-            event["windows"] = [self._windows[frames.STDOUT], self._windows[frames.STDERR]]
+            event["windows"] = [self._windows[streams.STDOUT], self._windows[streams.STDERR]]
         return frames.encode_json(frames.EVENT, self.channel, event)
 
     def _end(self, stream, log, offset):

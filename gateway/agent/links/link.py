@@ -4,7 +4,7 @@ import errno
 import os
 from collections import deque
 
-from . import frames
+from gateway.protocol import frames
 
 READ_BYTES = 256 * 1024
 
