@@ -1,11 +1,11 @@
 # First thing to run inside the sandbox, started by the gateway over docker exec as
 #
-#     python3 -I -S -X utf8 -c 'BOOTSTRAP' NAME
+#     python3 -I -S -X utf8 -c 'BOOTSTRAP' NAME OLDER…
 #
 # with the sources on stdin (`gateway.link.bundle` writes them). The first one to come binds the
-# abstract socket NAME (unix(7)) and starts the daemon; every one then connects to it, hands over
-# its own stdin and stdout, and waits. No byte of the link passes through here, unless the kernel
-# lets no descriptor be handed over: then each is carried.
+# abstract socket NAME (unix(7)) and starts the daemon, unless an older one listens; every one then
+# connects to it, hands over its own stdin and stdout, and waits. No byte of the link passes through
+# here, unless the kernel lets no descriptor be handed over: then each is carried.
 #
 # `rest` is what follows this text on stdin: the other modules, read in any case so that stdin
 # stands at the first byte of the link.
@@ -144,12 +144,21 @@ def start_under_another_name(listener, modules, environment):
     return False
 
 
-def hand_over(name):
+def connected(name):
+    """A connection to the daemon that listens there, or None."""
+    carrier = socket.socket(socket.AF_UNIX)
+    try:
+        carrier.connect("\0" + name)
+    except OSError:
+        carrier.close()
+        return None
+    return carrier
+
+
+def hand_over(carrier):
     """Give stdin and stdout to the daemon and stay until it lets go of them."""
     import array
 
-    carrier = socket.socket(socket.AF_UNIX)
-    carrier.connect("\0" + name)
     descriptors = array.array("i", [0, 1])
     try:
         carrier.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
@@ -186,7 +195,8 @@ def carry(link):
                 data = data[os.write(1, data) :]
 
 
-def main(name, rest):
+def start(name, rest):
+    """Be the one that starts the daemon, unless another is."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind("\0" + name)
@@ -202,7 +212,19 @@ def main(name, rest):
             rest = rest[int(size) :]
         start_daemon(listener, modules)
         listener.close()
-    hand_over(name)
 
 
-main(sys.argv[1], globals()["rest"])
+def main(names, rest):
+    """`names` are those of this agent's socket and of older agents' that may still run."""
+    for name in names:
+        carrier = connected(name)
+        if carrier is not None:
+            break
+    else:
+        start(names[0], rest)
+        carrier = socket.socket(socket.AF_UNIX)
+        carrier.connect("\0" + names[0])
+    hand_over(carrier)
+
+
+main(sys.argv[1:], globals()["rest"])

@@ -11,6 +11,7 @@ from importlib import resources
 MODULES = (
     "agent.load",
     "protocol.frames",
+    "protocol.credit",
     "protocol.streams",
     "agent.signals",
     "agent.descriptors",
@@ -37,16 +38,27 @@ MODULES = (
     "agent.sessions.session_stops",
     "agent.sessions.sessions",
     "agent.processes.runner",
+    "agent.links.channel",
     "agent.links.link",
     "agent.links.listener",
-    "agent.operations.reader",
     "agent.operations.table",
+    "agent.operations.reader",
+    "agent.operations.input",
+    "agent.operations.commands",
+    "agent.operations.sandbox",
     "agent.daemon",
 )
 """From `gateway` on, in the order of their imports."""
 
-SOCKET_NAME = "sandbox-agent-1"
+SOCKET_NAME = "sandbox-agent-2"
 """Abstract socket of the daemon; the number is `frames.PROTOCOL`."""
+
+OLDER_SOCKET_NAMES = ("sandbox-agent-1",)
+"""Of agents that earlier versions have started. One that is there goes on: it knows the commands.
+"""
+
+NAMES = (SOCKET_NAME, *OLDER_SOCKET_NAMES)
+"""In the order in which an agent is looked for."""
 
 BOOTSTRAP = """
 import os, sys
@@ -69,7 +81,7 @@ exec(compile(entry, "agent/entry.py", "exec"))
 def argv() -> list[str]:
     """The command line that makes a link: -S for a fast start; -I for no foreign code, neither
     from the environment nor from the working directory."""
-    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), SOCKET_NAME]
+    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), *NAMES]
 
 
 @cache

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.agent.links.channel import Channel
 from gateway.agent.operations.reader import Reader
 from gateway.agent.processes.output import BLOCK, OutputLog
 from gateway.protocol import frames, streams
@@ -34,7 +35,17 @@ class _Command:
 def _reader(
     command: _Command, *, follow: bool, cap: int = 100, offsets=(0, 0), credit: int = 1 << 30
 ) -> Reader:
-    return Reader(SimpleNamespace(), 5, command, follow, cap, list(offsets), credit)
+    return _opened(command, follow=follow, cap=cap, offsets=offsets, credit=credit)[0]
+
+
+def _opened(
+    command: _Command, *, follow: bool, cap: int = 100, offsets=(0, 0), credit: int = 1 << 30
+) -> tuple[Reader, Channel]:
+    """A reader, and its channel on a link that keeps nothing."""
+    link = SimpleNamespace(wake=lambda channel: None)
+    channel = Channel(link, 5, (credit, 1 << 30))
+    reader = Reader(channel, command, follow, cap, list(offsets), lambda command: None)
+    return reader, channel
 
 
 def _produced(reader: Reader) -> list[tuple[int, object]]:
@@ -89,14 +100,14 @@ def test_not_a_byte_is_sent_without_credit() -> None:
     command = _Command()
     command.write(b"x" * 100)
     command.finished = True
-    reader = _reader(command, follow=False, cap=1000, credit=30)
+    reader, channel = _opened(command, follow=False, cap=1000, credit=30)
 
     [_exit, (_, data)] = _produced(reader)
     assert data == (streams.STDOUT, 0, b"x" * 30)
     assert _produced(reader) == []
     assert not reader.done
 
-    reader.grant(streams.STDOUT, 70)
+    channel.granted(streams.STDOUT, 70, 0)
     [(_, data)] = _produced(reader)
     assert data == (streams.STDOUT, 30, b"x" * 70)
     assert reader.done
@@ -117,14 +128,14 @@ def test_a_collecting_reader_sends_its_ranges_exactly(
         written[stream] = bytes((stream * 7 + at) % 251 for at in range(size))
         command.write(written[stream], stream)
     command.finished = True
-    reader = _reader(command, follow=False, cap=cap, credit=0)
+    reader, channel = _opened(command, follow=False, cap=cap, credit=0)
 
     [(_, event), *rest] = _produced(reader)
     assert rest == []
     got = {streams.STDOUT: b"", streams.STDERR: b""}
     for credit in credits * 20:
         for stream in got:
-            reader.grant(stream, credit)
+            channel.granted(stream, credit, 0)
         for kind, data in _produced(reader):
             assert kind == frames.DATA
             stream, offset, piece = data

@@ -81,6 +81,21 @@ def shell_command(text):
         yield [shell(), "/dev/fd/%d" % fd], (fd,)
 
 
+def words(argv):
+    """Whether these can be the words of a command line."""
+    return isinstance(argv, list) and bool(argv) and all(isinstance(word, str) for word in argv)
+
+
+@contextlib.contextmanager
+def started_by(argv, text):
+    """The same for `argv`, which is started as it is, or without one for a text."""
+    if argv is not None:
+        yield [word.encode("utf-8") for word in argv], ()
+        return
+    with shell_command(text.encode("utf-8")) as shell_argv:
+        yield shell_argv
+
+
 def _nameless_file():
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("command"), "w+b")
