@@ -29,7 +29,10 @@ class Credit:
         return self.size if self.count > 0 else 0
 
     def add(self, size, count):
-        """So much more is allowed. Raises FrameError beyond `MOST`."""
+        """So much more is allowed. Raises FrameError beyond `MOST`, and for nothing at all, which
+        would only keep the other side busy."""
+        if not size and not count:
+            raise FrameError("credit for nothing")
         self.size += size
         self.count += count
         if self.size >= MOST or self.count >= MOST:

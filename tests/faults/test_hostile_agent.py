@@ -99,6 +99,9 @@ def _frames(kind: int, channel: int, *payload: list[object]) -> Step:
 FLOODS: dict[str, list[Step]] = {
     "empty frames on no channel": [_frames(3, 77)],
     "output on no channel": [_frames(4, 4_000_000_000, ["\0", 9])],
+    "credit": [
+        {"do": "frame", "kind": 5, "payload": [["\0", 4], ["\1", 1], ["\0", 4]], "seconds": 0.2}
+    ],
     "greetings": [_frames(1, 0, ["{}", 1])],
     "bytes that are no frames": [{"do": "raw", "bytes": [["\xff", 100_000]], "seconds": 2}],
     "gaps": [{"do": "gaps", "times": 300_000}],

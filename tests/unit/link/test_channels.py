@@ -237,6 +237,7 @@ BROKEN = {
     "two ends": [frames.encode_data(1, 9, 0, b"")] * 2,
     "half a frame of data": [frames.encode(frames.DATA, 1, b"x")],
     "credit without a number": [frames.encode(frames.CREDIT, 1, b"\1\0\0\0\1")],
+    "credit for nothing": [frames.encode_credit(1, 9, 0, 0)],
     "bytes without end": [frames.encode_credit(1, 9, 2**32 - 1, 1)] * 2,
     "frames without end": [frames.encode_credit(1, 9, 1, 2**32 - 1)] * 2,
 }
