@@ -3,13 +3,17 @@
 import binascii
 import os
 
-from . import descriptors, frames, signals
-from .link import LinkClosed
-from .link_listener import LinkListener
+from gateway.protocol import frames
+
+from . import descriptors, signals
+from .links.link import LinkClosed
+from .links.listener import LinkListener
 from .loop import WRITE, Loop
-from .operations import Operations, QuietWaiters
+from .operations.commands import CommandOperations
+from .operations.sandbox import QuietWaits, SandboxOperations
+from .operations.table import Operations
+from .processes.runner import Runner
 from .retention import Limits, Retention
-from .runner import Runner
 
 
 class Daemon:
@@ -19,9 +23,11 @@ class Daemon:
         self._loop = Loop()
         limits = Limits()
         self._retention = Retention(limits)
-        self._quiet = QuietWaiters()
-        self._runner = Runner(self._loop, limits, self._retention, environment, self._quiet.tell)
-        self._operations = Operations(self._runner, self._retention, limits, self._quiet)
+        quiet = QuietWaits()
+        self._runner = Runner(self._loop, limits, self._retention, environment, quiet.tell)
+        commands = CommandOperations(self._runner, self._retention)
+        sandbox = SandboxOperations(self._runner, limits, quiet)
+        self._operations = Operations(dict(commands.table(), **sandbox.table()))
         self._identity = binascii.hexlify(os.urandom(16)).decode("ascii")
         self._links = {}
         LinkListener(self._loop, listener, self._add_link)
@@ -55,19 +61,22 @@ class Daemon:
         except (LinkClosed, frames.FrameError):
             self._drop(link)
 
-    def _handle(self, link, kind, channel, payload):
+    def _handle(self, link, kind, number, payload):
         if kind == frames.OPEN:
-            self._operations.open(link, channel, frames.decode_json(payload))
+            self._operations.open(link, number, payload)
+            return
+        channel = link.channels.get(number)
+        if kind == frames.DATA:
+            data = frames.decode_data(payload)
+            if channel is not None:
+                channel.take(*data)
         elif kind == frames.CREDIT:
-            reader = link.channels.get(channel)
-            if reader is not None:
-                reader.grant(*frames.decode_credit(payload))
-                link.wake(reader)
+            credit = frames.decode_credit(payload)
+            if channel is not None:
+                channel.granted(*credit)
         elif kind == frames.CLOSE:
-            reader = link.channels.get(channel)
-            link.remove(channel)
-            if reader is not None:
-                self._runner.output.resume(reader.command)
+            if channel is not None:
+                channel.close()
         else:
             raise frames.FrameError("a gateway does not send kind %d" % kind)
 
@@ -78,8 +87,7 @@ class Daemon:
         except LinkClosed:
             self._drop(link)
             return
-        for reader in link.advanced():
-            self._runner.output.resume(reader.command)
+        link.advanced()
         waiting = self._loop.is_watched(link.write_fd)
         if blocked and not waiting:
             self._loop.watch(link.write_fd, lambda fd: None, WRITE)
@@ -92,11 +100,7 @@ class Daemon:
             return
         self._loop.unwatch(link.read_fd)
         self._loop.unwatch(link.write_fd)
-        followed = [reader.command for reader in link.channels.values()]
-        self._quiet.forget(link)
         link.close()
-        for command in followed:
-            self._runner.output.resume(command)
 
 
 def serve(listener, environment):

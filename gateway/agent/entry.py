@@ -1,11 +1,11 @@
 # First thing to run inside the sandbox, started by the gateway over docker exec as
 #
-#     python3 -I -S -X utf8 -c 'BOOTSTRAP' NAME
+#     python3 -I -S -X utf8 -c 'BOOTSTRAP' NAME OLDER…
 #
 # with the sources on stdin (`gateway.link.bundle` writes them). The first one to come binds the
-# abstract socket NAME (unix(7)) and starts the daemon; every one then connects to it, hands over
-# its own stdin and stdout, and waits. No byte of the link passes through here, unless the kernel
-# lets no descriptor be handed over: then each is carried.
+# abstract socket NAME (unix(7)) and starts the daemon, unless an older one listens; every one then
+# connects to it, hands over its own stdin and stdout, and waits. No byte of the link passes through
+# here, unless the kernel lets no descriptor be handed over: then each is carried.
 #
 # `rest` is what follows this text on stdin: the other modules, read in any case so that stdin
 # stands at the first byte of the link.
@@ -17,6 +17,9 @@ import sys
 DAEMON = "sbxgwd"
 CARRIER = "sbxgwl"
 """What ps shows of the two. `pkill python`, a word of everyday work, must not end the agent."""
+
+LOAD = "agent.load"
+"""The module that makes modules of the others."""
 
 START_S = 20.0
 """How long the daemon's program may take to start before it is run without one of its own."""
@@ -78,7 +81,7 @@ def start_daemon(listener, modules):
         environment = dict(os.environ)
         if not start_under_another_name(listener, modules, environment):
             space = {}
-            exec(compile(dict(modules)["load"], "agent/load.py", "exec"), space)
+            exec(compile(dict(modules)[LOAD], "agent/load.py", "exec"), space)
             space["load"](compiled(modules), listener.fileno(), None, environment, DAEMON)
     finally:
         os._exit(1)
@@ -87,9 +90,9 @@ def start_daemon(listener, modules):
 def compiled(modules):
     """(name, code) of each."""
     return [
-        (name, compile(source, "agent/%s.py" % name, "exec"))
+        (name, compile(source, "%s.py" % name.replace(".", "/"), "exec"))
         for name, source in modules
-        if name != "load"
+        if name != LOAD
     ]
 
 
@@ -115,7 +118,7 @@ def start_under_another_name(listener, modules, environment):
     for fd in (up, reading, code_in):
         os.close(fd)
     program = "import sys\ndel sys.path[0]\n%s\nload(received(%d), %d, %d, %r, %r)\n" % (
-        dict(modules)["load"].decode("utf-8"),
+        dict(modules)[LOAD].decode("utf-8"),
         code_in,
         listener.fileno(),
         up,
@@ -141,12 +144,21 @@ def start_under_another_name(listener, modules, environment):
     return False
 
 
-def hand_over(name):
+def connected(name):
+    """A connection to the daemon that listens there, or None."""
+    carrier = socket.socket(socket.AF_UNIX)
+    try:
+        carrier.connect("\0" + name)
+    except OSError:
+        carrier.close()
+        return None
+    return carrier
+
+
+def hand_over(carrier):
     """Give stdin and stdout to the daemon and stay until it lets go of them."""
     import array
 
-    carrier = socket.socket(socket.AF_UNIX)
-    carrier.connect("\0" + name)
     descriptors = array.array("i", [0, 1])
     try:
         carrier.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
@@ -183,7 +195,8 @@ def carry(link):
                 data = data[os.write(1, data) :]
 
 
-def main(name, rest):
+def start(name, rest):
+    """Be the one that starts the daemon, unless another is."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind("\0" + name)
@@ -199,7 +212,19 @@ def main(name, rest):
             rest = rest[int(size) :]
         start_daemon(listener, modules)
         listener.close()
-    hand_over(name)
 
 
-main(sys.argv[1], globals()["rest"])
+def main(names, rest):
+    """`names` are those of this agent's socket and of older agents' that may still run."""
+    for name in names:
+        carrier = connected(name)
+        if carrier is not None:
+            break
+    else:
+        start(names[0], rest)
+        carrier = socket.socket(socket.AF_UNIX)
+        carrier.connect("\0" + names[0])
+    hand_over(carrier)
+
+
+main(sys.argv[1:], globals()["rest"])

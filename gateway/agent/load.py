@@ -17,7 +17,8 @@ def received(fd):
 
 
 def load(modules, listener_fd, up_fd, environment, name):
-    """Never returns. `modules` are (name, code) pairs in the order of their imports.
+    """Never returns. `modules` are (name, code) pairs in the order of their imports, named from
+    `gateway` on.
 
     A byte is written to `up_fd`, if there is one, when the daemon is about to serve.
     `environment` is what the container gives to commands, `name` what ps shows.
@@ -46,18 +47,23 @@ def load(modules, listener_fd, up_fd, environment, name):
                 file.write(name)
         except OSError:
             pass  # not every kernel lets it be changed
-        package = types.ModuleType("agent")
-        package.__path__ = []
-        sys.modules["agent"] = package
         for module_name, code in modules:
-            module = types.ModuleType("agent." + module_name)
-            module.__package__ = "agent"
-            sys.modules["agent." + module_name] = module
+            full_name = "gateway." + module_name
+            packages = full_name.split(".")[:-1]
+            for depth in range(1, len(packages) + 1):
+                package_name = ".".join(packages[:depth])
+                if package_name not in sys.modules:
+                    package = types.ModuleType(package_name)
+                    package.__path__ = []
+                    sys.modules[package_name] = package
+            module = types.ModuleType(full_name)
+            module.__package__ = ".".join(packages)
+            sys.modules[full_name] = module
             exec(code, module.__dict__)
         if up_fd is not None:
             os.write(up_fd, b"\0")
             os.close(up_fd)
         listener = socket.socket(fileno=listener_fd)
-        sys.modules["agent.daemon"].serve(listener, environment)
+        sys.modules["gateway.agent.daemon"].serve(listener, environment)
     finally:
         os._exit(1)

@@ -8,6 +8,19 @@ would be those of the container's first process and of the agent, too: a PATH wi
 LD_PRELOAD would leave the sandbox dead."""
 
 
+def is_own_user(user):
+    """Whether this is who commands run as, by name or number; None stands for nobody else."""
+    if user is None or type(user) is int:
+        return user in (None, os.getuid())
+    try:
+        import pwd
+
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        name = None
+    return isinstance(user, str) and user in (str(os.getuid()), name)
+
+
 def of_commands(container):
     """(environment, home directory), from the environment that the container gives.
 

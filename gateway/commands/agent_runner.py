@@ -27,9 +27,11 @@ from gateway.errors import (
 )
 from gateway.identity.slots import Slots
 from gateway.link.ask import ask
+from gateway.link.channel import Channel, frames_for
 from gateway.link.collector import EAGER_CREDIT, Collector
 from gateway.link.exited import Exited
 from gateway.link.follower import Follower, Started, window_of
+from gateway.link.input import InputWriter
 from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.process.byte_budget import Budget
@@ -113,9 +115,9 @@ def collect(
     with ExitStack() as held:
         while True:
             link = reconnecting.link()
-            number = None
+            channel = None
             try:
-                number = link.open(collector, collector.message())
+                channel = link.open(collector, collector.message(), collector.credit)
                 if handed_over is not None:
                     handed_over.set()
                 to_grant = collector.wait_exit()
@@ -123,16 +125,15 @@ def collect(
                     held.pop_all().close()
                     held.enter_context(budget.hold(place.owner, collector.kept_bytes))
                 for stream, size in to_grant.items():
-                    collector.granted(stream, size)
-                    link.grant(number, stream, size)
+                    channel.grant(stream, size, frames_for(size))
                 collector.wait_complete()
-                link.forget(number)
+                channel.forget()
                 break
             except LinkLost as why:
                 reconnecting.lost(why)
             finally:
-                if number is not None:
-                    _cancel(link, number)
+                if channel is not None:
+                    _cancel(channel)
         collected = collector.collected()
         yield Outcome(collected.exited, collected.pieces)
 
@@ -177,13 +178,13 @@ class Following:
     def _events(self, follower: Follower, most: int) -> Iterator[CommandEvent]:
         while True:
             link = self._reconnecting.link()
-            number = None
+            channel = None
             try:
                 window = min(window_of(link.channels), most)
-                number = link.open(follower, follower.message(window))
+                channel = link.open(follower, follower.message(window), follower.credit)
                 if self._handed_over is not None:
                     self._handed_over.set()
-                for event in follower.happenings(link, number):
+                for event in follower.happenings(channel):
                     self._reconnecting.progressed()
                     if isinstance(event, Exited):
                         self.exited = event
@@ -196,20 +197,35 @@ class Following:
                         self.started = event
                         yield event
                     if isinstance(event, Exited):
-                        link.forget(number)
+                        channel.forget()
                         return
             except LinkLost as why:
                 self._reconnecting.lost(why)
             finally:
-                if number is not None:
-                    _cancel(link, number)
+                if channel is not None:
+                    _cancel(channel)
 
 
-def _cancel(link: Link, number: int) -> None:
+def _cancel(channel: Channel) -> None:
     try:
-        link.cancel(number)
+        channel.cancel()
     except LinkLost:
         pass  # then nothing is followed any more either
+
+
+def write_with_retry(links: Links, container_id: str, writer: InputWriter) -> None:
+    """Write input to a command, on a new link when one breaks. Raises what the agent refuses."""
+    reconnecting = ReconnectingLink(links, container_id)
+    while True:
+        link = reconnecting.link()
+        taken = writer.taken
+        try:
+            writer.over(link)
+            return
+        except LinkLost as why:
+            if writer.taken > taken:
+                reconnecting.progressed()
+            reconnecting.lost(why)
 
 
 def call_with_retry(

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from gevent.event import Event
 
-from gateway.agent.terminal_line import LONGEST_LINE
+from gateway.agent.processes.terminal_line import LONGEST_LINE
 from gateway.errors import LineTooLong
+from gateway.protocol import frames
 from gateway.schemas.models import CommandRequest
 
 _TOO_LONG = re.compile(rb"[^\n\r\x04]{%d}" % (LONGEST_LINE + 1))
@@ -22,7 +23,7 @@ SCREEN_BYTES = 64 * 1024
 """Of a terminal's output that a new viewer gets to see."""
 
 _LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l'
-"""What is shown of it; agents have more to say to a shell (`gateway.agent.login`)."""
+"""What is shown of it; agents have more to say to a shell (`gateway.agent.processes.login`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class CommandSpec:
 
     def run_message(self) -> dict[str, Any]:
         """The agent's `run`, but for how it is to be read."""
-        return {
+        message = {
             "op": "run",
             "key": self.key,
             "request_id": self.request_id,
@@ -65,6 +66,9 @@ class CommandSpec:
             },
             **self.options,
         }
+        if "input" in self.options:
+            message |= {"input": True, frames.BODY: self.options["input"]}
+        return message
 
 
 def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> CommandSpec:
@@ -75,10 +79,8 @@ def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> Comma
         if value is not None:
             options[name] = value
     if request.stdin is not None:
-        options["input"] = request.stdin
-        if request.stdin_encoding != "utf-8":
-            options["input_encoding"] = request.stdin_encoding
-        if request.tty is not None and _TOO_LONG.search(request.input or b""):
+        options["input"] = request.input
+        if request.tty is not None and _TOO_LONG.search(options["input"]):
             raise LineTooLong("send it as input once the program reads without lines")
     if request.interactive:
         options["interactive"] = True

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import copy
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Annotated, Any
@@ -12,7 +10,13 @@ from typing import Annotated, Any
 import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.commands.agent_runner import Following, ReconnectingLink, call_with_retry, collect
+from gateway.commands.agent_runner import (
+    Following,
+    ReconnectingLink,
+    call_with_retry,
+    collect,
+    write_with_retry,
+)
 from gateway.commands.command_list import summaries_of
 from gateway.commands.command_metrics import CommandMetrics
 from gateway.commands.command_spec import CommandSpec, Encoding, spec_of
@@ -30,6 +34,7 @@ from gateway.errors import (
 )
 from gateway.identity.slots import Slots
 from gateway.link.ask import running_commands
+from gateway.link.input import InputWriter
 from gateway.link.links import Links
 from gateway.metrics import Metrics
 from gateway.process.byte_budget import Budget, OneAtATime
@@ -37,9 +42,6 @@ from gateway.schemas.command_result import Outcome
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandRequest, CommandSummary
 from gateway.schemas.models.commands import MAX_RESULT_BYTES
-
-INPUT_BYTES = 128 * 1024
-"""Bytes of input in one message to the agent."""
 
 ANSWER_S = 1.0
 
@@ -284,18 +286,9 @@ class Commands:
 
         Raises CommandNotFound, CommandFinished, StdinNotOpen, LineTooLong.
         """
-        pieces = [data[at : at + INPUT_BYTES] for at in range(0, len(data), INPUT_BYTES)] or [b""]
-        for number, piece in enumerate(pieces, start=1):
-            self._tell(
-                place,
-                "stdin",
-                within_s=None,  # as long as the command does not read
-                request_id=request_id,
-                write_id=uuid.uuid4().hex,
-                data=base64.b64encode(piece).decode("ascii"),
-                end=eof and number == len(pieces),
-            )
-            moved()
+        self._require_agent(place)
+        writer = InputWriter(request_id, data, eof, moved)
+        write_with_retry(self._links, place.container_id, writer)
 
     def _note(self, place: Place, spec: CommandSpec) -> None:
         self._history.began(place.sandbox_id, spec.key, spec.request_id, spec.command)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import AsyncResult
 
-from gateway.agent import frames
 from gateway.errors import AgentUnavailable, LinkLost
+from gateway.link.channel import NOTHING, Channel
 from gateway.link.incoming import is_count
-from gateway.link.link import Link
 from gateway.link.refusals import refusal
+from gateway.protocol import frames
+
+if TYPE_CHECKING:
+    from gateway.link.link import Link
 
 ANSWER_S = 20.0
 """How long an agent may take to answer what it can answer at once."""
@@ -19,7 +22,7 @@ ANSWER_S = 20.0
 MOST_RUNNING = 2**31
 
 
-class _Question:
+class Question:
     """A channel that ends with its first event."""
 
     def __init__(self) -> None:
@@ -50,8 +53,8 @@ def ask(
     Raises LinkLost, AgentUnavailable when no answer comes in time, or what the agent refused the
     operation for (`gateway.link.refusals`).
     """
-    question = _Question()
-    number = link.open(question, {"op": operation, **arguments})
+    question = Question()
+    channel = link.open(question, {"op": operation, **arguments}, NOTHING)
     silence = AgentUnavailable(f"the agent did not answer within {within_s} s")
     try:
         with gevent.Timeout(within_s, silence):
@@ -59,14 +62,14 @@ def ask(
         return event
     finally:
         if question.answer.ready():
-            link.forget(number)
+            channel.forget()
         else:
-            _close(link, number)
+            _close(channel)
 
 
-def _close(link: Link, number: int) -> None:
+def _close(channel: Channel) -> None:
     try:
-        link.cancel(number)
+        channel.cancel()
     except LinkLost:
         pass  # then nobody is asked any more
 

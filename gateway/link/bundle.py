@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
+import ast
+import io
+import tokenize
 from functools import cache
 from importlib import resources
 
 MODULES = (
-    "load",
-    "frames",
-    "signals",
-    "descriptors",
-    "directories",
-    "surroundings",
-    "output",
-    "loop",
-    "lingering",
-    "login",
-    "process",
-    "proctree",
-    "terminal_line",
-    "stdin",
-    "command",
-    "reader",
-    "link",
-    "session_script",
-    "session_processes",
-    "session_streams",
-    "session",
-    "session_signals",
-    "session_stops",
-    "sessions",
-    "retention",
-    "command_input",
-    "command_output",
-    "command_signals",
-    "runner",
-    "link_listener",
-    "operations",
-    "daemon",
+    "agent.load",
+    "protocol.frames",
+    "protocol.credit",
+    "protocol.streams",
+    "agent.signals",
+    "agent.descriptors",
+    "agent.surroundings",
+    "agent.loop",
+    "agent.retention",
+    "agent.processes.directories",
+    "agent.processes.output",
+    "agent.processes.lingering",
+    "agent.processes.login",
+    "agent.processes.process",
+    "agent.processes.proctree",
+    "agent.processes.terminal_line",
+    "agent.processes.stdin",
+    "agent.processes.command",
+    "agent.processes.command_input",
+    "agent.processes.command_output",
+    "agent.processes.command_signals",
+    "agent.sessions.session_script",
+    "agent.sessions.session_processes",
+    "agent.sessions.session_streams",
+    "agent.sessions.session",
+    "agent.sessions.session_signals",
+    "agent.sessions.session_stops",
+    "agent.sessions.sessions",
+    "agent.processes.runner",
+    "agent.links.channel",
+    "agent.links.link",
+    "agent.links.listener",
+    "agent.operations.table",
+    "agent.operations.reader",
+    "agent.operations.input",
+    "agent.operations.commands",
+    "agent.operations.sandbox",
+    "agent.daemon",
 )
-"""In the order of their imports."""
+"""From `gateway` on, in the order of their imports."""
 
-SOCKET_NAME = "sandbox-agent-1"
-"""Abstract socket of the daemon; the number is `frames.PROTOCOL`, so that a gateway of another
-protocol starts its own."""
+SOCKET_NAME = "sandbox-agent-2"
+"""Abstract socket of the daemon; the number is `frames.PROTOCOL`."""
+
+OLDER_SOCKET_NAMES = ("sandbox-agent-1",)
+"""Of agents that earlier versions have started. One that is there goes on: it knows the commands.
+"""
+
+NAMES = (SOCKET_NAME, *OLDER_SOCKET_NAMES)
+"""In the order in which an agent is looked for."""
 
 BOOTSTRAP = """
 import os, sys
@@ -66,16 +81,37 @@ exec(compile(entry, "agent/entry.py", "exec"))
 def argv() -> list[str]:
     """The command line that makes a link: -S for a fast start; -I for no foreign code, neither
     from the environment nor from the working directory."""
-    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), SOCKET_NAME]
+    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), *NAMES]
 
 
 @cache
 def bundle() -> bytes:
     """What goes to stdin first: two sizes of 8 digits, `entry`, then the modules."""
-    package = resources.files("gateway.agent")
-    entry = (package / "entry.py").read_bytes()
+    entry = _source("agent.entry")
     rest = b""
     for name in MODULES:
-        source = (package / f"{name}.py").read_bytes()
+        source = _source(name)
         rest += f"{name} {len(source)}\n".encode() + source
     return b"%08d%08d" % (len(entry), len(rest)) + entry + rest
+
+
+def _source(name: str) -> bytes:
+    package, _, module = f"gateway.{name}".rpartition(".")
+    return without_words((resources.files(package) / f"{module}.py").read_text("utf-8")).encode()
+
+
+def without_words(source: str) -> str:
+    """Python source without comments and docstrings, a third of it. Its lines keep their numbers,
+    which tracebacks tell."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            # A body needs at least one statement.
+            lines[node.lineno - 1] = " " * node.col_offset + "0"
+            for row in range(node.lineno, node.end_lineno or 0):
+                lines[row] = ""
+    return "\n".join(lines) + "\n"

@@ -9,11 +9,12 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
+from gateway.link.channel import frames_for
 from gateway.link.exited import LARGEST, Exited, exited_from
 from gateway.link.incoming import is_count
 from gateway.link.refusals import refusal
+from gateway.protocol import frames, streams
 
 EAGER_CREDIT = 64 * 1024
 """Bytes of each stream that come along with the exit, without asking first."""
@@ -47,10 +48,9 @@ class Collector:
         self._exit: Exited | None = None
         self._exit_seen = False
         self._windows: dict[int, list[list[int]]] = {}
-        self._buffers: dict[int, list[bytearray]] = {frames.STDOUT: [], frames.STDERR: []}
-        self._next = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._buffers: dict[int, list[bytearray]] = {streams.STDOUT: [], streams.STDERR: []}
+        self._next = {streams.STDOUT: 0, streams.STDERR: 0}
         self._to_grant: dict[int, int] = {}
-        self._credit = {frames.STDOUT: 0, frames.STDERR: 0}
         self._gaps = 0
         self._error: GatewayError | None = None
         self._changed = Event()
@@ -59,14 +59,17 @@ class Collector:
         """The OPEN that asks for the outcome or, after a lost link, for the rest of it."""
         self._exit_seen = False
         self._error = None
-        self._credit = {frames.STDOUT: EAGER_CREDIT, frames.STDERR: EAGER_CREDIT}
         self._gaps = 0
         return self._request | {
             "mode": "collect",
             "cap": self._cap,
-            "credit": self._eager,
-            "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
+            "offsets": [self._next[streams.STDOUT], self._next[streams.STDERR]],
         }
+
+    @property
+    def credit(self) -> tuple[int, int]:
+        """That of the channel."""
+        return self._eager, frames_for(self._eager)
 
     def wait_exit(self) -> dict[int, int]:
         """Block until the command has ended; the bytes per stream that wait to be granted.
@@ -80,10 +83,6 @@ class Collector:
     def kept_bytes(self) -> int:
         """How much of its output will have come, of both streams, once the command has ended."""
         return sum(end - start for ranges in self._windows.values() for start, end in ranges)
-
-    def granted(self, stream: int, size: int) -> None:
-        """The agent is about to be allowed so many bytes more."""
-        self._credit[stream] += size
 
     def wait_complete(self, within_s: float = PROGRESS_S) -> None:
         """Block until everything kept has come. Raises LinkLost, also when nothing comes for
@@ -113,7 +112,7 @@ class Collector:
         buffers, self._buffers = self._buffers, {}
         return Collected(
             self._exit,
-            (buffers[frames.STDOUT], buffers[frames.STDERR]),
+            (buffers[streams.STDOUT], buffers[streams.STDERR]),
         )
 
     # --- called by the link's reader -------------------------------------------------------------
@@ -134,9 +133,6 @@ class Collector:
     def on_data(self, stream: int, offset: int, data: bytes) -> None:
         if not self._exit_seen or offset != self._next.get(stream) or not data:
             raise frames.FrameError(f"unexpected output at {offset} of stream {stream}")
-        self._credit[stream] -= len(data)
-        if self._credit[stream] < 0:
-            raise frames.FrameError("more output than was asked for")
         index, end = self._window(stream, offset)
         if offset + len(data) > end:
             raise frames.FrameError("more output than announced")
@@ -212,7 +208,7 @@ def _checked_windows(
     if not isinstance(windows, list) or len(windows) != 2:
         raise frames.FrameError("exit without its ranges")
     checked = {}
-    for stream, size, ranges in zip((frames.STDOUT, frames.STDERR), sizes, windows, strict=True):
+    for stream, size, ranges in zip((streams.STDOUT, streams.STDERR), sizes, windows, strict=True):
         if not isinstance(ranges, list) or len(ranges) > 2:
             raise frames.FrameError("exit with broken ranges")
         at, total = 0, 0

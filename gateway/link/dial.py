@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import gevent
 
-from gateway.agent import frames
 from gateway.engine.interface import Engine, ExecStream
 from gateway.errors import (
     AgentMissing,
@@ -22,10 +21,12 @@ from gateway.errors import (
 )
 from gateway.link import bundle, direct
 from gateway.link.ask import ask
+from gateway.link.dialect import DIALECTS
 from gateway.link.direct import DirectStream
 from gateway.link.incoming import Incoming, decode_json
 from gateway.link.link import Link
 from gateway.process.giving_way import Turn
+from gateway.protocol import frames
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def _dial_directly(container_id: str, pid: int, user: str) -> Link | None:
     try:
         with gevent.Timeout(DIRECT_LIMIT_S, AgentUnavailable("no direct answer in time")):
             stream = direct.connect(container_id, pid, uid_of(user))
-            return _shake_hands(stream)
+            return shake_hands(stream)
     except (AgentUnavailable, LinkLost) as error:
         log.debug("container %.12s: %s", container_id, error)
     except BaseException:
@@ -126,7 +127,7 @@ def _dial(engine: Engine, container_id: str, user: str) -> Link:
     try:
         with gevent.Timeout(DIAL_LIMIT_S, AgentUnavailable("the agent did not answer in time")):
             stream.send(bundle.bundle())
-            return _shake_hands(stream)
+            return shake_hands(stream)
     except EngineFault as error:
         stream.close()
         raise AgentUnavailable(str(error)) from error
@@ -144,7 +145,9 @@ def _configure(link: Link, configuration: dict[str, float]) -> None:
         raise AgentUnavailable(str(error)) from error
 
 
-def _shake_hands(stream: ExecStream | DirectStream) -> Link:
+def shake_hands(stream: ExecStream | DirectStream) -> Link:
+    """A link over `stream`, once the agent there has said who it is and what it speaks. Raises
+    AgentMissing and AgentUnavailable; `stream` stays the caller's then."""
     incoming = Incoming()
     turn = Turn()
     seen = b""
@@ -179,10 +182,11 @@ def _link(stream: ExecStream | DirectStream, incoming: Incoming, payload: bytes)
     try:
         hello = decode_json(payload)
         protocol, daemon = hello["protocol"], hello["daemon"]
+        dialect = DIALECTS.get(protocol) if isinstance(protocol, int) else None
     except (frames.FrameError, KeyError) as error:
         raise AgentUnavailable(f"the agent's hello is broken: {error}") from error
-    if protocol != frames.PROTOCOL or not isinstance(daemon, str):
+    if dialect is None or not isinstance(daemon, str):
         raise AgentUnavailable("the agent speaks another protocol")
     if not _DAEMON.fullmatch(daemon):
         raise AgentUnavailable("the agent's hello is broken: its identity")
-    return Link(stream, incoming, daemon)
+    return Link(stream, incoming, daemon, dialect)

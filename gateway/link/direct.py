@@ -19,7 +19,7 @@ from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 from gateway.errors import AgentUnavailable, LinkLost
-from gateway.link.bundle import SOCKET_NAME
+from gateway.link.bundle import NAMES
 
 RECEIVE_BYTES = 64 * 1024
 
@@ -136,9 +136,20 @@ def _connect_in_namespace(container_id: str, pid: int) -> int:
     connection = gevent.monkey.get_original("socket", "socket")(sockets.AF_UNIX)
     try:
         connection.settimeout(2.0)
-        connection.connect("\0" + SOCKET_NAME)
+        _connect_to_any(connection, NAMES)
         connection.settimeout(None)
     except BaseException:
         connection.close()
         raise
     return int(connection.detach())
+
+
+def _connect_to_any(connection: sockets.socket, names: tuple[str, ...]) -> None:
+    """Where the first of these agents listens. Raises OSError where none does."""
+    for name in names[:-1]:
+        try:
+            connection.connect("\0" + name)
+        except ConnectionRefusedError:
+            continue  # nobody has that name (unix(7)); the socket can be used again
+        return
+    connection.connect("\0" + names[-1])

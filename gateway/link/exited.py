@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import clock
-from gateway.agent import frames
 from gateway.link.incoming import is_count
+from gateway.protocol import frames
 
 EARLIEST = 1.6e9
 

@@ -9,15 +9,18 @@ from typing import Any
 
 from gevent.event import Event
 
-from gateway.agent import frames
 from gateway.errors import GatewayError, LinkLost
+from gateway.link.channel import Channel
 from gateway.link.exited import LARGEST, Exited, exited_from
 from gateway.link.incoming import is_count
-from gateway.link.link import Link
 from gateway.link.refusals import refusal
+from gateway.protocol import frames, streams
 
 WINDOW = 512 * 1024
 """Bytes of a stream that may be under way or waiting here. Bounds a slow reader's memory."""
+
+WINDOW_FRAMES = 256
+"""Frames of a stream, likewise. An agent that has used them up puts more into the next ones."""
 
 LINK_WINDOW = 4 * 1024 * 1024
 LEAST_WINDOW = 8 * 1024
@@ -72,6 +75,8 @@ class _Bytes:
     stream: int
     offset: int
     data: bytearray = field(default_factory=bytearray)
+    count: int = 0
+    """Frames."""
 
 
 def window_of(followed: int) -> int:
@@ -82,16 +87,15 @@ def window_of(followed: int) -> int:
 class Follower:
     """A channel that follows a command. It outlives a link: `message` says where to go on.
 
-    What waits here is bounded in bytes by the window and, whatever the size of the agent's frames,
-    in happenings.
+    What waits here is bounded by the window and, whatever the size of frames, in happenings.
     """
 
     def __init__(self, request: dict[str, Any], offsets: tuple[int, int]) -> None:
         self._request = dict(request)
         self._wants_meta = request.get("op") != "run"
-        self._next = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
-        self._owed = {frames.STDOUT: 0, frames.STDERR: 0}
-        self._queued = {frames.STDOUT: 0, frames.STDERR: 0}
+        self._next = {streams.STDOUT: offsets[0], streams.STDERR: offsets[1]}
+        self._owed = {streams.STDOUT: [0, 0], streams.STDERR: [0, 0]}
+        """Bytes and frames that were taken from here: credit is owed for them."""
         self._queue: deque[Started | _Bytes | Gap | Exited] = deque()
         self._last: dict[int, _Bytes | None] = {}
         """What a stream's next bytes may join."""
@@ -122,14 +126,18 @@ class Follower:
         self._begun = self._ended = False
         self._window = window
         for stream in self._owed:
-            self._owed[stream] = self._queued[stream] = 0
+            self._owed[stream] = [0, 0]
         return self._request | {
             "mode": "follow",
-            "credit": window,
-            "offsets": [self._next[frames.STDOUT], self._next[frames.STDERR]],
+            "offsets": [self._next[streams.STDOUT], self._next[streams.STDERR]],
         }
 
-    def happenings(self, link: Link, number: int) -> Iterator[Happening]:
+    @property
+    def credit(self) -> tuple[int, int]:
+        """That of the channel."""
+        return self._window, WINDOW_FRAMES
+
+    def happenings(self, channel: Channel) -> Iterator[Happening]:
         """What happens, in order, to the exit. Credit is given back as the caller goes on.
 
         Raises LinkLost, or what the agent refused to follow for.
@@ -140,31 +148,31 @@ class Follower:
                     raise self._error
                 self._changed.wait()
                 self._changed.clear()
-            happening = self._taken()
+            happening, count = self._taken()
             yield happening
             if isinstance(happening, Exited):
                 return
             if isinstance(happening, Output):
-                self._give_back(link, number, happening.stream, len(happening.data))
+                self._give_back(channel, happening.stream, len(happening.data), count)
 
-    def _taken(self) -> Happening:
-        """The first that waits."""
+    def _taken(self) -> tuple[Happening, int]:
+        """The first that waits, and the frames that it came in."""
         first = self._queue.popleft()
         if isinstance(first, Gap):
             self._gaps -= 1
         if not isinstance(first, _Bytes):
-            return first
+            return first, 0
         if self._last.get(first.stream) is first:
             self._last[first.stream] = None
-        return Output(first.stream, first.offset, bytes(first.data))
+        return Output(first.stream, first.offset, bytes(first.data)), first.count
 
-    def _give_back(self, link: Link, number: int, stream: int, size: int) -> None:
-        self._queued[stream] -= size
-        self._owed[stream] += size
+    def _give_back(self, channel: Channel, stream: int, size: int, count: int) -> None:
+        size, count = size + self._owed[stream][0], count + self._owed[stream][1]
+        self._owed[stream] = [size, count]
         # In pieces of at least a quarter of the window, to send fewer frames.
-        if self._owed[stream] >= self._window // 4 and not self._ended:
-            size, self._owed[stream] = self._owed[stream], 0
-            link.grant(number, stream, size)
+        if not self._ended and (size >= self._window // 4 or count >= WINDOW_FRAMES // 4):
+            self._owed[stream] = [0, 0]
+            channel.grant(stream, size, count)
 
     # --- called by the link's reader -------------------------------------------------------------
 
@@ -189,9 +197,6 @@ class Follower:
     def on_data(self, stream: int, offset: int, data: bytes) -> None:
         if offset != self._next.get(stream) or not data or self._ended or self._error is not None:
             raise frames.FrameError(f"unexpected output at {offset} of stream {stream}")
-        self._queued[stream] += len(data)
-        if self._queued[stream] + self._owed[stream] > self._window:
-            raise frames.FrameError("more output than was asked for")
         self._next[stream] = offset + len(data)
         self.received += len(data)
         last = self._last.get(stream)
@@ -199,6 +204,7 @@ class Follower:
             last = self._last[stream] = _Bytes(stream, offset)
             self._add(last)
         last.data += data
+        last.count += 1
 
     def _on_start(self, event: dict[str, Any]) -> None:
         pid, meta = event.get("pid"), event.get("meta")

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from gateway.agent import frames
+from gateway.protocol import frames
 
 MAX_HELLO_BYTES = 4096
 
@@ -64,7 +64,7 @@ def decode_json(payload: bytes) -> dict[str, Any]:
     """The JSON object in a payload. Raises FrameError also for one of too many values: four
     megabytes of `[[],[],…` would become a hundred of objects.
 
-    Not by `agent.frames`, which is for the standard library alone: that took 160 ms of the worker
+    Not by `protocol.frames`, which has the standard library alone: that took 160 ms of the worker
     for four megabytes of long numbers, and 80 for a text of line ends. This takes 10.
     """
     if len(payload) > PLAIN_BYTES and _may_have_many(payload) and _values(payload) > MAX_VALUES:

@@ -6,17 +6,22 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from gateway.agent import frames
 from gateway.errors import EngineFault, LinkLost, ProtocolBroken, TooManyCommands
+from gateway.link import protocol_2
+from gateway.link.channel import Channel, Use
 from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
 from gateway.logs.line_budget import bounded_log
 from gateway.process.giving_way import Rate, Turn
 from gateway.process.time_shares import work_for_the_same
+from gateway.protocol import frames
+
+if TYPE_CHECKING:
+    from gateway.link.dialect import Dialect
 
 log = bounded_log(__name__)
 
@@ -50,19 +55,6 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
-class Channel(Protocol):
-    """Who listens to a channel. Called by the link's reader: must not block.
-
-    A FrameError raised here means that the agent broke the protocol, and ends the link.
-    """
-
-    def on_event(self, event: dict[str, Any]) -> None: ...
-
-    def on_data(self, stream: int, offset: int, data: bytes) -> None: ...
-
-    def on_lost(self, why: LinkLost) -> None: ...
-
-
 class Link:
     """A live connection to one agent. Owns its transport and one greenlet that reads it."""
 
@@ -71,7 +63,9 @@ class Link:
         transport: Transport,
         incoming: Incoming,
         daemon: str,
+        dialect: Dialect = protocol_2,
     ) -> None:
+        self.dialect = dialect
         self.daemon = daemon
         """Identity of the agent's process: while it stays, so do the commands it runs."""
         self.lost = False
@@ -104,16 +98,19 @@ class Link:
         """How many are open."""
         return len(self._channels)
 
-    def open(self, channel: Channel, message: dict[str, Any]) -> int:
-        """Open a channel for `message` and return its number. Raises LinkLost."""
+    def open(self, use: Use, message: dict[str, Any], credit: tuple[int, int]) -> Channel:
+        """Open a channel for the operation that `message` names. Each stream of it may bring
+        `credit` (bytes, frames) at first. Raises LinkLost, and FeatureMissing for what an older
+        agent cannot do."""
         number = next(self._numbers) & 0xFFFFFFFF
-        self._channels[number] = channel
+        frame = self.dialect.opening(number, message, credit)
+        channel = self._channels[number] = Channel(self, number, use, self.dialect.inward(credit))
         try:
-            self.send(frames.encode_json(frames.OPEN, number, message))
+            self.send(frame)
         except LinkLost:
             self._channels.pop(number, None)
             raise
-        return number
+        return channel
 
     def keep_text(self, keeper: object, size: int) -> None:
         """Count `size` bytes that the agent said and `keeper` holds, for as long as that lives.
@@ -138,10 +135,6 @@ class Link:
             if len(self._closed) > CLOSED_REMEMBERED:
                 self._closed.popitem(last=False)
             self.send(frames.encode(frames.CLOSE, number), CLOSE_LIMIT_S)
-
-    def grant(self, number: int, stream: int, size: int) -> None:
-        """Allow the agent `size` more bytes of a stream. Raises LinkLost."""
-        self.send(frames.encode_credit(number, stream, size))
 
     def send(self, frame: bytes, within_s: float = SEND_LIMIT_S) -> None:
         """Write one frame whole. Raises LinkLost."""
@@ -207,6 +200,8 @@ class Link:
             channel.on_data(*frames.decode_data(payload))
         elif kind == frames.EVENT:
             channel.on_event(decode_json(payload))
+        elif kind == frames.CREDIT:
+            channel.on_credit(*frames.decode_credit(payload))
         else:
             raise frames.FrameError(f"an agent does not send kind {kind}")
 

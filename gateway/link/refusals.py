@@ -26,6 +26,7 @@ _KINDS: dict[str, type[GatewayError]] = {
     "line_too_long": LineTooLong,
     "no_stdin": StdinNotOpen,
     "no_terminal": TerminalMissing,
+    "other_user": BadRequest,
     "too_many_commands": TooManyCommands,
     "unknown_command": CommandNotFound,
 }

@@ -10,14 +10,14 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from gateway.agent import frames
 from gateway.link.exited import Exited
 from gateway.link.follower import Gap, Output, Started
+from gateway.protocol import streams
 from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.models import CommandStarted
 from gateway.schemas.output_decoding import PieceDecoder
 
-STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
+STREAMS = {streams.STDOUT: "stdout", streams.STDERR: "stderr"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class EventEncoder:
     def encoded(self, kind: str, payload: bytes | Iterable[bytes]) -> EncodedEvent:
         """A message at the present place in the output."""
         return EncodedEvent(
-            kind, payload, (self._offsets[frames.STDOUT], self._offsets[frames.STDERR])
+            kind, payload, (self._offsets[streams.STDOUT], self._offsets[streams.STDERR])
         )
 
     def encode(self, events: Iterable[CommandEvent]) -> Generator[EncodedEvent, None, None]:

@@ -61,24 +61,26 @@ def bounded_strain(gateway: GatewayProcess) -> Iterator[Strain]:
 
 @contextmanager
 def each_in_its_sandbox(
-    gateway: GatewayProcess, scripts: dict[str, list[Step]], **wanted: Any
+    gateway: GatewayProcess, scripts: dict[str, list[Step]], protocol: int = 2
 ) -> Iterator[dict[str, HostileAgent]]:
     """A hostile agent for each script, all at once."""
     with ExitStack() as stack, ThreadPoolExecutor(len(scripts)) as pool:
 
         def begin(steps: list[Step]) -> HostileAgent:
-            sandbox_id = gateway.create(**wanted)
+            sandbox_id = gateway.create()
             stack.callback(gateway.delete, f"/sandboxes/{sandbox_id}")
-            return stack.enter_context(hostile_agent(gateway, sandbox_id, steps))
+            return stack.enter_context(hostile_agent(gateway, sandbox_id, steps, protocol=protocol))
 
         yield dict(zip(scripts, pool.map(begin, scripts.values()), strict=True))
 
 
-def test_it_is_taken_for_the_agent(gateway: GatewayProcess, sandbox: str) -> None:
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_it_is_taken_for_the_agent(gateway: GatewayProcess, sandbox: str, protocol: int) -> None:
     """Who owns the socket is the agent, as far as a gateway can know: what it says is passed on as
     the command's end, and nobody else hears of it."""
     way = "exec" if "exec" in str(gateway.directory) else "direct"
-    with hostile_agent(gateway, sandbox, [HELLO, SERVE]) as agent, connect(gateway, sandbox) as c:
+    hostile = hostile_agent(gateway, sandbox, [HELLO, SERVE], protocol=protocol)
+    with hostile as agent, connect(gateway, sandbox) as c:
 
         def ends_at_its_word() -> bool:
             answer = c.run("echo never run")
@@ -97,6 +99,9 @@ def _frames(kind: int, channel: int, *payload: list[object]) -> Step:
 FLOODS: dict[str, list[Step]] = {
     "empty frames on no channel": [_frames(3, 77)],
     "output on no channel": [_frames(4, 4_000_000_000, ["\0", 9])],
+    "credit": [
+        {"do": "frame", "kind": 5, "payload": [["\0", 4], ["\1", 1], ["\0", 4]], "seconds": 0.2}
+    ],
     "greetings": [_frames(1, 0, ["{}", 1])],
     "bytes that are no frames": [{"do": "raw", "bytes": [["\xff", 100_000]], "seconds": 2}],
     "gaps": [{"do": "gaps", "times": 300_000}],
@@ -158,11 +163,13 @@ UNREAD: dict[str, list[Step]] = {
 }
 
 
-def test_what_nobody_reads_does_not_pile_up(gateway: GatewayProcess) -> None:
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_what_nobody_reads_does_not_pile_up(gateway: GatewayProcess, protocol: int) -> None:
     """Towards clients that follow and do not read, a worker grew to 579 MB within two seconds:
     credit counts bytes of output, and what is one byte there takes some 350 here."""
     scripts = {name: [HELLO, serve_until("run"), *flood, CLOSE] for name, flood in UNREAD.items()}
-    with each_in_its_sandbox(gateway, scripts) as agents, bounded_strain(gateway) as strain:
+    hostile = each_in_its_sandbox(gateway, scripts, protocol)
+    with hostile as agents, bounded_strain(gateway) as strain:
         for agent in agents.values():
             connect(gateway, agent.sandbox_id, sockopt=SMALL_BUFFER).ask("true", stream=True)
 

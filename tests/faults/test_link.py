@@ -252,7 +252,7 @@ def _impostor_that_sends(garbage: str) -> str:
     return f"""
 import socket, array, os
 listener = socket.socket(socket.AF_UNIX)
-listener.bind("\\0sandbox-agent-1")
+listener.bind("\\0sandbox-agent-2")
 listener.listen(64)
 if os.fork(): os._exit(0)
 os.setsid()
@@ -314,7 +314,7 @@ def exactly(fd, size):
         taken += piece
     return taken
 listener = socket.socket(socket.AF_UNIX)
-listener.bind("\\0sandbox-agent-1")
+listener.bind("\\0sandbox-agent-2")
 listener.listen(64)
 if os.fork(): os._exit(0)
 os.setsid()
@@ -323,7 +323,7 @@ while True:
     _, ancillary, _, _ = carrier.recvmsg(1, socket.CMSG_SPACE(8))
     source, target = array.array("i", ancillary[0][2])
     if os.fork() == 0:
-        hello = {{"protocol": 1, "daemon": "x", "pid": 1, "running": 0}}
+        hello = {{"protocol": 2, "daemon": "x", "pid": 1, "running": 0}}
         os.write(target, frame(1, 0, hello))
         while True:
             size, kind, channel = struct.unpack("!IBI", exactly(source, 9))

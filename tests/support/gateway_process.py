@@ -44,6 +44,8 @@ class GatewayProcess:
         self.directory = directory
         self.instance = f"test-{os.getpid()}-{secrets.token_hex(4)}"
         self.engine = EngineView(self.instance, engine_url)
+        self.tree, self.command = ROOT, _COMMAND
+        """What is started, and where: another version of the gateway has its own."""
         self._engine_url = engine_url
         self.port = _free_port()
         self.data_dir = directory / "data"
@@ -61,8 +63,8 @@ class GatewayProcess:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 # Dies with the test run, however that ends.
-                ["setpriv", "--pdeathsig", "KILL", "--", *_COMMAND],
-                cwd=ROOT,
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.command],
+                cwd=self.tree,
                 env=self._environment() | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

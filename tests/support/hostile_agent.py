@@ -93,13 +93,20 @@ class HostileAgent:
 
 @contextmanager
 def hostile_agent(
-    gateway: GatewayProcess, sandbox_id: str, steps: Sequence[Step], *, life_s: float = LIFE_S
+    gateway: GatewayProcess,
+    sandbox_id: str,
+    steps: Sequence[Step],
+    *,
+    life_s: float = LIFE_S,
+    protocol: int = 2,
 ) -> Iterator[HostileAgent]:
-    """Let one take the agent's place in a sandbox, and kill it at the end."""
+    """Let one take the agent's place in a sandbox, and kill it at the end. `protocol` is that of
+    the agent which it claims to be."""
     agent = HostileAgent(gateway, sandbox_id)
     command = (
         f"cat > /tmp/hostile.py <<'EOF'\n{PROGRAM}\nEOF\n"
         f"setsid python3 -S -E /tmp/hostile.py {shlex.quote(json.dumps(list(steps)))} {life_s:g} "
+        f"{protocol} "
         "</dev/null >/dev/null 2>/tmp/hostile.err &"
     )
     try:

@@ -1,5 +1,5 @@
 """The hostile agent itself. It runs inside a sandbox (Python 3.7, standard library only), put there
-by `tests.support.hostile_agent`: python3 hostile.py STEPS LIFE_S. STEPS is a JSON list.
+by `tests.support.hostile_agent`: python3 hostile.py STEPS LIFE_S PROTOCOL. STEPS is a JSON list.
 
 As soon as GO is there, it kills the sandbox's real agent, takes its socket, and does the steps on
 every link that a gateway makes, by whichever way, in a process of its own. Each step is an object;
@@ -16,13 +16,14 @@ import struct
 import sys
 import time
 
-NAME = "sandbox-agent-1"
+PROTOCOL = int(sys.argv[3])
+NAME = f"sandbox-agent-{PROTOCOL}"
 LOG = "/tmp/hostile.log"
 GO = "/tmp/hostile.go"
 BATCH_BYTES = 256 * 1024
 MAX_PROCESSES = 40
 
-HELLO, OPEN, EVENT, DATA, CREDIT, CONTROL, CLOSE = range(1, 8)
+HELLO, OPEN, EVENT, DATA, CREDIT, _, CLOSE = range(1, 8)
 
 ANSWERS = {
     "configure": {"event": "done"},
@@ -93,6 +94,8 @@ class Link:
             if kind == OPEN:
                 self.channel = channel
                 self.offsets = {}
+                if PROTOCOL > 1:
+                    payload = payload[4 : 4 + struct.unpack_from("!I", payload)[0]]
                 return json.loads(payload.decode())
 
     def number(self, step):
@@ -115,7 +118,7 @@ class Link:
 
     def do_hello(self, step):
         """The greeting; `fields` replace those of an honest one."""
-        hello = {"protocol": 1, "daemon": "hostile", "pid": 1, "running": 0}
+        hello = {"protocol": PROTOCOL, "daemon": "hostile", "pid": 1, "running": 0}
         hello.update(step.get("fields", {}))
         self.send(frame(HELLO, 0, said(hello)))
 
@@ -234,7 +237,8 @@ def kill_agents():
                 with open(f"/proc/{entry}/cmdline", "rb") as file:
                     arguments = file.read().split(b"\0")
                 # Of the daemon, of its carriers, and of what starts them.
-                if arguments[0] in (b"sbxgwd", b"sbxgwl") or NAME.encode() in arguments:
+                named = any(word.startswith(b"sandbox-agent-") for word in arguments)
+                if arguments[0] in (b"sbxgwd", b"sbxgwl") or named:
                     os.kill(int(entry), signal.SIGKILL)
             except OSError:
                 pass

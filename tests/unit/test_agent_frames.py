@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent import frames
-from gateway.agent.frames import Decoder, FrameError
+from gateway.protocol import frames, streams
+from gateway.protocol.frames import Decoder, FrameError
 
 CHANNELS = st.integers(0, 2**32 - 1)
 FRAMES = st.tuples(st.sampled_from(sorted(frames.KINDS)), CHANNELS, st.binary(max_size=300))
@@ -78,16 +78,29 @@ def test_data_carries_stream_offset_and_bytes(channel: int, stream: int, offset:
 @given(count=st.integers(0, 2**32 - 1))
 def test_credit_carries_stream_and_count(count: int) -> None:
     """Credit is what bounds memory on both sides."""
-    [(kind, _, payload)] = Decoder().feed(frames.encode_credit(7, frames.STDERR, count))
+    [(kind, _, payload)] = Decoder().feed(
+        frames.encode_credit(7, streams.STDERR, count, count // 2)
+    )
 
     assert kind == frames.CREDIT
-    assert frames.decode_credit(payload) == (frames.STDERR, count)
+    assert frames.decode_credit(payload) == (streams.STDERR, count, count // 2)
+
+
+@given(body=st.binary(max_size=300), text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_an_open_carries_raw_bytes_beside_its_message(body: bytes, text: str) -> None:
+    """Input of a command is not packed into JSON; none is the same as no input."""
+    message = {"op": text, frames.BODY: body}
+    [(kind, channel, payload)] = Decoder().feed(frames.encode_open(9, message))
+
+    assert (kind, channel) == (frames.OPEN, 9)
+    assert frames.decode_open(payload) == (message if body else {"op": text})
 
 
 @given(payload=st.binary(max_size=60))
 def test_decoders_of_payloads_raise_frame_error_only(payload: bytes) -> None:
     """Each payload comes from the other side of the wall."""
-    for decode in (frames.decode_json, frames.decode_data, frames.decode_credit):
+    decoders = (frames.decode_json, frames.decode_open, frames.decode_data, frames.decode_credit)
+    for decode in decoders:
         try:
             decode(payload)
         except FrameError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent.output import BLOCK, OutputLog
+from gateway.agent.processes.output import BLOCK, OutputLog
 
 HEAD = 1000
 TAIL = 3 * BLOCK

@@ -8,22 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent import frames
-from gateway.agent.output import BLOCK, OutputLog
-from gateway.agent.reader import Reader
+from gateway.agent.links.channel import Channel
+from gateway.agent.operations.reader import Reader
+from gateway.agent.processes.output import BLOCK, OutputLog
+from gateway.protocol import frames, streams
 
 
 class _Command:
     """As much of a command as a reader looks at."""
 
     def __init__(self, head: int = 1 << 20, tail: int = 1 << 20) -> None:
-        self._logs = {frames.STDOUT: OutputLog(head, tail), frames.STDERR: OutputLog(head, tail)}
+        self._logs = {streams.STDOUT: OutputLog(head, tail), streams.STDERR: OutputLog(head, tail)}
         self.logs = tuple(self._logs.items())
         self.finished = self.delivered = False
         self.pid = 42
         self.meta = {"noted": True}
 
-    def write(self, data: bytes, stream: int = frames.STDOUT) -> None:
+    def write(self, data: bytes, stream: int = streams.STDOUT) -> None:
         self._logs[stream].append(data)
 
     def exit_event(self) -> dict:
@@ -34,7 +35,17 @@ class _Command:
 def _reader(
     command: _Command, *, follow: bool, cap: int = 100, offsets=(0, 0), credit: int = 1 << 30
 ) -> Reader:
-    return Reader(SimpleNamespace(), 5, command, follow, cap, list(offsets), credit)
+    return _opened(command, follow=follow, cap=cap, offsets=offsets, credit=credit)[0]
+
+
+def _opened(
+    command: _Command, *, follow: bool, cap: int = 100, offsets=(0, 0), credit: int = 1 << 30
+) -> tuple[Reader, Channel]:
+    """A reader, and its channel on a link that keeps nothing."""
+    link = SimpleNamespace(wake=lambda channel: None)
+    channel = Channel(link, 5, (credit, 1 << 30))
+    reader = Reader(channel, command, follow, cap, list(offsets), lambda command: None)
+    return reader, channel
 
 
 def _produced(reader: Reader) -> list[tuple[int, object]]:
@@ -60,7 +71,7 @@ def test_a_collecting_reader_is_silent_until_the_end() -> None:
     [(kind, event), (data_kind, data)] = _produced(reader)
 
     assert (kind, event["event"]) == (frames.EVENT, "exit")
-    assert (data_kind, data) == (frames.DATA, (frames.STDOUT, 0, b"early"))
+    assert (data_kind, data) == (frames.DATA, (streams.STDOUT, 0, b"early"))
     assert reader.done
 
 
@@ -89,16 +100,16 @@ def test_not_a_byte_is_sent_without_credit() -> None:
     command = _Command()
     command.write(b"x" * 100)
     command.finished = True
-    reader = _reader(command, follow=False, cap=1000, credit=30)
+    reader, channel = _opened(command, follow=False, cap=1000, credit=30)
 
     [_exit, (_, data)] = _produced(reader)
-    assert data == (frames.STDOUT, 0, b"x" * 30)
+    assert data == (streams.STDOUT, 0, b"x" * 30)
     assert _produced(reader) == []
     assert not reader.done
 
-    reader.grant(frames.STDOUT, 70)
+    channel.granted(streams.STDOUT, 70, 0)
     [(_, data)] = _produced(reader)
-    assert data == (frames.STDOUT, 30, b"x" * 70)
+    assert data == (streams.STDOUT, 30, b"x" * 70)
     assert reader.done
 
 
@@ -113,18 +124,18 @@ def test_a_collecting_reader_sends_its_ranges_exactly(
     """However the credit is dealt out: each byte of the announced ranges once, in order."""
     command = _Command()
     written = {}
-    for stream, size in zip((frames.STDOUT, frames.STDERR), sizes, strict=True):
+    for stream, size in zip((streams.STDOUT, streams.STDERR), sizes, strict=True):
         written[stream] = bytes((stream * 7 + at) % 251 for at in range(size))
         command.write(written[stream], stream)
     command.finished = True
-    reader = _reader(command, follow=False, cap=cap, credit=0)
+    reader, channel = _opened(command, follow=False, cap=cap, credit=0)
 
     [(_, event), *rest] = _produced(reader)
     assert rest == []
-    got = {frames.STDOUT: b"", frames.STDERR: b""}
+    got = {streams.STDOUT: b"", streams.STDERR: b""}
     for credit in credits * 20:
         for stream in got:
-            reader.grant(stream, credit)
+            channel.granted(stream, credit, 0)
         for kind, data in _produced(reader):
             assert kind == frames.DATA
             stream, offset, piece = data
@@ -168,7 +179,7 @@ def test_what_fell_out_of_a_log_is_reported_as_a_gap() -> None:
 
     _started, *sent = _produced(reader)
 
-    assert sent[0] == (frames.DATA, (frames.STDOUT, 0, b"x" * 10))
+    assert sent[0] == (frames.DATA, (streams.STDOUT, 0, b"x" * 10))
     kind, gap = sent[1]
     assert (kind, gap["event"], gap["from"]) == (frames.EVENT, "gap", 10)
     assert sent[2][1][1] == gap["to"]
@@ -183,16 +194,16 @@ def test_a_following_reader_gets_start_output_and_exit_in_this_order() -> None:
     command.write(b"one")
     (_, started), *sent = _produced(reader)
     assert (started["event"], started["pid"]) == ("started", 42)
-    assert sent == [(frames.DATA, (frames.STDOUT, 0, b"one"))]
+    assert sent == [(frames.DATA, (streams.STDOUT, 0, b"one"))]
     command.write(b"two")
-    command.write(b"oops", frames.STDERR)
+    command.write(b"oops", streams.STDERR)
     command.finished = True
 
     sent = _produced(reader)
 
     assert sent[:-1] == [
-        (frames.DATA, (frames.STDOUT, 3, b"two")),
-        (frames.DATA, (frames.STDERR, 0, b"oops")),
+        (frames.DATA, (streams.STDOUT, 3, b"two")),
+        (frames.DATA, (streams.STDERR, 0, b"oops")),
     ]
     assert sent[-1][1]["event"] == "exit"
     assert reader.done

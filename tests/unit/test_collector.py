@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.agent import frames
-from gateway.agent.frames import STDERR, STDOUT, FrameError
 from gateway.api.ws.frames import encode_message
 from gateway.errors import CommandLost, GatewayError, LinkLost, TooManyCommands
 from gateway.link.collector import EAGER_CREDIT, Collector
+from gateway.protocol import frames
+from gateway.protocol.frames import FrameError
+from gateway.protocol.streams import STDERR, STDOUT
 from gateway.schemas.command_result import Outcome, result_of
 
 CAP = 200

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 from flask import Blueprint, Response
 
-from gateway.agent import frames
 from gateway.api.rest import answers, server_sent_events
 from gateway.api.rest.backend import CommandService
 from gateway.api.rest.command_routes import EVENT_FIELDS, EVENTS, FAULTS, found
@@ -27,13 +26,14 @@ from gateway.errors import (
     TooManyStreams,
     TooMuchUnread,
 )
+from gateway.protocol import streams
 from gateway.schemas.event_encoder import EncodedEvent, EventEncoder
 from gateway.schemas.models import CommandSummary, OutputQuery
 from gateway.schemas.route_documentation import Reply, documented
 
 BYTES = "application/octet-stream"
 
-_NUMBERS = {"stdout": frames.STDOUT, "stderr": frames.STDERR}
+_NUMBERS = {"stdout": streams.STDOUT, "stderr": streams.STDERR}
 
 
 def blueprint(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from gateway.agent import frames as link_frames
 from gateway.api.ws import frames
+from gateway.protocol import streams
 from gateway.schemas.command_event import CommandEvent, Exited, Gap, Output, Started
 from gateway.schemas.models import CommandStarted
 from gateway.schemas.output_decoding import PieceDecoder
@@ -14,7 +14,7 @@ from gateway.schemas.output_decoding import PieceDecoder
 PIECE_BYTES = 64 * 1024
 """Of output in one message: what an agent sends at once; a hostile one may send more."""
 
-STREAMS = {link_frames.STDOUT: "stdout", link_frames.STDERR: "stderr"}
+STREAMS = {streams.STDOUT: "stdout", streams.STDERR: "stderr"}
 
 
 def relay(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent.output import BLOCK, OutputLog
+from gateway.agent.processes.output import BLOCK, OutputLog
 
 
 def _log(size: int, head: int = 0, tail: int = 100 * BLOCK) -> OutputLog:

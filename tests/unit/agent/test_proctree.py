@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.agent import proctree
+from gateway.agent.processes import proctree
 from tests.support.eventually import eventually
 
 

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from gateway.agent import retention as module
-from gateway.agent.command import OWN_BYTES, Command
+from gateway.agent.processes.command import OWN_BYTES, Command
 from gateway.agent.retention import CHECK_BYTES, Limits, Retention
 
 KIB = 1024

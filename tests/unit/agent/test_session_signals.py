@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from gateway.agent.session_processes import Moment, Seen
-from gateway.agent.session_script import may_be_cut_off, quoted
-from gateway.agent.session_signals import is_fatal, last_first, plan, unsettled
+from gateway.agent.sessions.session_processes import Moment, Seen
+from gateway.agent.sessions.session_script import may_be_cut_off, quoted
+from gateway.agent.sessions.session_signals import is_fatal, last_first, plan, unsettled
 
 INT, KILL, TERM, USR1 = signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1
 SHELL = 10

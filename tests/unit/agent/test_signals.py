@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from gateway.agent import proctree
+from gateway.agent.processes import proctree
 
 
 @pytest.mark.parametrize(

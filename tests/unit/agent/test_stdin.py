@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.agent.stdin import BUFFER_BYTES, END_OF_FILE, Stdin, StdinClosed
+from gateway.agent.processes.stdin import BUFFER_BYTES, END_OF_FILE, Stdin, StdinClosed
 
 
 @pytest.fixture

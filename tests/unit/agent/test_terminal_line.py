@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.agent import stdin as module
-from gateway.agent.stdin import LineTooLong, Stdin
-from gateway.agent.terminal_line import LONGEST_LINE
+from gateway.agent.processes import stdin as module
+from gateway.agent.processes.stdin import LineTooLong, Stdin
+from gateway.agent.processes.terminal_line import LONGEST_LINE
 from tests.support.eventually import eventually
 
 

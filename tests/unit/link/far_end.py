@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import gevent.socket
 
-from gateway.agent import frames
+from gateway.link import protocol_2
+from gateway.link.dialect import Dialect
 from gateway.link.direct import DirectStream
 from gateway.link.incoming import Incoming
 from gateway.link.link import Link
+from gateway.protocol import frames
 
 
 class FarEnd:
     """Writes what an agent would, or would not."""
 
-    def __init__(self, socket: gevent.socket.socket) -> None:
-        self._socket = socket
+    def __init__(self, ours: gevent.socket.socket) -> None:
+        self._socket = ours
         self._decoder = frames.Decoder()
         self._taken: list[tuple[int, int, bytes]] = []
+
+    def take_socket(self) -> socket.socket:
+        """The socket itself, for somebody who reads it instead."""
+        return socket.socket(fileno=os.dup(self._socket.fileno()))
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -46,10 +54,10 @@ class FarEnd:
 
 
 @contextmanager
-def linked() -> Iterator[tuple[Link, FarEnd]]:
+def linked(dialect: Dialect = protocol_2) -> Iterator[tuple[Link, FarEnd]]:
     """A link, and the far end of its socket."""
     ours, theirs = gevent.socket.socketpair()
-    link = Link(DirectStream(ours), Incoming(), "daemon")
+    link = Link(DirectStream(ours), Incoming(), "daemon", dialect)
     try:
         yield link, FarEnd(theirs)
     finally:

@@ -5,28 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent.frames import STDERR, STDOUT, FrameError
 from gateway.errors import LinkLost
 from gateway.link import follower as module
+from gateway.link import protocol_2
+from gateway.link.channel import Channel, frames_for
 from gateway.link.collector import EAGER_CREDIT, Collector
 from gateway.link.exited import Exited
 from gateway.link.follower import Follower, Gap, Output, window_of
+from gateway.protocol import frames
+from gateway.protocol.frames import FrameError
+from gateway.protocol.streams import STDERR, STDOUT
 
 EXIT = {"event": "exit", "returncode": 0, "stdout": 0, "stderr": 0}
 
 
 class _Granting:
-    """As much of a link as credit is given by."""
+    """A channel that only notes what credit is given, or, with a use, a real one on no link."""
 
-    def __init__(self) -> None:
-        self.granted = 0
+    dialect = protocol_2
 
-    def grant(self, number: int, stream: int, size: int) -> None:
+    def __init__(self, use: Any = None) -> None:
+        self.granted = self.frames = 0
+        self.lost = False
+        self.channel = use and Channel(self, 1, use, protocol_2.inward(use.credit))  # type: ignore[arg-type]
+
+    def grant(self, stream: int, size: int, count: int) -> None:
         self.granted += size
+        self.frames += count
+        if self.channel is not None:
+            self.channel.grant(stream, size, count)
+
+    def send(self, frame: bytes) -> None:
+        assert frame[4] == frames.CREDIT
 
 
 def _follower(operation: str = "run", window: int = module.WINDOW) -> Follower:
@@ -36,7 +51,7 @@ def _follower(operation: str = "run", window: int = module.WINDOW) -> Follower:
 
 
 def _all(follower: Follower) -> Iterator[Any]:
-    return follower.happenings(_Granting(), 1)  # type: ignore[arg-type]
+    return follower.happenings(_Granting())  # type: ignore[arg-type]
 
 
 def _start(**changed: Any) -> dict[str, Any]:
@@ -166,16 +181,42 @@ def test_many_followed_commands_share_a_links_window() -> None:
 
 def test_a_smaller_window_is_kept_and_given_back() -> None:
     """The bound is the one that the agent was told."""
-    follower, link = _follower(window=8192), _Granting()
-    follower.on_data(STDOUT, 0, b"x" * 8192)
-    with pytest.raises(FrameError, match="more output"):
-        follower.on_data(STDOUT, 8192, b"x")
+    follower = _follower(window=8192)
+    link = _Granting(follower)
+    link.channel.on_data(STDOUT, 0, b"x" * 8192)
+    with pytest.raises(FrameError, match="without credit"):
+        link.channel.on_data(STDOUT, 8192, b"x")
 
-    happenings = follower.happenings(link, 1)  # type: ignore[arg-type]
+    follower = _follower(window=8192)
+    link = _Granting(follower)
+    link.channel.on_data(STDOUT, 0, b"x" * 8192)
+    happenings = follower.happenings(link)  # type: ignore[arg-type]
     next(happenings)
-    follower.on_data(STDERR, 0, b"x")
+    link.channel.on_data(STDERR, 0, b"x")
     next(happenings)
-    assert link.granted == 8192
+    assert (link.granted, link.frames) == (8192, 1)
+    link.channel.on_data(STDOUT, 8192, b"x" * 8192)
+
+
+def test_single_bytes_use_up_the_frames_first() -> None:
+    """A byte in a frame of its own costs the gateway hundreds. An honest agent waits, and puts more
+    into the next one; credit comes back as frames are taken from here, not only as bytes are."""
+    follower = _follower()
+    link = _Granting(follower)
+    for at in range(module.WINDOW_FRAMES):
+        link.channel.on_data(STDOUT, at, b"x")
+    with pytest.raises(FrameError, match="without credit"):
+        link.channel.on_data(STDOUT, module.WINDOW_FRAMES, b"x")
+
+    follower = _follower()
+    link = _Granting(follower)
+    reading = gevent.spawn(list, follower.happenings(link))  # type: ignore[arg-type]
+    for at in range(3 * module.WINDOW_FRAMES):
+        link.channel.on_data(STDOUT, at, b"x")
+        gevent.sleep(0)
+    assert link.frames > 2 * module.WINDOW_FRAMES
+    assert link.granted == link.frames
+    reading.kill()
 
 
 def _collector(cap: int = 1024 * 1024) -> Collector:
@@ -190,22 +231,23 @@ def _exit(size: int) -> dict[str, Any]:
 
 def test_a_result_without_credit_ends_the_link() -> None:
     """What was announced is held back until there is memory for it: it may not come before."""
-    collector = _collector()
-    collector.on_event(_exit(1024 * 1024))
-    collector.on_data(STDOUT, 0, b"x" * EAGER_CREDIT)
-    with pytest.raises(FrameError, match="more output"):
-        collector.on_data(STDOUT, EAGER_CREDIT, b"x")
+    channel = _Granting(_collector()).channel
+    channel.on_event(_exit(1024 * 1024))
+    channel.on_data(STDOUT, 0, b"x" * EAGER_CREDIT)
+    with pytest.raises(FrameError, match="without credit"):
+        channel.on_data(STDOUT, EAGER_CREDIT, b"x")
 
 
 def test_a_result_that_was_granted_is_taken() -> None:
     """In as many pieces as it likes."""
     collector = _collector()
-    collector.on_event(_exit(EAGER_CREDIT + 10))
+    channel = _Granting(collector).channel
+    channel.on_event(_exit(EAGER_CREDIT + 10))
     [(stream, size)] = collector.wait_exit().items()
-    collector.granted(stream, size)
-    collector.on_data(STDOUT, 0, b"x" * EAGER_CREDIT)
+    channel.grant(stream, size, frames_for(size))
+    channel.on_data(STDOUT, 0, b"x" * EAGER_CREDIT)
     for at in range(10):
-        collector.on_data(STDOUT, EAGER_CREDIT + at, b"x")
+        channel.on_data(STDOUT, EAGER_CREDIT + at, b"x")
 
     collector.wait_complete()
     assert collector.received == EAGER_CREDIT + 10

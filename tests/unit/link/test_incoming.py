@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent import frames
-from gateway.agent.frames import FrameError
 from gateway.link.incoming import MAX_PAYLOAD_BYTES, Incoming, decode_json
+from gateway.protocol import frames
+from gateway.protocol.frames import FrameError
 
 MIB = 1024 * 1024
 

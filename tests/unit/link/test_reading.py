@@ -9,12 +9,15 @@ from typing import Any
 import gevent
 import pytest
 
-from gateway.agent import frames
 from gateway.errors import AgentUnavailable, LinkLost, ProtocolBroken, TooManyCommands
 from gateway.link import ask as asking
 from gateway.link import link as module
 from gateway.link.ask import ask, running_commands, wait_until_quiet
+from gateway.protocol import frames
 from tests.unit.link.far_end import linked
+
+MUCH = (2**31, 2**31)
+"""Credit for a flood."""
 
 
 class _Ear:
@@ -45,12 +48,12 @@ def _slowest_tick_s(until: Any) -> float:
     return slowest
 
 
-@pytest.mark.parametrize("size", [0, 1000])
+@pytest.mark.parametrize("size", [1, 1000])
 def test_a_flood_of_frames_lets_others_run(size: int) -> None:
     """Bytes are always ready, so the socket never makes its reader wait."""
     with linked() as (link, far), gevent.Timeout(20):
         ear = _Ear()
-        number = link.open(ear, {"op": "x"})
+        number = link.open(ear, {"op": "x"}, MUCH).number
         data = frames.encode_data(number, 1, 0, b"x" * size) * (300_000 // (size + 20))
         flood = gevent.spawn(lambda: [far.send(data) for _ in range(10)])
 
@@ -68,7 +71,7 @@ def test_small_frames_are_read_no_faster_than_their_rate(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "SMALL_AT_ONCE", 100)
     with linked() as (link, far), gevent.Timeout(20):
         ear = _Ear()
-        number = link.open(ear, {"op": "x"})
+        number = link.open(ear, {"op": "x"}, MUCH).number
         started = time.monotonic()
         far.send(frames.encode_data(number, 1, 0, b"x") * 400)
 
@@ -83,7 +86,7 @@ def test_a_frame_on_a_channel_that_was_never_opened_ends_the_link(channel: int) 
     """No agent sends one; who does wants to keep the gateway busy."""
     with linked() as (link, far), gevent.Timeout(5):
         ear = _Ear()
-        link.open(ear, {"op": "x"})
+        link.open(ear, {"op": "x"}, MUCH)
         far.event(channel, event="x")
 
         assert far.is_closed()
@@ -97,20 +100,20 @@ def test_the_end_of_a_channel_that_was_closed_meanwhile_is_read(
     monkeypatch.setattr(module, "LATE_BYTES", 1000)
     monkeypatch.setattr(module, "CLOSED_REMEMBERED", 2)
     with linked() as (link, far), gevent.Timeout(5):
-        numbers = [link.open(_Ear(), {"op": "x"}) for _ in range(2)]
-        for number in numbers:
-            link.cancel(number)
-            far.event(number, event="x")
+        channels = [link.open(_Ear(), {"op": "x"}, MUCH) for _ in range(2)]
+        for channel in channels:
+            channel.cancel()
+            far.event(channel.number, event="x")
         assert ask_answered(link, far)
 
-        far.send(frames.encode_data(numbers[0], 1, 0, b"x" * 1000))
+        far.send(frames.encode_data(channels[0].number, 1, 0, b"x" * 1000))
         assert far.is_closed()
 
     with linked() as (link, far), gevent.Timeout(5):
-        numbers = [link.open(_Ear(), {"op": "x"}) for _ in range(3)]
-        for number in numbers:
-            link.cancel(number)
-        far.event(numbers[0], event="x")
+        channels = [link.open(_Ear(), {"op": "x"}, MUCH) for _ in range(3)]
+        for channel in channels:
+            channel.cancel()
+        far.event(channels[0].number, event="x")
         assert far.is_closed()
 
 
@@ -143,7 +146,7 @@ def test_an_agent_that_reads_nothing_delays_nobody_who_gives_up(
     """To close a channel is to send a frame: a limit of a second was 21 for a deaf agent."""
     monkeypatch.setattr(module, "CLOSE_LIMIT_S", 0.05)
     with linked() as (link, _far), gevent.Timeout(5):
-        stuffed = gevent.spawn(link.open, _Ear(), {"op": "x" * 10_000_000})
+        stuffed = gevent.spawn(link.open, _Ear(), {"op": "x" * 10_000_000}, MUCH)
         started = time.monotonic()
 
         with pytest.raises((LinkLost, AgentUnavailable)):

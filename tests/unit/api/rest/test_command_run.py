@@ -75,7 +75,7 @@ def test_all_options_reach_the_command(
         "cwd": "/tmp",
         "env": {"A": "b"},
         "session": "main",
-        "input": "in",
+        "input": b"in",
     }
     assert (command.spec.encoding, command.spec.cap) == ("base64", 7)
 

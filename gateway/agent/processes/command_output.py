@@ -67,7 +67,7 @@ class CommandOutput:
     def wake(command):
         """Its readers may have something to send."""
         for reader in command.readers:
-            reader.link.wake(reader)
+            reader.wake()
 
     def give_up(self, command):
         """Give up its outputs: children in the background may still hold the pipes."""

@@ -2,7 +2,8 @@
 
 import signal
 
-from . import proctree, session_processes, session_signals
+from ..processes import proctree
+from . import session_processes, session_signals
 
 TIMED_OUT = 124
 

@@ -4,9 +4,9 @@ import os
 import signal
 from collections import OrderedDict
 
-from . import proctree
-from .loop import WRITE
-from .process import NOT_EXECUTABLE, NOT_FOUND, StartFailed
+from ..loop import WRITE
+from ..processes import proctree
+from ..processes.process import NOT_EXECUTABLE, NOT_FOUND, StartFailed
 from .session import NOT_TAKEN, SHELL, Session
 from .session_stops import SessionStops
 

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 
-from . import proctree
+from ..processes import proctree
 
 FREEZE_S = 0.05
 """How long a shell may take to stop; SIGSTOP works at once where a processor is free."""

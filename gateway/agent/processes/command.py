@@ -9,7 +9,8 @@ import signal
 import termios
 import time
 
-from . import frames
+from gateway.protocol import streams
+
 from .output import BLOCK, OutputLog
 
 PIPE_BYTES = 64 * 1024
@@ -63,8 +64,8 @@ class Command:
         self.readers = []
         self._tail_bytes = tail_bytes
         self._logs = {
-            frames.STDOUT: OutputLog(head_bytes, tail_bytes),
-            frames.STDERR: OutputLog(head_bytes, tail_bytes),
+            streams.STDOUT: OutputLog(head_bytes, tail_bytes),
+            streams.STDERR: OutputLog(head_bytes, tail_bytes),
         }
         self.logs = tuple(self._logs.items())
 
@@ -154,8 +155,8 @@ class Command:
             "event": "exit",
             "at": self.ended_at,
             "returncode": self.returncode,
-            "stdout": self._logs[frames.STDOUT].size,
-            "stderr": self._logs[frames.STDERR].size,
+            "stdout": self._logs[streams.STDOUT].size,
+            "stderr": self._logs[streams.STDERR].size,
         }
         if self.failure is not None:
             event["failure"] = self.failure
@@ -175,8 +176,8 @@ class Command:
             "started_at": self.started_at,
             "returncode": self.returncode,
             "session": self.session,
-            "stdout": self._logs[frames.STDOUT].size,
-            "stderr": self._logs[frames.STDERR].size,
+            "stdout": self._logs[streams.STDOUT].size,
+            "stderr": self._logs[streams.STDERR].size,
         }
 
     def last_words(self, size):

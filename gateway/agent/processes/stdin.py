@@ -10,7 +10,7 @@ from .terminal_line import TerminalLine
 BUFFER_BYTES = 256 * 1024
 """More is not accepted before the command has read some; writers wait for their answer."""
 
-REMEMBERED_WRITES = 64
+REMEMBERED_WRITES = 128
 
 LINE_GRACE_S = 1.0
 """How long a line that is too long waits for its terminal's program to read without lines: that

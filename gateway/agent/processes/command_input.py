@@ -2,7 +2,7 @@
 
 import os
 
-from .loop import WRITE
+from ..loop import WRITE
 from .process import terminal_has_input
 from .stdin import Stdin, StdinClosed
 

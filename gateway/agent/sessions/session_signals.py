@@ -13,7 +13,8 @@ ignores QUIT and TERM, and may lose INT. Nothing is sent until it has settled.
 
 import signal
 
-from . import proctree, session_processes
+from ..processes import proctree
+from . import session_processes
 
 INT, KILL, TERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
 

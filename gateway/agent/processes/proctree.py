@@ -3,8 +3,8 @@
 import os
 import signal
 
+from ..signals import ENDING
 from .process import MARKER
-from .signals import ENDING
 
 MOST_ROUNDS = 20
 """In which a KILL looks for those that were started meanwhile."""

@@ -1,38 +1,38 @@
-"""The wire format between gateway and agent, used by both sides.
+"""The wire format between gateway and agent, used by both sides (docs/protocol.md).
 
 A frame is a header (payload length u32, kind u8, channel u32, network byte order) and a payload.
-Channel 0 is the link itself; the gateway numbers the others. The payload is JSON, but for DATA
-(stream u8, offset u64, raw bytes) and CREDIT (stream u8, bytes u32). What carries the frames is
-not known here. This module runs inside sandboxes too: Python 3.7, standard library only.
+Channel 0 is the link itself; the gateway numbers the others. What channels are used for, and what
+carries the frames, is not known here. This module runs inside sandboxes too: Python 3.7, standard
+library only.
 """
 
 import json
 import struct
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 HELLO = 1  # agent to gateway, once: who it is
 OPEN = 2  # gateway to agent: a new channel and what it is for
 EVENT = 3  # agent to gateway: something happened on a channel
-DATA = 4  # bytes of a stream
-CREDIT = 5  # the receiver of a stream allows so many more bytes
-CONTROL = 6  # gateway to agent: about a channel that is open
+DATA = 4  # bytes of a stream, or its end
+CREDIT = 5  # the receiver of a stream allows so much more
 CLOSE = 7  # gateway to agent: this channel is not wanted any more
 
-KINDS = frozenset((HELLO, OPEN, EVENT, DATA, CREDIT, CONTROL, CLOSE))
-
-STDOUT = 1
-STDERR = 2
+KINDS = frozenset((HELLO, OPEN, EVENT, DATA, CREDIT, CLOSE))
 
 MAX_PAYLOAD = 16 * 1024 * 1024
 """Bytes. An OPEN carries a whole command; everything the agent sends is much smaller."""
 
 MAX_CHUNK = 64 * 1024
-"""Bytes of output in one DATA frame."""
+"""Bytes of a stream in one DATA frame."""
+
+BODY = "body"
+"""Of an OPEN's message: raw bytes, which stand outside of its JSON."""
 
 _HEADER = struct.Struct("!IBI")
+_LENGTH = struct.Struct("!I")
 _DATA = struct.Struct("!BQ")
-_CREDIT = struct.Struct("!BI")
+_CREDIT = struct.Struct("!BII")
 
 HEADER_SIZE = _HEADER.size
 
@@ -48,12 +48,25 @@ def encode(kind, channel, payload=b""):
 
 def encode_json(kind, channel, message):
     """One frame whose payload is a JSON object. Raises ValueError for lone surrogates."""
-    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
-    return encode(kind, channel, text.encode("utf-8"))
+    return encode(kind, channel, _json(message))
+
+
+def _json(message):
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+
+def encode_open(channel, message):
+    """Open a channel. `message` is a JSON object; bytes under `BODY` are sent as they are.
+
+    Raises ValueError for lone surrogates.
+    """
+    body = message.get(BODY, b"")
+    text = _json({name: value for name, value in message.items() if name != BODY})
+    return encode(OPEN, channel, b"".join((_LENGTH.pack(len(text)), text, body)))
 
 
 def encode_data(channel, stream, offset, data):
-    """`data` stands at byte `offset` of the stream."""
+    """`data` stands at byte `offset` of the stream. No data: the stream ends there."""
     return b"".join(
         (
             _HEADER.pack(_DATA.size + len(data), DATA, channel),
@@ -63,9 +76,9 @@ def encode_data(channel, stream, offset, data):
     )
 
 
-def encode_credit(channel, stream, count):
-    """Allow `count` more bytes of the stream, at most 2**32 - 1."""
-    return encode(CREDIT, channel, _CREDIT.pack(stream, count))
+def encode_credit(channel, stream, size, count):
+    """Allow `size` more bytes of the stream in `count` more frames, each at most 2**32 - 1."""
+    return encode(CREDIT, channel, _CREDIT.pack(stream, size, count))
 
 
 def decode_json(payload):
@@ -89,6 +102,22 @@ def _refuse_lone_surrogates(message):
         raise FrameError("payload is not I-JSON: %s" % error) from None
 
 
+def decode_open(payload):
+    """The message of an OPEN payload, with its raw bytes under `BODY` if it has any.
+
+    Raises FrameError.
+    """
+    if len(payload) < _LENGTH.size:
+        raise FrameError("OPEN frame of %d bytes" % len(payload))
+    end = _LENGTH.size + _LENGTH.unpack_from(payload)[0]
+    if end > len(payload):
+        raise FrameError("OPEN frame with half a message")
+    message = decode_json(payload[_LENGTH.size : end])
+    if end < len(payload):
+        message[BODY] = payload[end:]
+    return message
+
+
 def decode_data(payload):
     """(stream, offset, data) of a DATA payload. Raises FrameError if it is too short."""
     if len(payload) < _DATA.size:
@@ -98,7 +127,7 @@ def decode_data(payload):
 
 
 def decode_credit(payload):
-    """(stream, count) of a CREDIT payload. Raises FrameError if it has another size."""
+    """(stream, bytes, frames) of a CREDIT payload. Raises FrameError if it has another size."""
     if len(payload) != _CREDIT.size:
         raise FrameError("CREDIT frame of %d bytes" % len(payload))
     return _CREDIT.unpack(payload)

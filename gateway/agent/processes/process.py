@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 
-from . import frames
+from gateway.protocol import streams
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -81,6 +81,21 @@ def shell_command(text):
         yield [shell(), "/dev/fd/%d" % fd], (fd,)
 
 
+def words(argv):
+    """Whether these can be the words of a command line."""
+    return isinstance(argv, list) and bool(argv) and all(isinstance(word, str) for word in argv)
+
+
+@contextlib.contextmanager
+def started_by(argv, text):
+    """The same for `argv`, which is started as it is, or without one for a text."""
+    if argv is not None:
+        yield [word.encode("utf-8") for word in argv], ()
+        return
+    with shell_command(text.encode("utf-8")) as shell_argv:
+        yield shell_argv
+
+
 def _nameless_file():
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("command"), "w+b")
@@ -114,7 +129,7 @@ def on_pipes(argv, environment, directory, with_stdin, pass_fds=()):
     finally:
         for fd in (write_out, write_err) + ((read_in,) if with_stdin else ()):
             os.close(fd)
-    outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+    outputs = {read_out: streams.STDOUT, read_err: streams.STDERR}
     return Process(pid, outputs, write_in if with_stdin else None)
 
 
@@ -161,7 +176,7 @@ def on_terminal(argv, environment, directory, cols, rows, pass_fds=()):
         raise
     finally:
         os.close(slave)
-    return Process(pid, {master: frames.STDOUT}, master, terminal=True)
+    return Process(pid, {master: streams.STDOUT}, master, terminal=True)
 
 
 def set_window_size(terminal, cols, rows):

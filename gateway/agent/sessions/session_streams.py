@@ -7,7 +7,8 @@ proc(5)). So output never mixes, and a background child of an earlier command ke
 import os
 from collections import OrderedDict
 
-from . import frames
+from gateway.protocol import streams
+
 from .session_script import KEPT
 
 REMEMBERED_PIPES = 1024
@@ -25,7 +26,7 @@ class SessionStreams:
         self._lent = []
         self._ends = {}
         self._pipes = OrderedDict()
-        self._goes = {1: frames.STDOUT, 2: frames.STDERR}
+        self._goes = {1: streams.STDOUT, 2: streams.STDERR}
 
     def lend(self, with_stdin):
         """Make the pipes of a command: (outputs, write end of its stdin, path of its stdin).
@@ -41,13 +42,13 @@ class SessionStreams:
                 os.close(fd)
             raise
         (read_out, write_out), (read_err, write_err) = pipes[:2]
-        self._ends = {frames.STDOUT: write_out, frames.STDERR: write_err}
+        self._ends = {streams.STDOUT: write_out, streams.STDERR: write_err}
         self._lent = [write_out, write_err]
         for stream, fd in self._ends.items():
             self._pipes["pipe:[%d]" % os.fstat(fd).st_ino] = stream
         while len(self._pipes) > REMEMBERED_PIPES:
             self._pipes.popitem(last=False)
-        outputs = {read_out: frames.STDOUT, read_err: frames.STDERR}
+        outputs = {read_out: streams.STDOUT, read_err: streams.STDERR}
         if not with_stdin:
             return outputs, None, "/dev/null"
         read_in, write_in = pipes[2]

@@ -1,33 +1,45 @@
-"""One channel that reads a command's output by byte offset, within the credit it was given."""
+"""A channel that brings a command's output by byte offset, within the credit it was given."""
 
-from . import frames
+from gateway.protocol import streams
+
+from ..links.channel import Use
 
 
-class Reader:
+class Reader(Use):
     """Brings a command's output and its end to one channel of one link.
 
     A *following* reader gets the start, output as it is written, then the exit. A *collecting*
     reader gets the exit first, then at most `cap` bytes of each stream, its head and its tail.
+    `got_on(command)` is called when the command may no longer have to be held back.
     """
 
-    def __init__(self, link, channel, command, follow, cap, offsets, credit, tell=False):
-        self.link = link
-        self.channel = channel
+    def __init__(self, channel, command, follow, cap, offsets, got_on, tell=False):
         self.command = command
         self.follow = follow
+        self._channel = channel
+        self._got_on = got_on
         self._cap = cap
         self._tell = tell
-        self._credit = {frames.STDOUT: credit, frames.STDERR: credit}
-        self._offsets = {frames.STDOUT: offsets[0], frames.STDERR: offsets[1]}
+        self._offsets = {streams.STDOUT: offsets[0], streams.STDERR: offsets[1]}
         self._windows = None
         self._start_sent = False
         self._exit_sent = False
         self.done = False
 
-    def grant(self, stream, count):
-        """The gateway takes `count` more bytes of the stream."""
-        if stream in self._credit:
-            self._credit[stream] += count
+    def wake(self):
+        """The command has something new."""
+        self._channel.wake()
+
+    def advanced(self):
+        """What was sent need not be waited for any more."""
+        if self.follow:
+            self._got_on(self.command)
+
+    def closed(self):
+        """Leave the command."""
+        if self in self.command.readers:
+            self.command.readers.remove(self)
+        self._got_on(self.command)
 
     def position(self, stream):
         """Offset of the next byte this reader gets."""
@@ -53,9 +65,9 @@ class Reader:
                 "event": "started",
                 "pid": command.pid,
                 "meta": command.meta if self._tell else {},
-                "offsets": [self._offsets[frames.STDOUT], self._offsets[frames.STDERR]],
+                "offsets": [self._offsets[streams.STDOUT], self._offsets[streams.STDERR]],
             }
-            return frames.encode_json(frames.EVENT, self.channel, event)
+            return self._channel.event(event)
         return self._next_output()
 
     def _collect(self):
@@ -92,8 +104,8 @@ class Reader:
         self._exit_sent = True
         event = self.command.exit_event()
         if self._windows is not None:
-            event["windows"] = [self._windows[frames.STDOUT], self._windows[frames.STDERR]]
-        return frames.encode_json(frames.EVENT, self.channel, event)
+            event["windows"] = [self._windows[streams.STDOUT], self._windows[streams.STDERR]]
+        return self._channel.event(event)
 
     def _end(self, stream, log, offset):
         """Where the range that holds `offset` begins for this reader, and where it ends."""
@@ -112,14 +124,13 @@ class Reader:
         if kept > offset:
             self._offsets[stream] = kept
             event = {"event": "gap", "stream": stream, "from": offset, "to": kept}
-            return frames.encode_json(frames.EVENT, self.channel, event)
-        limit = min(end - offset, self._credit[stream], frames.MAX_CHUNK)
+            return self._channel.event(event)
+        limit = min(end - offset, self._channel.room(stream))
         if limit <= 0:
             return None
         data = log.read(offset, limit)
-        self._credit[stream] -= len(data)
         self._offsets[stream] = offset + len(data)
-        return frames.encode_data(self.channel, stream, offset, data)
+        return self._channel.data(stream, offset, data)
 
     def _all_sent(self):
         for stream, log in self.command.logs:

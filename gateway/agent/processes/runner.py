@@ -1,11 +1,14 @@
 """Runs commands: starts them, notices their end, and passes on what is done with them meanwhile."""
 
-import base64
 import os
 import signal
 import socket
 
-from . import descriptors, surroundings
+from gateway.protocol import frames
+
+from .. import descriptors, surroundings
+from ..sessions.session_script import quoted
+from ..sessions.sessions import Sessions
 from .command import Command
 from .command_input import CommandInput
 from .command_output import CommandOutput
@@ -20,9 +23,9 @@ from .process import (
     on_pipes,
     on_terminal,
     set_window_size,
-    shell_command,
+    started_by,
+    words,
 )
-from .sessions import Sessions
 
 TERMINAL_DRAIN_S = 0.2
 """How long a terminal's last output may take to come through after its process has exited."""
@@ -57,20 +60,20 @@ class Runner:
 
         Raises KeyError, TypeError or ValueError when the payload is not complete.
         """
+        argv = message.get("argv")
+        if argv is not None and (message.get("session") is not None or not words(argv)):
+            raise ValueError("argv has to be words, and has no shell")
         command = Command(
             key,
             str(message["request_id"]),
-            str(message["command"]),
+            str(message["command"]) if argv is None else " ".join(map(quoted, argv)),
             message.get("meta"),
             self._limits.head_bytes,
             self._limits.tail_bytes,
         )
         command.session = message.get("session")
-        if message.get("input") is not None:
-            is_packed = message.get("input_encoding") == "base64"
-            given = message["input"].encode("utf-8")
-            data = base64.b64decode(given) if is_packed else given
-            command.input = (data, not message.get("interactive"))
+        if message.get("input"):
+            command.input = (message.get(frames.BODY, b""), not message.get("interactive"))
         command.counts = not message.get("uncounted")
         self._retention.add(command)
         self.running += command.counts
@@ -110,7 +113,7 @@ class Runner:
         directory = self._directory(directory)
         terminal = message.get("tty")
         text = LOGIN_SHELL if message.get("login") else command.text
-        with shell_command(text.encode("utf-8")) as (argv, fds):
+        with started_by(message.get("argv"), text) as (argv, fds):
             if terminal:
                 size = terminal["cols"], terminal["rows"]
                 process = on_terminal(argv, full, directory, size[0], size[1], fds)

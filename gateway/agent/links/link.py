@@ -4,7 +4,7 @@ import errno
 import os
 from collections import deque
 
-from . import frames
+from gateway.protocol import frames
 
 READ_BYTES = 256 * 1024
 
@@ -53,25 +53,24 @@ class Link:
         """Queue a frame that is not output (bounded by the number of requests)."""
         self._out += frame
 
-    def add(self, reader):
-        """Open a channel for a reader."""
-        self.channels[reader.channel] = reader
-        self._turns.append(reader)
+    def add(self, channel):
+        """Keep a channel, whose use has something to send or to get."""
+        self.channels[channel.number] = channel
+        self._turns.append(channel)
 
     def remove(self, channel):
-        """Close a channel; its reader leaves its command."""
-        reader = self.channels.pop(channel, None)
-        if reader is None:
+        """Forget a channel."""
+        if self.channels.get(channel.number) is not channel:
             return
-        if reader in self._turns:
-            self._turns.remove(reader)
-        if reader in reader.command.readers:
-            reader.command.readers.remove(reader)
+        del self.channels[channel.number]
+        if channel in self._turns:
+            self._turns.remove(channel)
+        channel.use.closed()
 
-    def wake(self, reader):
-        """The reader may have something to send."""
-        if reader not in self._turns:
-            self._turns.append(reader)
+    def wake(self, channel):
+        """The channel's use may have something to send."""
+        if channel.number in self.channels and channel not in self._turns:
+            self._turns.append(channel)
 
     def pump(self):
         """Send as much as the pipe takes, channel by channel, a frame each in turn.
@@ -92,25 +91,26 @@ class Link:
 
     def _fill(self):
         while self._turns and len(self._out) < OUT_BYTES:
-            reader = self._turns.popleft()
-            frame = reader.produce()
+            channel = self._turns.popleft()
+            use = channel.use
+            frame = use.produce()
             if frame is not None:
                 self._out += frame
-                if reader.follow:
-                    self._advanced.append(reader)
-            if reader.done:
-                self.remove(reader.channel)
+                self._advanced.append(use)
+            if use.done:
+                self.remove(channel)
             elif frame is not None:
-                self._turns.append(reader)
+                self._turns.append(channel)
 
     def advanced(self):
-        """The following readers that were sent something since the last call."""
+        """Tell the uses that were sent something since the last call."""
         advanced, self._advanced = self._advanced, []
-        return advanced
+        for use in advanced:
+            use.advanced()
 
     def close(self):
         """Free the descriptors; commands go on without this link."""
-        for channel in list(self.channels):
+        for channel in list(self.channels.values()):
             self.remove(channel)
         self._turns.clear()
         for fd in (self.read_fd, self.write_fd):

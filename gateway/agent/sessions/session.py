@@ -8,11 +8,11 @@ stdin are its own (`session_streams`). Where the user has sent stdout or stderr 
 import os
 from collections import deque
 
+from ..processes.command import bytes_in_pipe
+from ..processes.process import MARKER, Process, with_script
+from ..processes.stdin import Stdin
 from . import session_processes, session_script
-from .command import bytes_in_pipe
-from .process import MARKER, Process, with_script
 from .session_streams import SessionStreams
-from .stdin import Stdin
 
 SHELL = "/bin/bash"
 

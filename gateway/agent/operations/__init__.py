@@ -1,0 +1,1 @@
+"""What gateways may ask for: each operation says what is done on its channel."""
