@@ -19,25 +19,9 @@ from gateway.engine.interface import (
 )
 from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
 from gateway.sandboxes.spec.container_labels import INSTANCE, SANDBOX_ID, labels_of
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, kept
 from gateway.settings import SHARED_UID
 from gateway.store.rows import SandboxRow
-
-NOTED = (
-    "owner",
-    "labels",
-    "image",
-    "isolation",
-    "network",
-    "cpus",
-    "memory_mb",
-    "pids",
-    "disk_mb",
-    "timeout_s",
-    "idle_timeout_s",
-    "idle_action",
-)
-"""Fields of a row that its container's label says too."""
 
 LIMIT_S = 45.0
 """How long the making of one container may take. Each step has its own limit, but there are many,
@@ -148,5 +132,5 @@ class Containers:
 
 def _noted(row: SandboxRow) -> str:
     """What a container's label says of the row, should the store be lost."""
-    noted: Mapping[str, object] = {name: getattr(row, name) for name in NOTED}
+    noted = {"owner": row.owner, **kept(row)}
     return json.dumps(noted, separators=(",", ":"))

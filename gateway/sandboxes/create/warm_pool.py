@@ -19,7 +19,7 @@ from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.image_ids import ImageIds
 from gateway.sandboxes.create.new_row import new_row
 from gateway.sandboxes.spec.container_labels import uid_of
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, fixed_in_the_pool
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxCreate
 from gateway.store.admission import AdmissionStore
@@ -88,20 +88,13 @@ class Pool:
         the pool has none any more.
         """
         pooled = (spec.image, spec.isolation) in self._plan.pairs
-        if not self._plan.size or not pooled or spec.env:
+        fixed = fixed_in_the_pool(spec)
+        if not self._plan.size or not pooled or fixed is None:
             return None
         image_id = self._image_ids.now(spec.image) if fresh else self._image_ids.last(spec.image)
         if image_id is None:
             return None
-        fixed = (
-            image_id,
-            spec.image,
-            spec.isolation,
-            spec.network,
-            spec.limits.disk_mb,
-            spec.limits.file_size_mb,
-        )
-        return sha256(repr(fixed).encode()).hexdigest()[:32]
+        return sha256(repr((image_id, *fixed)).encode()).hexdigest()[:32]
 
     def has_limits(self, limits: Limits) -> bool:
         """Whether pooled sandboxes have these limits already."""

@@ -1,23 +1,122 @@
-"""What a sandbox is made with."""
+"""What a sandbox is made with: one value, and for each of its fields what becomes of it.
+
+A new option is a field here and a field of what clients send (`gateway.schemas.models.sandboxes`).
+Storing, labelling, adoption, the pool and what is shown follow from the `Option` of the field.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from gateway.engine.interface import Isolation, Limits
+
+_OPTION = "option"
+
+Pooled = Literal["fixed", "adjusted", "given", "unpooled"]
+"""What the pool does with an option. `fixed`: a pooled sandbox serves only requests with the same
+value. `adjusted`: it is changed on the running container. `given`: noted when one is taken.
+`unpooled`: a request that has it gets a new container."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What becomes of one field of `SandboxSpec`."""
+
+    called: str
+    """What clients call it."""
+    pooled: Pooled
+    read: Callable[[Any], Any]
+    """From the JSON of a container's label."""
+    is_kept: bool = True
+    """Whether the row has a column of this name, and the container's label says it."""
+    is_shown: bool = True
+    may_be_none: bool = False
+
+
+def _option(*about: Any, **more: Any) -> dict[str, Option]:
+    return {_OPTION: Option(*about, **more)}
 
 
 @dataclass(frozen=True)
 class SandboxSpec:
     """What a sandbox is made with. `network` is the client's word: `bridge` or `none`."""
 
-    image: str
-    isolation: Isolation
-    network: str
-    limits: Limits
-    env: Mapping[str, str]
-    labels: Mapping[str, str]
-    timeout_s: float | None
-    idle_timeout_s: float
-    idle_action: str
+    image: str = field(metadata=_option("image", "fixed", str))
+    isolation: Isolation = field(metadata=_option("isolation", "fixed", str))
+    network: str = field(metadata=_option("network", "fixed", str))
+    cpus: float = field(metadata=_option("cpus", "adjusted", float))
+    memory_mb: int = field(metadata=_option("memory_mb", "adjusted", int))
+    pids: int = field(metadata=_option("pids", "adjusted", int))
+    disk_mb: int | None = field(metadata=_option("disk_mb", "fixed", int, may_be_none=True))
+    file_size_mb: int = field(
+        metadata=_option("file_size_mb", "fixed", int, is_kept=False, is_shown=False)
+    )
+    env: Mapping[str, str] = field(
+        metadata=_option("env", "unpooled", dict, is_kept=False, is_shown=False)
+    )
+    labels: Mapping[str, str] = field(metadata=_option("labels", "given", dict))
+    timeout_s: float | None = field(metadata=_option("timeout", "given", float, may_be_none=True))
+    idle_timeout_s: float = field(metadata=_option("idle_timeout", "given", float))
+    idle_action: str = field(metadata=_option("idle_action", "given", str))
+
+    @property
+    def limits(self) -> Limits:
+        """What the engine holds it to."""
+        return Limits(
+            memory_mb=self.memory_mb,
+            cpus=self.cpus,
+            pids=self.pids,
+            file_size_mb=self.file_size_mb,
+            disk_mb=self.disk_mb,
+        )
+
+
+OPTIONS: Mapping[str, Option] = {one.name: one.metadata[_OPTION] for one in fields(SandboxSpec)}
+"""By the name of the field."""
+
+
+def asked_for(request: object) -> dict[str, Any]:
+    """The fields of a spec that a client's request says."""
+    said = {name: getattr(request, option.called, None) for name, option in OPTIONS.items()}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def kept(made_with: object) -> dict[str, Any]:
+    """What is stored and labelled of a spec or, under the same names, of a row."""
+    return {name: getattr(made_with, name) for name, option in OPTIONS.items() if option.is_kept}
+
+
+def shown(made_with: object) -> dict[str, Any]:
+    """What clients are shown of a spec or a row, in their words."""
+    return {
+        option.called: getattr(made_with, name)
+        for name, option in OPTIONS.items()
+        if option.is_shown
+    }
+
+
+def recalled(said: Mapping[str, Any], default: SandboxSpec) -> SandboxSpec:
+    """The spec that a container's label tells of; what it does not say is as `default` has it.
+
+    Raises ValueError and TypeError for values that no gateway has written.
+    """
+    values: dict[str, Any] = {}
+    for name, option in OPTIONS.items():
+        if not option.is_kept or name not in said:
+            continue
+        if said[name]:
+            values[name] = option.read(said[name])
+        elif said[name] is None and option.may_be_none:
+            values[name] = None
+    return replace(default, **values)
+
+
+def fixed_in_the_pool(spec: SandboxSpec) -> tuple[Any, ...] | None:
+    """What a pooled sandbox must have in common with a request that it serves; None where only a
+    new one serves it."""
+    values = {name: (getattr(spec, name), option.pooled) for name, option in OPTIONS.items()}
+    if any(value for value, pooled in values.values() if pooled == "unpooled"):
+        return None
+    return tuple(value for value, pooled in values.values() if pooled == "fixed")

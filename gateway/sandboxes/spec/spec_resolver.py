@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 from gateway import clock
-from gateway.engine.interface import EngineHost, Limits
+from gateway.engine.interface import EngineHost
 from gateway.errors import BadFields
 from gateway.sandboxes.spec.isolation_levels import demand
 from gateway.sandboxes.spec.isolation_levels import has_network as isolation_has_network
 from gateway.sandboxes.spec.policy import Policy
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, asked_for
 from gateway.schemas.models import SandboxChange, SandboxCreate
 
 MIB = 1024 * 1024
@@ -45,43 +47,36 @@ class SpecResolver:
         """Raises BadFields, which names every value that is refused, IsolationUnavailable, and the
         engine's errors."""
         policy, refusals = self._policy, _Refusals()
-        limits = Limits(
-            memory_mb=policy.limits.memory_mb if request.memory_mb is None else request.memory_mb,
-            cpus=policy.limits.cpus if request.cpus is None else request.cpus,
-            pids=policy.limits.pids if request.pids is None else request.pids,
-            file_size_mb=policy.limits.file_size_mb,
-            disk_mb=policy.limits.disk_mb if request.disk_mb is None else request.disk_mb,
-        )
-        image = request.image or policy.images[0]
-        if image not in policy.images:
-            refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
         isolation = request.isolation or policy.isolation
         # Asked only where it matters: without the engine, other requests are still judged.
         host = self.host() if isolation == "gvisor" else _ANY_HOST
         demand(isolation, host)
         has_network = policy.has_network and isolation_has_network(isolation, host)
+        usual = self._usual("bridge" if has_network else "none")
+        spec = SandboxSpec(**{**usual, **asked_for(request)})
+        if spec.image not in policy.images:
+            refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
         self._check_limits(request, refusals)
         if isolation == "strict" and request.disk_mb is not None:
             # All that can be written to is in memory there, and may take half of it.
-            refusals.beyond("disk_mb", request.disk_mb, limits.memory_mb // 2)
+            refusals.beyond("disk_mb", request.disk_mb, spec.memory_mb // 2)
         self._check_times(request.timeout, request.idle_timeout, refusals)
-        network = request.network
-        if network is None:
-            network = "bridge" if has_network else "none"
-        elif network == "bridge" and not has_network:
+        if spec.network == "bridge" and not has_network:
             refusals.add("network", "not_available", "such sandboxes have no network here")
         refusals.raise_any()
-        return SandboxSpec(
-            image=image,
-            isolation=isolation,
-            network=network,
-            limits=limits,
-            env=request.env,
-            labels=request.labels,
-            timeout_s=request.timeout if request.timeout is not None else policy.timeout_s,
-            idle_timeout_s=request.idle_timeout or policy.idle_timeout_s,
-            idle_action=request.idle_action,
-        )
+        return spec
+
+    def _usual(self, network: str) -> dict[str, Any]:
+        """What the operator gives those who do not say."""
+        policy = self._policy
+        return {
+            "image": policy.images[0],
+            "isolation": policy.isolation,
+            "network": network,
+            "timeout_s": policy.timeout_s,
+            "idle_timeout_s": policy.idle_timeout_s,
+            **asdict(policy.limits),
+        }
 
     def check_change(self, change: SandboxChange) -> None:
         """Raises BadFields for times beyond what is allowed."""

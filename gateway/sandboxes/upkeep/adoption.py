@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway import clock
 from gateway.engine.interface import ContainerInfo
 from gateway.sandboxes.spec.container_labels import Origin, uid_of
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, kept, recalled
 from gateway.store.rows import SandboxRow
 
 
@@ -14,9 +16,11 @@ def adopted(origin: Origin, container: ContainerInfo, default: SandboxSpec) -> S
 
     A sandbox from the pool has the labels of the pool: what its client asked for is lost.
     """
-    now, notes = clock.boot_s(), origin.notes
+    now = clock.boot_s()
+    # Containers of versions that had no disk limit do not say that they have none.
+    spec = recalled(origin.notes, replace(default, disk_mb=None))
+    spec = replace(spec, network="bridge" if container.ip_address else "none")
     born = now - max(0.0, clock.wall_s() - origin.created_at)
-    timeout_s = notes.get("timeout_s", default.timeout_s)
     return SandboxRow(
         sandbox_id=origin.sandbox_id,
         state="paused" if container.state == "paused" else "ready",
@@ -29,18 +33,8 @@ def adopted(origin: Origin, container: ContainerInfo, default: SandboxSpec) -> S
         end_reason=None,
         lease_count=0,
         uid=uid_of(container.labels),
-        owner=str(notes.get("owner", "")),
+        owner=str(origin.notes.get("owner", "")),
         born=born,
-        image=str(notes.get("image") or default.image),
-        isolation=str(notes.get("isolation") or default.isolation),
-        network="bridge" if container.ip_address else "none",
-        cpus=float(notes.get("cpus") or default.limits.cpus),
-        memory_mb=int(notes.get("memory_mb") or default.limits.memory_mb),
-        pids=int(notes.get("pids") or default.limits.pids),
-        disk_mb=notes.get("disk_mb"),
-        labels=notes.get("labels", {}),
-        timeout_s=timeout_s,
-        expires=None if timeout_s is None else born + timeout_s,
-        idle_timeout_s=float(notes.get("idle_timeout_s", default.idle_timeout_s)),
-        idle_action=str(notes.get("idle_action", "delete")),
+        expires=None if spec.timeout_s is None else born + spec.timeout_s,
+        **kept(spec),
     )

@@ -6,8 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
@@ -21,16 +20,20 @@ from gateway.api.rest.openapi.document import describe
 from gateway.engine.interface import ContainerUsage
 from gateway.errors import SandboxNotFound, StoreUnavailable
 from gateway.sandboxes.create.creation import Created
-from gateway.sandboxes.life.sandbox_view import SandboxView
+from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.owner_limits import EVERYBODY, Owner
 from gateway.schemas.models import Check, PostureCheck, SandboxChange, SandboxCreate
 from gateway.schemas.models.sandboxes import given
 from gateway.store.events import EventRow
+from tests.support.rows import row_of
 
-FakeSandbox = partial(
-    SandboxView, status="idle", created_at=1648371234.567, ip_address="172.17.0.2"
-)
-"""A sandbox by its id, and what a test says else."""
+
+def FakeSandbox(sandbox_id: str, **said: Any) -> SandboxView:
+    """A sandbox by its id, and what a test says else."""
+    return _USUAL.model_copy(update={"sandbox_id": sandbox_id, **said})
+
+
+_USUAL = view_of(row_of(state="ready", created_at=1648371234.567, ip_address="172.17.0.2"))
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,15 @@ class FakeSandboxes:
         return found[:limit], limit is not None and len(found) > limit
 
     def change(self, sandbox_id: str, change: SandboxChange) -> SandboxView:
-        self.kept[sandbox_id] = replace(self.get(sandbox_id), **given(change))
+        self.kept[sandbox_id] = self.get(sandbox_id).model_copy(update=given(change))
         return self.kept[sandbox_id]
 
     def pause(self, sandbox_id: str) -> SandboxView:
-        self.kept[sandbox_id] = replace(self.get(sandbox_id), status="paused")
+        self.kept[sandbox_id] = self.get(sandbox_id).model_copy(update={"status": "paused"})
         return self.kept[sandbox_id]
 
     def resume(self, sandbox_id: str) -> SandboxView:
-        self.kept[sandbox_id] = replace(self.get(sandbox_id), status="idle")
+        self.kept[sandbox_id] = self.get(sandbox_id).model_copy(update={"status": "idle"})
         return self.kept[sandbox_id]
 
     def usage(self, sandbox_id: str) -> tuple[ContainerUsage, SandboxView]:
