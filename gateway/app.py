@@ -39,7 +39,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     # In this order: each sees a request before those after it, and before any route.
     audit.install(app, runtime.audit_log)
     origin_and_cors.install(app, settings)
-    authentication.install(app, runtime.access, settings.operator_names, runtime.clients)
+    authentication.install(
+        app, runtime.access, settings.operator_names, runtime.clients, runtime.find_by_name
+    )
     app.before_request(runtime.start)
     language.install(app, settings.data_dir / "locale")
     rest.register(

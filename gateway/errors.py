@@ -24,6 +24,7 @@ GatewayError
 │   ├── TooManyLabels             of one API key's sandboxes together
 │   ├── TooManyFollowers          of one API key, of events
 │   ├── TooManyWaiting            creates of one API key that wait for room
+│   ├── NameTaken                 another of the owner's has it
 │   ├── IdempotencyKeyReused      for another request
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
@@ -276,6 +277,13 @@ class TooManyWaiting(ClientFault):
 
     code = "too_many_waiting"
     title = N_("This API key has as many creates waiting for room as it may have")
+
+
+class NameTaken(ClientFault):
+    """Another live sandbox of the same owner has the name."""
+
+    code = "name_taken"
+    title = N_("Another sandbox has this name")
 
 
 class IdempotencyKeyReused(ClientFault):

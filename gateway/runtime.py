@@ -78,6 +78,7 @@ from gateway.store.end_records import EndRecordStore
 from gateway.store.events import EventStore
 from gateway.store.history import HistoryStore
 from gateway.store.leases import LeaseStore
+from gateway.store.names import NameTable
 from gateway.store.once import OnceTable
 from gateway.store.ownership import OwnershipTable
 from gateway.store.pool import PoolStore
@@ -131,6 +132,7 @@ class Runtime:
     def _access(self) -> Access:
         settings, data_dir = self._settings, self._settings.data_dir
         tenancy = OwnershipTable(self._database)
+        self.find_by_name = NameTable(self._database).id_of
         return Access(
             source_of(settings),
             TokenSigner(token_secret.load_or_create(data_dir / "token_secret")),

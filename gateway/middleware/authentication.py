@@ -12,12 +12,12 @@ from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
 
-from gateway.errors import GatewayError, SandboxNotFound, TokenNotEnough
+from gateway.errors import GatewayError, TokenNotEnough
 from gateway.identity.access import Access, AccessToken
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.middleware.connection_limits import ClientConnections
+from gateway.middleware.target import FindByName, sandbox_id_of
 from gateway.process.time_shares import wait_for_share, work_for
-from gateway.schemas.models import SANDBOX_ID_PATTERN
 from gateway.settings import is_loopback
 
 OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
@@ -37,10 +37,9 @@ CHECK_S = 1.0
 
 _EXTENSION = "sandbox-gateway.access"
 _OPERATORS = "sandbox-gateway.operators"
+_NAMES = "sandbox-gateway.names"
 _BY_A_PROXY = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
-_SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
-_LONGEST_ECHO = 64
 
 
 class BearerSubprotocols:
@@ -59,14 +58,16 @@ def install(
     access: Access,
     operators: Collection[str] = (),
     connections: ClientConnections | None = None,
+    find_by_name: FindByName | None = None,
 ) -> None:
     """Close the routes of `app`. Call it after `origin_and_cors.install`, before any routes.
 
     `operators` are the names of keys whose holders may see the host; `connections` learn who is
-    at their other end.
+    at their other end; `find_by_name` knows whose sandbox has a name.
     """
     app.extensions[_EXTENSION] = access
     app.extensions[_OPERATORS] = frozenset(operators)
+    app.extensions[_NAMES] = find_by_name or _no_names
 
     def check(endpoint: str | None, values: dict[str, Any] | None) -> None:
         if endpoint in OPEN_ENDPOINTS:
@@ -75,9 +76,12 @@ def install(
             g.caller = access.identify(shown())
             work_for(g.caller.name or (values or {}).get("sandbox_id") or ANYBODY)
             wait_for_share()
-            sandbox_id = (values or {}).get("sandbox_id")
-            if sandbox_id is not None:
-                _check_id(sandbox_id)
+            sandbox_id = None
+            if values and "sandbox_id" in values:
+                given = values["sandbox_id"]
+                sandbox_id = values["sandbox_id"] = meant(given)
+                if sandbox_id != given and not g.caller.name:
+                    work_for(sandbox_id)  # one account, by whichever word it is asked for
                 access.check(g.caller, sandbox_id)
             if g.caller.sandbox_id is not None and (
                 sandbox_id is None or endpoint in KEYS_ONLY_ENDPOINTS
@@ -105,6 +109,13 @@ def install(
 def caller() -> Caller:
     """Who the current request comes from; nobody in particular where no keys are configured."""
     return cast(Caller, g.get("caller", ANONYMOUS))
+
+
+def meant(given: str) -> str:
+    """The id of the sandbox that the current request's caller means by an id or a name. Raises
+    SandboxNotFound for what can be neither, and StoreUnavailable."""
+    find: FindByName = current_app.extensions.get(_NAMES, _no_names)
+    return sandbox_id_of(given, caller(), find)
 
 
 def new_token(sandbox_id: str) -> AccessToken | None:
@@ -175,9 +186,8 @@ def _while_valid(access: Access, who: Caller, pieces: Iterable[bytes]) -> Iterat
             close()
 
 
-def _check_id(sandbox_id: str) -> None:
-    if not _SANDBOX_ID.fullmatch(sandbox_id):
-        raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
+def _no_names(_owner: str, _name: str) -> None:
+    """Where nothing was installed."""
 
 
 def _access() -> Access | None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, sele
 from gateway.errors import TooManyWaiting
 from gateway.store.allowance import labels_fit
 from gateway.store.database import Database
+from gateway.store.names import holder_of
 from gateway.store.room import Limits, exceeds, has_room, held, owner_is_full, waiting, waits
 from gateway.store.rows import SandboxRow
 from gateway.store.tables import idempotency, sandboxes, tickets
@@ -38,7 +39,7 @@ class Admission:
 
     `row` is the sandbox that was noted (`starting`) or taken (`ready`, or `starting` with its
     container when its limits have to be changed first); `existing` the id of the first one of the
-    key; `refused` is `full`, `owner`, `labels` or `key`.
+    key; `refused` is `full`, `owner`, `labels`, `name` or `key`.
     """
 
     row: SandboxRow | None = None
@@ -77,6 +78,8 @@ class AdmissionStore:
                 first = _first_of(connection, wanted.owner, key)
                 if first is not None:
                     return first
+            if wanted.name and holder_of(connection, wanted.owner, wanted.name):
+                return Admission(refused="name")
             if owner_is_full(connection, wanted, limits):
                 return Admission(refused="owner")
             if not labels_fit(connection, wanted.owner, "", labels_size(wanted.labels)):

@@ -110,7 +110,8 @@ class EndRecordStore:
         detail: str = "",
         exit_code: int | None = None,
     ) -> str | None:
-        """Any state → `ended`; leases, labels and the notes about `once` go with it. Why it ended:
+        """Any state → `ended`; leases, labels, name and the notes about `once` go
+        with it. Why it ended:
         a reason given before stays. None when it had ended already. Raises StoreUnavailable."""
 
         def work(connection: Connection) -> str | None:
@@ -128,6 +129,7 @@ class EndRecordStore:
                     exit_code=exit_code,
                     ended_at=ended_at,
                     labels={},
+                    name=None,
                 )
             )
             if not changed.rowcount:

@@ -38,6 +38,7 @@ class SandboxRow:
     pid: int | None = None
     uid: int = SHARED_UID
     owner: str = ""
+    name: str | None = None
     born: float = 0.0
     image: str = ""
     isolation: str = "standard"

@@ -18,6 +18,7 @@ from gateway.store import rows as reading
 from gateway.store.database import Database
 from gateway.store.dialects import insert_into
 from gateway.store.events import record
+from gateway.store.names import holder_of
 from gateway.store.rows import LIVE, USABLE, SandboxRow
 from gateway.store.tables import leases, sandboxes
 from gateway.store.transitions import still_idle, transition
@@ -135,7 +136,8 @@ class SandboxStore:
         )
 
     def adopt(self, row: SandboxRow) -> bool:
-        """Take in a running container that the store does not know. False if it does.
+        """Take in a running container that the store does not know. False if it does. A name that
+        another sandbox has got meanwhile is lost.
 
         Raises StoreUnavailable.
         """
@@ -146,6 +148,8 @@ class SandboxStore:
         }
 
         def work(connection: Connection) -> bool:
+            if row.name and holder_of(connection, row.owner, row.name):
+                values["name"] = None
             statement = insert_into(connection, sandboxes).values(values)
             if not connection.execute(statement.on_conflict_do_nothing()).rowcount:
                 return False

@@ -30,6 +30,7 @@ sandboxes = Table(
     # pooling, pooled, starting, ready, pausing, paused, removing, ended
     Column("state", String, nullable=False),
     Column("owner", String, nullable=False, default=""),  # name of an API key; "" without keys
+    Column("name", String),  # of a live one, unique among its owner's
     Column("container_id", String),
     Column("worker_id", String),  # who is at work on it: pooling, starting, pausing, removing
     Column("created_at_s", Float, key="created_at", nullable=False),
@@ -167,6 +168,14 @@ Index("sandboxes_by_state", sandboxes.c.state)
 Index("sandboxes_by_container", sandboxes.c.container_id)
 Index("sandboxes_by_end", sandboxes.c.ended_at)
 Index("sandboxes_by_owner", sandboxes.c.owner, sandboxes.c.ended_at)
+Index(
+    "sandboxes_by_name",
+    sandboxes.c.owner,
+    sandboxes.c.name,
+    unique=True,
+    sqlite_where=sandboxes.c.name.is_not(None),
+    postgresql_where=sandboxes.c.name.is_not(None),
+)
 Index("leases_by_sandbox", leases.c.sandbox_id)
 Index("leases_by_worker", leases.c.worker_id)
 Index("idempotency_by_sandbox", idempotency.c.sandbox_id)

@@ -107,8 +107,8 @@ class CreationService(Protocol):
         """A new sandbox, ready to be used, or the first one of the idempotency key. Whoever
         `has_left` while there was no room gets none.
 
-        Raises BadFields, TooManySandboxes, TooManyLabels, TooManyWaiting, IdempotencyKeyReused,
-        IdempotencyKeySpent and any HostFault.
+        Raises BadFields, TooManySandboxes, TooManyLabels, NameTaken, TooManyWaiting,
+        IdempotencyKeyReused, IdempotencyKeySpent and any HostFault.
         """
 
 

@@ -39,6 +39,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.BodyTimeout: 408,
     errors.RequestIdInUse: 409,
     errors.SandboxBusy: 409,
+    errors.NameTaken: 409,
     errors.IdempotencyKeySpent: 409,
     errors.CommandFinished: 409,
     errors.StdinNotOpen: 409,

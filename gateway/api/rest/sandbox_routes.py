@@ -29,6 +29,7 @@ from gateway.errors import (
     IdempotencyKeyReused,
     IdempotencyKeySpent,
     IsolationUnavailable,
+    NameTaken,
     SandboxBusy,
     SandboxNotFound,
     StoreUnavailable,
@@ -91,6 +92,7 @@ def blueprint(
         errors=(
             *_BODY_FAULTS,
             IsolationUnavailable,
+            NameTaken,
             IdempotencyKeyReused,
             IdempotencyKeySpent,
             TooManySandboxes,
@@ -138,7 +140,7 @@ def blueprint(
             status=query.status,
             labels=query.labels,
             limit=query.limit,
-            after=query.after,
+            after=_after(query),
             owner=authentication.caller().name or None,
         )
         response = answers.array(map(_written, found))
@@ -237,6 +239,14 @@ def _idempotency_key() -> str | None:
     if key is not None and not _KEY.fullmatch(key):
         raise BadRequest("Idempotency-Key must be 1 to 255 visible ASCII characters")
     return key
+
+
+def _after(query: SandboxQuery) -> str | None:
+    """The id of the last sandbox that the client has. What can be none is refused by the list."""
+    try:
+        return None if query.after is None else authentication.meant(query.after)
+    except SandboxNotFound:
+        return query.after
 
 
 def _next_page(last: str) -> str:

@@ -13,6 +13,7 @@ from gateway.errors import (
     CapacityExhausted,
     GatewayStopping,
     IdempotencyKeyReused,
+    NameTaken,
     TooManyLabels,
     TooManySandboxes,
 )
@@ -73,8 +74,8 @@ class AdmissionController:
         """The sandbox that was noted or taken, or the first one of the key. Waits for room, as
         long as the client has not left.
 
-        Raises TooManySandboxes, TooManyLabels, TooManyWaiting, CapacityExhausted,
-        IdempotencyKeyReused, GatewayStopping and the engine's errors.
+        Raises TooManySandboxes, TooManyLabels, NameTaken, TooManyWaiting,
+        CapacityExhausted, IdempotencyKeyReused, GatewayStopping and the engine's errors.
         """
         limits = host_limits(self._capacity, self._host(), owner)
 
@@ -94,6 +95,8 @@ class AdmissionController:
                 raise TooManySandboxes()
             if admission.refused == "labels":
                 raise TooManyLabels()
+            if admission.refused == "name":
+                raise NameTaken()
             if admission.refused == "key":
                 raise IdempotencyKeyReused()
             return None if admission.refused else admission

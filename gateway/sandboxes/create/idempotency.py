@@ -19,11 +19,17 @@ FIRST_WAIT_S = 60.0
 """How long a repeated create waits for the first one of its key to come to its end."""
 
 
+_CAME_LATER = ("name",)
+"""Fields that requests did not have when keys were first noted: a key of an earlier version stays
+good for the same body."""
+
+
 def key_of(text: str | None, request: SandboxCreate) -> Key | None:
     """A client's key, with what a repeated request must have in common with the first one."""
     if text is None:
         return None
-    return Key(text, sha256(request.model_dump_json().encode()).hexdigest())
+    unsaid = {name for name in _CAME_LATER if getattr(request, name) is None}
+    return Key(text, sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest())
 
 
 def first_of_key(store: SandboxStore, feed: ChangeFeed, sandbox_id: str) -> SandboxView | None:

@@ -60,6 +60,7 @@ class SandboxSpec:
     timeout_s: float | None = field(metadata=_option("timeout", "given", float, may_be_none=True))
     idle_timeout_s: float = field(metadata=_option("idle_timeout", "given", float))
     idle_action: str = field(metadata=_option("idle_action", "given", str))
+    name: str | None = field(default=None, metadata=_option("name", "given", str, may_be_none=True))
 
     @property
     def limits(self) -> Limits:

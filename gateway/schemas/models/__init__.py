@@ -28,6 +28,8 @@ from gateway.schemas.models.results import (
     Truncated,
 )
 from gateway.schemas.models.sandboxes import (
+    ID_OR_NAME_PATTERN,
+    LOOKS_LIKE_AN_ID,
     SANDBOX_ID_PATTERN,
     Amount,
     CpuUsage,
@@ -69,6 +71,8 @@ from gateway.schemas.models.socket_messages import (
 from gateway.schemas.models.tokens import TokenIssued, TokenRequest
 
 __all__ = [
+    "ID_OR_NAME_PATTERN",
+    "LOOKS_LIKE_AN_ID",
     "SANDBOX_ID_PATTERN",
     "Amount",
     "Answer",

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from gateway.schemas.models.base import Request
 from gateway.schemas.models.commands import MAX_RESULT_BYTES, Offset, RequestId, TerminalSize
-from gateway.schemas.models.sandboxes import SANDBOX_ID_PATTERN, SandboxStatus
+from gateway.schemas.models.sandboxes import ID_OR_NAME_PATTERN, SandboxStatus
 
 LONGEST_PIECE_BYTES = 1024 * 1024
 LONGEST_WAIT_S = 60.0
@@ -33,9 +33,9 @@ class SandboxQuery(Request):
         description="Most sandboxes in the answer; `Link` then leads to the next ones.",
         examples=[100],
     )
-    after: Annotated[str, Field(pattern=SANDBOX_ID_PATTERN)] | None = Field(
+    after: Annotated[str, Field(pattern=ID_OR_NAME_PATTERN)] | None = Field(
         None,
-        description="Id of the last sandbox that the client has.",
+        description="Id of the last sandbox that the client has, or its name while it lives.",
         examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
@@ -17,6 +18,13 @@ from gateway.schemas.models.labels import NO_OTHER_NAMES, Labels, checked
 from gateway.schemas.models.tokens import EXAMPLE
 
 SANDBOX_ID_PATTERN = "^[a-z0-9]{1,64}$"
+
+NAME_PATTERN = "^[a-z0-9][a-z0-9-]{0,62}$"
+LOOKS_LIKE_AN_ID = re.compile("[0-9a-f]{32}")
+"""What ids are made of: no name may be taken for one."""
+
+ID_OR_NAME_PATTERN = "^[a-z0-9][a-z0-9-]{0,63}$"
+"""What stands where a sandbox is meant."""
 
 RESERVED_VARIABLES = ("AGENT_COMMAND_ID",)
 RESERVED_VARIABLES_PREFIX = "AGENT_ENV_"
@@ -42,6 +50,13 @@ class SandboxCreate(Request):
     """Body of `POST /sandboxes`. It may be empty. Values beyond what the operator allows are
     refused."""
 
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = Field(
+        None,
+        description="A name of its own, usable wherever its id is, until it has ended: 1 to 63 of "
+        "`a-z`, `0-9` and `-`, no `-` at the beginning, and not 32 hexadecimal digits, as ids are. "
+        "Another live sandbox of the same owner must not have it.",
+        examples=["build-7"],
+    )
     image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None,
         description="One of those that the operator allows (`SANDBOX_IMAGES`). Default: "
@@ -122,6 +137,13 @@ class SandboxCreate(Request):
         "where installed. Default: `SANDBOX_ISOLATION`.",
         examples=["standard"],
     )
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_no_id(cls, name: str | None) -> str | None:
+        if name is not None and LOOKS_LIKE_AN_ID.fullmatch(name):
+            raise ValueError("32 hexadecimal digits are an id")
+        return name
 
     @field_validator("labels")
     @classmethod
@@ -212,6 +234,7 @@ class Sandbox(Answer):
     ip_address: str | None = Field(
         description="Address in the sandbox's network; null without one.", examples=["172.18.0.2"]
     )
+    name: str | None = Field(None, description="Null: it was given none.", examples=["build-7"])
     image: str = Field(description="What it was made from.", examples=["sandbox-websocket-image"])
     isolation: Isolation = Field(examples=["standard"])
     network: Network = Field(examples=["bridge"])

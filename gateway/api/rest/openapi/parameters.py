@@ -9,7 +9,7 @@ from openapi_pydantic import Parameter, Reference
 from pydantic import BaseModel
 
 from gateway.schemas import route_documentation
-from gateway.schemas.models import SANDBOX_ID_PATTERN
+from gateway.schemas.models import ID_OR_NAME_PATTERN
 from gateway.schemas.models.base import left_out_when_none
 
 ACCEPT_LANGUAGE = Parameter.model_validate(
@@ -28,8 +28,8 @@ ACCEPT_LANGUAGE = Parameter.model_validate(
 
 _IN_PATH: dict[str, dict[str, Any]] = {
     "sandbox_id": {
-        "description": "As `POST /sandboxes` returned it.",
-        "schema": {"type": "string", "pattern": SANDBOX_ID_PATTERN},
+        "description": "As `POST /sandboxes` returned it, or the name that it was given there.",
+        "schema": {"type": "string", "pattern": ID_OR_NAME_PATTERN},
         "example": "5f0c6d0f6b0e4f6e9a1d2c3b4a596877",
     },
     "request_id": {

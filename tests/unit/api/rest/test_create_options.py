@@ -12,6 +12,7 @@ from gateway.errors import (
     GatewayError,
     IdempotencyKeyReused,
     IdempotencyKeySpent,
+    NameTaken,
     TooManySandboxes,
 )
 from gateway.schemas.models.labels import MOST_LABELS, RESERVED_LABELS
@@ -22,6 +23,7 @@ from gateway.schemas.models.sandboxes import (
 from tests.unit.api.rest.fakes import FakeSandboxes
 
 EVERYTHING: dict[str, Any] = {
+    "name": "build-7",
     "image": "sandbox-websocket-image",
     "cpus": 0.5,
     "memory_mb": 512,
@@ -37,6 +39,7 @@ EVERYTHING: dict[str, Any] = {
 }
 
 BAD = [
+    *[("name", value) for value in ("", "-a", "A", "a_b", "a\n", "a" * 64, "0" * 32, 7)],
     *[("image", value) for value in ("", "x" * 256, 5, ["a"])],
     *[("cpus", value) for value in (0, -1, 0.04, 1025, "1", True)],
     *[("memory_mb", value) for value in (0, 31, 512.5, "512", 1048577)],
@@ -173,6 +176,7 @@ def test_a_malformed_key_is_refused(
     [
         (IdempotencyKeyReused(), 422),
         (IdempotencyKeySpent(), 409),
+        (NameTaken(), 409),
         (TooManySandboxes(), 429),
         (CapacityExhausted("the queue is full"), 503),
     ],

@@ -208,10 +208,10 @@ def test_create_announces_its_body_and_location(document: Any) -> None:
 
 
 def test_ids_have_their_pattern(document: Any) -> None:
-    """So that generated clients and fuzzers know what an id looks like."""
+    """So that generated clients and fuzzers know what an id, or a name in its place, looks like."""
     for path, _, operation in _operations(document):
         in_path = {p["name"]: p for p in operation["parameters"] if p.get("in") == "path"}
         assert ("sandbox_id" in in_path) == ("{sandbox_id}" in path)
         if in_path:
-            assert in_path["sandbox_id"]["schema"]["pattern"] == "^[a-z0-9]{1,64}$"
+            assert in_path["sandbox_id"]["schema"]["pattern"] == "^[a-z0-9][a-z0-9-]{0,63}$"
             assert in_path["sandbox_id"]["required"] is True

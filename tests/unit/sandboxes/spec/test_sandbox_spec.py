@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
     "timeout_s": 60.0,
     "idle_timeout_s": 30.0,
     "idle_action": "pause",
+    "name": "build-7",
 }
 """For each field another value than the usual one."""
 
