@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import orjson
 from pydantic import BaseModel
@@ -18,6 +19,18 @@ from gateway.schemas.models import CommandStarted
 from gateway.schemas.output_decoding import PieceDecoder
 
 STREAMS = {streams.STDOUT: "stdout", streams.STDERR: "stderr"}
+
+PIECE_BYTES = 64 * 1024
+"""Of output in one message: what an agent sends at once; a hostile one may send more."""
+
+Message = tuple[str, Callable[[], bytes | None]]
+"""A kind of message, and what makes it as UTF-8 JSON; None where there is nothing to tell yet."""
+
+
+class Result(Protocol):
+    """A command's result as JSON: see `gateway.schemas.command_result_json.ResultMessage`."""
+
+    def pieces(self) -> Iterable[bytes]: ...
 
 
 @dataclass(frozen=True)
@@ -50,20 +63,42 @@ class EventEncoder:
         self._offsets = dict(zip(STREAMS, offsets, strict=True))
         self._decoders: dict[int, PieceDecoder] = {}
 
-    def encoded(self, kind: str, payload: bytes | Iterable[bytes]) -> EncodedEvent:
-        """A message at the present place in the output."""
-        return EncodedEvent(
-            kind, payload, (self._offsets[streams.STDOUT], self._offsets[streams.STDERR])
-        )
+    def story(
+        self,
+        events: Iterable[CommandEvent],
+        outcome: Callable[[], AbstractContextManager[Result]],
+    ) -> Generator[EncodedEvent, None, None]:
+        """All messages, the last of which is the result. `outcome` is asked for when the command
+        has ended, and held until the result is done with."""
+        yield from self.encode(events)
+        with outcome() as result:
+            yield self.encoded("result", result.pieces())
 
     def encode(self, events: Iterable[CommandEvent]) -> Generator[EncodedEvent, None, None]:
-        """All but the result. The next event is only asked for when a message is done with, so
-        that the command is held back by whoever reads slowly."""
+        """All messages but the result."""
+        with closing(self.messages(events)) as messages:
+            for kind, make in messages:
+                payload = make()
+                if payload is not None:
+                    yield self.encoded(kind, payload)
+
+    def messages(self, events: Iterable[CommandEvent]) -> Generator[Message, None, None]:
+        """All messages but the result, each to be made before the next is asked for: it takes more
+        room than what it is made of, and may have to wait for its turn.
+
+        The next event is only asked for when a message is done with, so that the command is held
+        back by whoever reads slowly. Owns `events`: they are closed when this is.
+        """
         with each_of(events) as following:
             for event in following:
                 yield from self._about(event)
 
-    def _about(self, event: CommandEvent) -> Iterable[EncodedEvent]:
+    def encoded(self, kind: str, payload: bytes | Iterable[bytes]) -> EncodedEvent:
+        """A message at the present place in the output."""
+        offsets = (self._offsets[streams.STDOUT], self._offsets[streams.STDERR])
+        return EncodedEvent(kind, payload, offsets)
+
+    def _about(self, event: CommandEvent) -> Iterable[Message]:
         if isinstance(event, Started):
             yield from self._started(event)
         elif isinstance(event, Exited):
@@ -73,35 +108,39 @@ class EventEncoder:
             if isinstance(event, Output):
                 yield from self._output(event)
             else:
-                yield from self._gap(event)
+                yield from self._rest(event.stream)
+                yield "gap", partial(self._gap, event)
 
-    def _started(self, started: Started) -> Iterable[EncodedEvent]:
+    def _started(self, started: Started) -> Iterable[Message]:
         self._encoding = self._encoding or str(started.meta.get("encoding"))
         if started.pid is not None:
             message = CommandStarted(type="started", request_id=self._request_id, pid=started.pid)
-            yield self.encoded("started", encode_message(message))
+            yield "started", partial(encode_message, message)
 
-    def _output(self, output: Output) -> Iterable[EncodedEvent]:
+    def _output(self, output: Output) -> Iterable[Message]:
         decoder = self._decoders.get(output.stream)
         if decoder is None:
             decoder = self._decoders[output.stream] = PieceDecoder(self._encoding or "utf-8")
-        yield from self._piece(output.stream, decoder.feed(output.offset, output.data))
+        view = memoryview(output.data)
+        for at in range(0, len(view), PIECE_BYTES):
+            part = bytes(view[at : at + PIECE_BYTES])
+            decode = partial(decoder.feed, output.offset + at, part)
+            yield STREAMS[output.stream], partial(self._piece, output.stream, decode)
 
-    def _rest(self, stream: int) -> Iterable[EncodedEvent]:
+    def _rest(self, stream: int) -> Iterable[Message]:
         if stream in self._decoders:
-            yield from self._piece(stream, self._decoders[stream].flush())
+            yield STREAMS[stream], partial(self._piece, stream, self._decoders[stream].flush)
 
-    def _piece(self, stream: int, decoded: tuple[int, str] | None) -> Iterable[EncodedEvent]:
+    def _piece(self, stream: int, decode: Callable[[], tuple[int, str] | None]) -> bytes | None:
+        decoded = decode()
         self._offsets[stream] = self._decoders[stream].offset
-        if decoded is not None:
-            kind = STREAMS[stream]
-            yield self.encoded(kind, encode_output(kind, self._request_id, *decoded))
+        if decoded is None:
+            return None
+        return encode_output(STREAMS[stream], self._request_id, *decoded)
 
-    def _gap(self, gap: Gap) -> Iterable[EncodedEvent]:
-        yield from self._rest(gap.stream)
+    def _gap(self, gap: Gap) -> bytes:
         self._offsets[gap.stream] = gap.end
-        kind = STREAMS[gap.stream]
-        yield self.encoded("gap", encode_gap(self._request_id, kind, gap.start, gap.end))
+        return encode_gap(self._request_id, STREAMS[gap.stream], gap.start, gap.end)
 
 
 @contextmanager

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.api.ws.frames import encode_message
 from gateway.errors import CommandLost, GatewayError, LinkLost, TooManyCommands
 from gateway.link.collector import EAGER_CREDIT, Collector
 from gateway.protocol import frames
 from gateway.protocol.frames import FrameError
 from gateway.protocol.streams import STDERR, STDOUT
 from gateway.schemas.command_result import Outcome, result_of
+from gateway.schemas.event_encoder import encode_message
 
 CAP = 200
 

@@ -122,9 +122,9 @@ def blueprint(
         only = None if query.stream is None else _NUMBERS[query.stream]
         encoder = EventEncoder(summary.request_id, query.encoding, offsets, only)
         followed = commands.attach(place, summary.request_id, offsets)
-        yield from encoder.encode(followed)
-        with commands.outcome(place, followed, encoding=query.encoding) as result:
-            yield encoder.encoded("result", result.pieces())
+        yield from encoder.story(
+            followed, lambda: commands.outcome(place, followed, encoding=query.encoding)
+        )
 
     return routes
 

@@ -140,9 +140,7 @@ def blueprint(
     def _story(place: Place, spec: CommandSpec) -> Generator[EncodedEvent, None, None]:
         followed = commands.follow(place, spec)
         encoder = EventEncoder(spec.request_id, spec.encoding)
-        yield from encoder.encode(followed)
-        with commands.outcome(place, followed, spec=spec) as result:
-            yield encoder.encoded("result", result.pieces())
+        yield from encoder.story(followed, lambda: commands.outcome(place, followed, spec=spec))
 
     @routes.get("")
     @documented(

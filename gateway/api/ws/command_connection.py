@@ -15,7 +15,6 @@ from gevent.pool import Group, Pool
 from gateway.api.ws import frames
 from gateway.api.ws.frames import Message, UnreadableRequest
 from gateway.api.ws.message_cost import cost_of_command
-from gateway.api.ws.output_relay import relay
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
 from gateway.api.ws.stdin_queue import StdinQueues
 from gateway.commands.command_spec import CommandSpec
@@ -35,6 +34,7 @@ from gateway.errors import (
 from gateway.logs.line_budget import bounded_log
 from gateway.process.byte_budget import Holding
 from gateway.process.time_shares import wait_for_share
+from gateway.schemas.event_encoder import EventEncoder
 from gateway.schemas.json_in_threads import read_aside
 from gateway.schemas.models import (
     AttachMessage,
@@ -222,7 +222,7 @@ class Connection:
     def _run_spec(self, request_id: str, request: CommandRequest, spec: CommandSpec) -> None:
         if request.stream:
             followed = self._commands.follow(self._place, spec)
-            relay(followed, request_id, spec.encoding, self._outbox.send)
+            self._outbox.send_events(EventEncoder(request_id, spec.encoding), followed)
             result = self._commands.outcome(self._place, followed, spec=spec)
         else:
             result = self._commands.run(self._place, spec)
@@ -259,7 +259,8 @@ class Connection:
         offsets = (message.stdout, message.stderr)
         request_id = message.request_id
         followed = self._commands.attach(self._place, request_id, offsets)
-        relay(followed, request_id, message.encoding, self._outbox.send)
+        encoder = EventEncoder(request_id, message.encoding, offsets)
+        self._outbox.send_events(encoder, followed)
         with self._commands.outcome(self._place, followed, encoding=message.encoding) as result:
             self._outbox.send_result(result)
 

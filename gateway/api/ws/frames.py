@@ -1,4 +1,4 @@
-"""What the frames say: from text to requests, from results to text, and RFC 6455's framing."""
+"""What clients' frames say: from text to requests; and RFC 6455's framing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 import uuid
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gateway.errors import BadRequest
 from gateway.schemas import strict_json
@@ -105,40 +105,6 @@ def _request_id_in(value: object) -> str | None:
     if isinstance(request_id, str) and len(request_id) <= LONGEST_REQUEST_ID:
         return request_id
     return None
-
-
-def _only_request_id_in(frame: str, twice: str) -> str | None:
-    """Of a text in which the name `twice` is there twice: None where that may be this one."""
-    if twice in ("", "request_id"):
-        return None
-    try:
-        return _request_id_in(orjson.loads(frame))
-    except ValueError:
-        return None
-
-
-def encode_message(message: BaseModel) -> bytes:
-    """A message as UTF-8 JSON. What is None is left out: it is not part of the message."""
-    fields = {name: value for name, value in message if value is not None}
-    return orjson.dumps(fields, default=_plain)
-
-
-def encode_output(kind: str, request_id: str, offset: int, data: str) -> bytes:
-    """An `OutputPiece`. Not by way of the model: a flood is thousands of these in a second."""
-    return orjson.dumps({"type": kind, "request_id": request_id, "offset": offset, "data": data})
-
-
-def encode_gap(request_id: str, stream: str, start: int, end: int) -> bytes:
-    """An `OutputGap`, whose `from` is no name in Python."""
-    return orjson.dumps(
-        {"type": "gap", "request_id": request_id, "stream": stream, "from": start, "to": end}
-    )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(by_alias=True)
-    raise TypeError(f"not a message: {type(value).__name__}")
 
 
 def frame_header(opcode: int, length: int) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 
 from gevent.lock import BoundedSemaphore
 from pydantic import BaseModel
@@ -12,7 +13,9 @@ from gateway.api.ws.safe_socket import SafeSocket
 from gateway.errors import AgentUnavailable, GatewayError, HostFault, LinkLost
 from gateway.logs.line_budget import bounded_log
 from gateway.middleware.language import Texts
+from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result_json import ResultMessage
+from gateway.schemas.event_encoder import EventEncoder, encode_message
 from gateway.schemas.models import SocketError
 
 log = bounded_log(__name__)
@@ -27,13 +30,18 @@ class Outbox:
         self._on_gone = on_gone
         self._turn = BoundedSemaphore(1)
 
-    def send(self, make: Callable[[], bytes | None]) -> None:
-        """One text frame, made when it is its turn, for it takes more room than what it is made
-        of; or none. Blocks while the client does not read; raises ClientGone."""
-        with self._turn:
-            payload = make()
-            if payload is not None:
-                self._socket.send_frame(frames.TEXT, payload)
+    def send_events(self, encoder: EventEncoder, events: Iterable[CommandEvent]) -> None:
+        """What happens to a command, to its exit, and close `events`, however this ends.
+
+        Blocks while the client does not read; then the command is held back, for credit is given
+        as this goes on. Raises ClientGone.
+        """
+        with closing(encoder.messages(events)) as messages:
+            for _kind, make in messages:
+                with self._turn:  # made when it is its turn: of large ones there is one at a time
+                    payload = make()
+                    if payload is not None:
+                        self._socket.send_frame(frames.TEXT, payload)
 
     def send_binary(self, payload: bytes) -> None:
         """One binary frame. Blocks while the client does not read; raises ClientGone."""
@@ -41,7 +49,7 @@ class Outbox:
 
     def send_message(self, message: BaseModel) -> None:
         """One message, if the client is still there."""
-        self._if_there(frames.TEXT, frames.encode_message(message))
+        self._if_there(frames.TEXT, encode_message(message))
 
     def send_result(self, result: ResultMessage) -> None:
         """A command's result, if the client is still there. Blocks while it does not read."""

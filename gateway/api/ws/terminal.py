@@ -16,6 +16,7 @@ from gateway.logs.line_budget import bounded_log
 from gateway.process.byte_budget import Holding
 from gateway.process.time_shares import wait_for_share
 from gateway.schemas.command_event import Output
+from gateway.schemas.event_encoder import each_of
 from gateway.schemas.json_in_threads import read_aside
 from gateway.schemas.models import ResizeMessage
 
@@ -53,9 +54,10 @@ class Terminal:
         try:
             spec = terminal_of(self._request_id, cols, rows)
             followed = self._commands.open_terminal(self._place, spec)
-            for event in followed:
-                if isinstance(event, Output):
-                    self._peer.outbox.send_binary(event.data)
+            with each_of(followed) as events:
+                for event in events:
+                    if isinstance(event, Output):
+                        self._peer.outbox.send_binary(event.data)
             with self._commands.outcome(self._place, followed, spec=spec) as result:
                 self._peer.outbox.send_result(result)
             self._peer.close(NORMAL)

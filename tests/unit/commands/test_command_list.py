@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.api.ws.frames import encode_message
 from gateway.commands.command_list import LONGEST, summaries_of
 from gateway.errors import CommandLost
+from gateway.schemas.event_encoder import encode_message
 
 HONEST = {
     "request_id": "r1",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.ws.frames import encode_message
 from gateway.link.exited import Exited
 from gateway.schemas.command_result import HeadAndTail, Outcome, result_of, text_of
+from gateway.schemas.event_encoder import encode_message
 
 
 def _outcome(

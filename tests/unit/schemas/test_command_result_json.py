@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.ws.frames import encode_message
 from gateway.link.exited import Exited
 from gateway.schemas import command_result_json as message_module
 from gateway.schemas.command_result import Outcome, result_of
 from gateway.schemas.command_result_json import ResultMessage
+from gateway.schemas.event_encoder import encode_message
 
 STREAM = st.binary(max_size=60) | st.text(alphabet='a"\\\n\0é沙\U0001f40d', max_size=60).map(
     str.encode

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from gateway.api.ws.frames import (
     TEXT,
     UnreadableRequest,
-    encode_message,
     frame_header,
     parse_message,
     request_id_of,
 )
+from gateway.schemas.event_encoder import encode_message
 from gateway.schemas.models import CommandRequest, SocketError
 
 JSON = st.recursive(
