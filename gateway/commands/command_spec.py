@@ -71,6 +71,11 @@ class CommandSpec:
         return message
 
 
+def request_id_of(given: str | None) -> str:
+    """The client's id for its request, generated when it gave none."""
+    return given or str(uuid.uuid4())
+
+
 def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> CommandSpec:
     """The spec of a valid request. Raises LineTooLong."""
     options: dict[str, Any] = {}

@@ -19,7 +19,6 @@ from gateway.api.rest import (
 from gateway.api.rest.backend import (
     ChangeService,
     CommandService,
-    CommandWatcher,
     CreationService,
     LifecycleService,
     MetricsService,
@@ -29,9 +28,9 @@ from gateway.api.rest.backend import (
 from gateway.api.rest.command_routes import blueprint as command_routes
 from gateway.api.rest.openapi import route
 from gateway.api.rest.sandbox_routes import blueprint as sandbox_routes
-from gateway.api.rest.sandbox_use import Usage
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
+from gateway.commands.sandbox_use import CommandWatcher, SandboxUses
 from gateway.middleware import answer_headers
 
 
@@ -63,13 +62,13 @@ def register(
     app.after_request(_finish)
     errors.install(app)
     request_id_in_path.install(app)
-    usage = Usage(sandboxes, commands, watcher)
-    streams = EventStreams(usage, waiting)
+    uses = SandboxUses(sandboxes, commands, watcher)
+    streams = EventStreams(uses, waiting)
     app.register_blueprint(sandbox_routes(creation, sandboxes, changes))
     app.register_blueprint(stats_routes.blueprint(sandboxes))
     app.register_blueprint(event_routes.blueprint(lifecycle, waiting))
-    app.register_blueprint(command_routes(commands, usage, waiting, streams))
-    app.register_blueprint(command_output_routes.blueprint(commands, usage, waiting, streams))
+    app.register_blueprint(command_routes(commands, uses, waiting, streams))
+    app.register_blueprint(command_output_routes.blueprint(commands, uses, waiting, streams))
     app.register_blueprint(service_routes.blueprint(readiness, metrics))
     app.register_blueprint(route.blueprint(app))
     app.register_blueprint(docs_page.blueprint())

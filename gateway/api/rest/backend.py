@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from gateway.commands.command_spec import CommandSpec
 from gateway.commands.place import Place
+from gateway.commands.sandbox_use import Leases
 from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result_json import ResultMessage
@@ -75,22 +76,6 @@ class Usage(Protocol):
 
     @property
     def sent_bytes(self) -> int: ...
-
-
-class Leases(Protocol):
-    """Gives and takes the right to use a sandbox, which is a `Place`."""
-
-    def get(self, sandbox_id: str) -> object:
-        """Raises SandboxNotFound, and finds out in time that a sandbox has ended."""
-
-    def lease(self, sandbox_id: str) -> Any:
-        """Raises SandboxNotFound. Whoever has a lease returns it."""
-
-    def release(self, lease: Any) -> None:
-        """May be repeated."""
-
-    def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
-        """Those of the sandboxes that are no more, with why."""
 
 
 class CreationService(Protocol):
@@ -189,13 +174,6 @@ class LifecycleService(Protocol):
 
     def place_of(self, owner: str) -> AbstractContextManager[None]:
         """The right of an owner to follow events. Entering raises TooManyFollowers."""
-
-
-class CommandWatcher(Protocol):
-    """Knows whether something runs in a sandbox."""
-
-    def keep(self, lease: Any) -> None:
-        """Give the lease back once nothing runs any more. Does not block."""
 
 
 class Followed(Protocol):

@@ -12,11 +12,11 @@ from gateway.api.rest.backend import CommandService
 from gateway.api.rest.command_routes import EVENT_FIELDS, EVENTS, FAULTS, found
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.sandbox_routes import refuse_impossible_id
-from gateway.api.rest.sandbox_use import Usage
 from gateway.api.rest.server_sent_events import EventStreams, LastEvent
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.commands.output_slices import OutputSlice, slice_of
 from gateway.commands.place import Place
+from gateway.commands.sandbox_use import SandboxUses
 from gateway.errors import (
     BadFields,
     BadOffset,
@@ -37,7 +37,7 @@ _NUMBERS = {"stdout": streams.STDOUT, "stderr": streams.STDERR}
 
 
 def blueprint(
-    commands: CommandService, usage: Usage, waiting: Waiting, streams: EventStreams
+    commands: CommandService, uses: SandboxUses, waiting: Waiting, streams: EventStreams
 ) -> Blueprint:
     """The route `/sandboxes/{sandbox_id}/commands/{request_id}/output`."""
     routes = Blueprint("command_output", __name__, url_prefix="/sandboxes/<sandbox_id>/commands")
@@ -87,7 +87,7 @@ def blueprint(
         _check(query, as_events)
         last = server_sent_events.last_event() if as_events else LastEvent()
         with ExitStack() as held:
-            use = held.enter_context(usage.of(sandbox_id))
+            use = held.enter_context(uses.of(sandbox_id))
             summary = waiting.until(lambda: found(commands, use.place, request_id))
             if last.is_end:
                 return answers.nothing()

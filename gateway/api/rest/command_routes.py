@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 
@@ -13,11 +12,11 @@ from gateway.api.rest.backend import CommandService
 from gateway.api.rest.json_bodies import read_json
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.sandbox_routes import refuse_impossible_id
-from gateway.api.rest.sandbox_use import Usage
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
-from gateway.commands.command_spec import CommandSpec
+from gateway.commands.command_spec import CommandSpec, request_id_of
 from gateway.commands.place import Place
+from gateway.commands.sandbox_use import SandboxUses
 from gateway.errors import (
     BadFields,
     BadMediaType,
@@ -72,7 +71,7 @@ FAULTS = (SandboxNotFound, SandboxFault, EngineFault, StoreUnavailable, GatewayS
 
 
 def blueprint(
-    commands: CommandService, usage: Usage, waiting: Waiting, streams: EventStreams
+    commands: CommandService, uses: SandboxUses, waiting: Waiting, streams: EventStreams
 ) -> Blueprint:
     """The routes under `/sandboxes/{sandbox_id}/commands`, but for what commands wrote."""
     routes = Blueprint("commands", __name__, url_prefix="/sandboxes/<sandbox_id>/commands")
@@ -108,9 +107,9 @@ def blueprint(
     )
     def run(sandbox_id: str) -> Response:
         body = read_json(CommandRun)
-        spec = commands.spec(body, body.request_id or str(uuid.uuid4()))
+        spec = commands.spec(body, request_id_of(body.request_id))
         with ExitStack() as held:
-            use = held.enter_context(usage.of(sandbox_id))
+            use = held.enter_context(uses.of(sandbox_id))
             use.may_run = True
             if body.background:
                 return _start(use.place, spec)
@@ -155,7 +154,7 @@ def blueprint(
         errors=(FeatureMissing, *FAULTS),
     )
     def show_all(sandbox_id: str) -> Response:
-        with usage.of(sandbox_id) as use:
+        with uses.of(sandbox_id) as use:
             return answers.many(waiting.until(lambda: commands.list(use.place)))
 
     @routes.get("/<request_id:request_id>")
@@ -170,7 +169,7 @@ def blueprint(
     def show(sandbox_id: str, request_id: str) -> Response:
         query = read_query(CommandQuery)
         with ExitStack() as held:
-            place = held.enter_context(usage.of(sandbox_id)).place
+            place = held.enter_context(uses.of(sandbox_id)).place
             summary, result = waiting.until(
                 lambda: _state(place, request_id, query.max_output_bytes, held)
             )
@@ -219,7 +218,7 @@ def blueprint(
     )
     def write_stdin(sandbox_id: str, request_id: str) -> Response:
         body = read_json(CommandInput)
-        with usage.of(sandbox_id) as use:
+        with uses.of(sandbox_id) as use:
             waiting.until(
                 lambda: commands.write_stdin(use.place, request_id, body.content, body.eof)
             )
@@ -236,7 +235,7 @@ def blueprint(
     )
     def send_signal(sandbox_id: str, request_id: str) -> Response:
         signal = read_json(CommandSignal).signal
-        with usage.of(sandbox_id) as use:
+        with uses.of(sandbox_id) as use:
             try:
                 waiting.until(lambda: commands.send_signal(use.place, request_id, signal))
             except BadRequest as error:

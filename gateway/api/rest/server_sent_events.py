@@ -14,8 +14,8 @@ from werkzeug.http import parse_accept_header
 
 from gateway.api.rest import answers
 from gateway.api.rest.errors import public_detail
-from gateway.api.rest.sandbox_use import Usage, Use
 from gateway.api.rest.stoppable_waits import Waiting
+from gateway.commands.sandbox_use import SandboxUse, SandboxUses
 from gateway.errors import BadRequest, ContainerGone, GatewayError, SandboxFault
 from gateway.logs.line_budget import bounded_log
 from gateway.middleware import language
@@ -76,15 +76,15 @@ def last_event() -> LastEvent:
 class EventStreams:
     """Answers requests with event streams."""
 
-    def __init__(self, usage: Usage, waiting: Waiting) -> None:
-        self._usage = usage
+    def __init__(self, uses: SandboxUses, waiting: Waiting) -> None:
+        self._uses = uses
         self._waiting = waiting
 
     def answer(
         self,
         story: Generator[EncodedEvent, None, None],
         *,
-        use: Use,
+        use: SandboxUse,
         held: ExitStack,
         request_id: str,
         begun: Callable[[], bool] = lambda: True,
@@ -101,7 +101,7 @@ class EventStreams:
         first = next(told, None)
         while first is None and not begun():
             first = next(told, None)
-        events = _Events(self._usage, use, language.texts(), request_id)
+        events = _Events(self._uses, use, language.texts(), request_id)
         response = answers.streamed(events.of(chain([first], told)), held, MEDIA_TYPE)
         # nginx would keep events back until it has 8 kB of them.
         response.headers["X-Accel-Buffering"] = "no"
@@ -111,8 +111,8 @@ class EventStreams:
 class _Events:
     """One stream of events. Used when the request's context is gone."""
 
-    def __init__(self, usage: Usage, use: Use, texts: Texts, request_id: str) -> None:
-        self._usage = usage
+    def __init__(self, uses: SandboxUses, use: SandboxUse, texts: Texts, request_id: str) -> None:
+        self._uses = uses
         self._use = use
         self._texts = texts
         self._request_id = request_id
@@ -137,7 +137,7 @@ class _Events:
 
     def _failure(self, error: GatewayError) -> Iterator[bytes]:
         if isinstance(error, ContainerGone | SandboxFault):
-            reason = self._usage.end_of(self._use.place.sandbox_id)
+            reason = self._uses.end_of(self._use.place.sandbox_id)
             if reason is not None:
                 ended = SandboxEnded(type="ended", reason=reason)
                 yield from event_bytes("ended", encode_message(ended))

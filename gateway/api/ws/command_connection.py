@@ -17,7 +17,7 @@ from gateway.api.ws.frames import Message, UnreadableRequest
 from gateway.api.ws.message_cost import cost_of_command
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
 from gateway.api.ws.stdin_queue import StdinQueues
-from gateway.commands.command_spec import CommandSpec
+from gateway.commands.command_spec import CommandSpec, request_id_of
 from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
 from gateway.errors import (
@@ -148,7 +148,7 @@ class Connection:
             return
         if isinstance(message, CommandRequest):
             cost = cost_of_command(frame, message)
-            self._take_command(frames.request_id_of(message), message, cost)
+            self._take_command(request_id_of(message.request_id), message, cost)
         elif isinstance(message, StdinMessage):
             self._take_input(message)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import uuid
 
 import orjson
 from pydantic import ValidationError
@@ -78,11 +77,6 @@ def parse_message(frame: str | bytes) -> Message:
     if model is None:
         raise UnreadableRequest(f"type: no such type: {kind:.40}", _request_id_in(value))
     return _validated(model, frame, value)
-
-
-def request_id_of(request: CommandRequest) -> str:
-    """The client's id for its request, generated when it gave none."""
-    return request.request_id or str(uuid.uuid4())
 
 
 def _validated(model: type[Message], frame: str, value: object) -> Message:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any, Protocol
 
 import gevent
 from flask import Blueprint, g, request
@@ -21,7 +19,10 @@ from gateway.api.ws.keep_alive import Connections
 from gateway.api.ws.peer import Peer
 from gateway.api.ws.safe_socket import STALL_LIMIT_S, SafeSocket
 from gateway.api.ws.terminal import Terminal
+from gateway.commands.command_spec import request_id_of
+from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
+from gateway.commands.sandbox_use import CommandWatcher, Leases, SandboxUses
 from gateway.errors import (
     BadFields,
     BadOffset,
@@ -82,20 +83,6 @@ _SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
 _LONGEST_ECHO = 64
 
 
-class Leases(Protocol):
-    """Who gives and takes the right to use a sandbox."""
-
-    def lease(self, sandbox_id: str) -> Any: ...
-
-    def release(self, lease: Any) -> None: ...
-
-
-class CommandWatcher(Protocol):
-    """Keeps a lease until nothing runs in its sandbox."""
-
-    def keep(self, lease: Any) -> None: ...
-
-
 def blueprint(
     sandboxes: Leases,
     commands: Commands,
@@ -110,12 +97,14 @@ def blueprint(
     sent and what is not done yet."""
     routes = Blueprint("ws", __name__, url_prefix="/ws")
     sock = Sock()
+    uses = SandboxUses(sandboxes, commands, watcher)
 
     @routes.before_request
     def refuse_early() -> None:
         """Refuse over HTTP what must not be upgraded: after the 101 there is no way to.
 
-        Whoever passes holds a lease, so that no cleanup can come between here and the handler.
+        Whoever passes uses the sandbox already, so that no cleanup can come between here and the
+        handler.
         """
         sandbox_id = str((request.view_args or {}).get("sandbox_id", ""))
         if not _SANDBOX_ID.fullmatch(sandbox_id):
@@ -131,23 +120,23 @@ def blueprint(
         raw = request.environ.get("gunicorn.socket")
         if raw is None:
             raise GatewayError("this server does not hand over its sockets")
-        lease = sandboxes.lease(sandbox_id)
+        use = uses.begin(sandbox_id)
         try:
-            slots.take(lease.owner)
+            slots.take(use.place.owner)
         except GatewayError:
-            sandboxes.release(lease)
+            use.end()
             raise
-        g.lease = lease
+        g.use = use
         g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics, write_timeout_s)
         # Compression would cost 300 KB and CPU time per connection: it is not offered.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
     @routes.teardown_request
     def give_back(_error: BaseException | None) -> None:
-        lease = g.pop("lease", None)
-        if lease is not None:  # the handshake failed after the guard
-            slots.give_back(lease.owner)
-            sandboxes.release(lease)
+        use = g.pop("use", None)
+        if use is not None:  # the handshake failed after the guard
+            slots.give_back(use.place.owner)
+            use.end()
 
     @sock.route("/<sandbox_id>", bp=routes)  # type: ignore[untyped-decorator]  # has no types
     @documented(
@@ -207,11 +196,11 @@ def blueprint(
         ),
     )
     def run_commands(websocket: Server, sandbox_id: str) -> None:
-        def work(peer: Peer, lease: Any, held: Holding) -> bool:
+        def work(peer: Peer, place: Place, held: Holding) -> bool:
             def resume() -> None:
                 connections.resume(sandbox_id)
 
-            return _serve_commands(peer, lease, commands, resume, held)
+            return _serve_commands(peer, place, commands, resume, held)
 
         serve(websocket, sandbox_id, work)
 
@@ -243,18 +232,19 @@ def blueprint(
     def show_terminal(websocket: Server, sandbox_id: str) -> None:
         size, request_id = g.terminal
 
-        def work(peer: Peer, lease: Any, held: Holding) -> bool:
-            Terminal(peer, lease, commands, request_id, held).serve(size.cols, size.rows)
+        def work(peer: Peer, place: Place, held: Holding) -> bool:
+            Terminal(peer, place, commands, request_id, held).serve(size.cols, size.rows)
             return False  # a shell that waits for its viewers does not keep the sandbox busy
 
         serve(websocket, sandbox_id, work)
 
     def serve(
-        websocket: Server, sandbox_id: str, work: Callable[[Peer, Any, Holding], bool]
+        websocket: Server, sandbox_id: str, work: Callable[[Peer, Place, Holding], bool]
     ) -> None:
         """Let `work` serve the client; it says whether a command still runs then."""
-        lease, socket = g.pop("lease"), g.socket
-        received = Holding(held_input, lease.owner)
+        use, socket = g.pop("use"), g.socket
+        place = use.place
+        received = Holding(held_input, place.owner)
         peer = Peer(
             socket,
             websocket,
@@ -268,49 +258,39 @@ def blueprint(
         begun = time.monotonic()
         try:
             with (
-                closing(Holding(held_input, lease.owner)) as held,
-                commands.using(lease.container_id),
+                use,
+                closing(Holding(held_input, place.owner)) as held,
+                use.linked(),
                 connections.registered(sandbox_id, peer),
                 metrics.websocket(),
             ):
-                had_running = work(peer, lease, held)
-            _give_back(sandboxes, watcher, lease, had_running)
+                use.may_run = True
+                use.may_run = work(peer, place, held)
         except Exception:
             # flask-sock would write an HTTP answer into the open WebSocket.
             log.exception("a WebSocket's handler failed")
         finally:
             peer.note("ws_close", duration_ms=round((time.monotonic() - begun) * 1000, 1))
-            slots.give_back(lease.owner)
+            slots.give_back(place.owner)
             socket.finish()
             received.close()
 
     return routes
 
 
-def _give_back(sandboxes: Leases, watcher: CommandWatcher, lease: Any, had_running: bool) -> None:
-    """The client is gone; its lease stays as long as something runs in the sandbox."""
-    if not had_running:
-        try:
-            sandboxes.release(lease)
-            return
-        except StoreUnavailable as error:
-            log.warning("cannot give a lease back yet: %s", error)
-    watcher.keep(lease)
-
-
 def _serve_commands(
-    peer: Peer, lease: Any, commands: Commands, resume: Callable[[], None], held: Holding
+    peer: Peer, place: Place, commands: Commands, resume: Callable[[], None], held: Holding
 ) -> bool:
-    warming = gevent.spawn(_warm_up, commands, lease.container_id)
+    warming = gevent.spawn(_warm_up, commands, place.container_id)
     try:
-        return Connection(peer, lease, commands, resume, held).serve()
+        return Connection(peer, place, commands, resume, held).serve()
     finally:
         warming.kill()
 
 
 def _terminal_of(arguments: Mapping[str, str]) -> tuple[TerminalSize, str]:
     """Size and request_id from the query. Raises BadFields."""
-    request_id = arguments.get("request_id") or str(uuid.uuid4())
+    request_id = request_id_of(arguments.get("request_id"))
     asked = {name: arguments[name] for name in ("cols", "rows") if name in arguments}
     try:
         size = TerminalSize.model_validate(asked)

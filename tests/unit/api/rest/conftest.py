@@ -46,8 +46,8 @@ MAX_BODY_BYTES = 16 * 1024
 def _budget_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has one of its own: these ask faster than a worker may log
     (`gateway.logs.line_budget`)."""
-    for bounded in ("errors", "sandbox_use", "server_sent_events"):
-        logger = logging.getLogger(f"gateway.api.rest.{bounded}")
+    for bounded in ("api.rest.errors", "commands.sandbox_use", "api.rest.server_sent_events"):
+        logger = logging.getLogger(f"gateway.{bounded}")
         monkeypatch.setattr(logger, "filters", [type(one)() for one in logger.filters])
 
 

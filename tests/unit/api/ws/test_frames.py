@@ -15,8 +15,8 @@ from gateway.api.ws.frames import (
     UnreadableRequest,
     frame_header,
     parse_message,
-    request_id_of,
 )
+from gateway.commands.command_spec import request_id_of
 from gateway.schemas.event_encoder import encode_message
 from gateway.schemas.models import CommandRequest, SocketError
 
@@ -69,7 +69,7 @@ def test_any_frame_is_a_request_or_unreadable(message: str | bytes) -> None:
         return
     if isinstance(request, CommandRequest):
         assert isinstance(request.command, str)
-        assert isinstance(request_id_of(request), str)
+        assert isinstance(request_id_of(request.request_id), str)
 
 
 @given(
@@ -83,7 +83,7 @@ def test_a_request_is_read_as_it_was_written(command: str, request_id: str) -> N
     request = parse_message(text)
 
     assert isinstance(request, CommandRequest)
-    assert (request_id_of(request), request.command) == (request_id, command)
+    assert (request_id_of(request.request_id), request.command) == (request_id, command)
 
 
 def test_a_generated_id_is_a_uuid4() -> None:
@@ -91,7 +91,7 @@ def test_a_generated_id_is_a_uuid4() -> None:
     request = parse_message('{"command": "true"}')
 
     assert isinstance(request, CommandRequest)
-    assert uuid.UUID(request_id_of(request)).version == 4
+    assert uuid.UUID(request_id_of(request.request_id)).version == 4
 
 
 @pytest.mark.parametrize(
