@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, union, update
 
@@ -14,6 +15,15 @@ from gateway.store.tables import leases, sandboxes, tickets
 _BUSY_STATES = ("pooling", "starting", "pausing", "removing")
 
 
+@dataclass(frozen=True)
+class Leased:
+    """As much of a sandbox as whoever uses it needs: the whole row takes four times as long."""
+
+    state: str
+    container_id: str | None
+    owner: str
+
+
 class LeaseStore:
     """Gives and takes leases. `now` is boot time in seconds."""
 
@@ -22,8 +32,9 @@ class LeaseStore:
 
     def acquire_lease(
         self, lease_id: str, sandbox_id: str, *, worker_id: str, purpose: str
-    ) -> bool:
-        """Note that somebody uses the sandbox. False unless it can be used, paused or not.
+    ) -> Leased | None:
+        """Note that somebody uses the sandbox. What it is then; None unless it can be used, paused
+        or not.
 
         Raises StoreUnavailable.
         """
@@ -34,7 +45,13 @@ class LeaseStore:
             "purpose": purpose,
             "taken_at": clock.boot_s(),
         }
-        return self._database.write(lambda c: c.execute(_ACQUIRE, values).rowcount > 0)
+
+        def work(connection: Connection) -> Leased | None:
+            if connection.execute(_ACQUIRE, values).rowcount == 0:
+                return None
+            return Leased(*connection.execute(_LEASED, {"of_sandbox": sandbox_id}).one())
+
+        return self._database.write(work)
 
     def release_lease(self, lease_id: str, sandbox_id: str, *, now: float) -> None:
         """Drop a lease; with the last one the sandbox is idle from `now` on.
@@ -45,7 +62,7 @@ class LeaseStore:
         def work(connection: Connection) -> None:
             dropped = connection.execute(_RELEASE, {"of_lease": lease_id})
             if dropped.rowcount:
-                _set_idle(connection, [sandbox_id], now)
+                connection.execute(_SET_ONE_IDLE, {"of_sandbox": sandbox_id, "now": now})
 
         self._database.write(work)
 
@@ -107,13 +124,15 @@ _LEAVE_RUNNING = (
     update(leases).where(leases.c.lease_id == bindparam("of_lease")).values(purpose="command")
 )
 _IN_USE = exists().where(leases.c.sandbox_id == sandboxes.c.sandbox_id)
-_SET_IDLE = (
+_LET_IDLE = (
     update(sandboxes)
-    .where(
-        sandboxes.c.sandbox_id.in_(bindparam("ids", expanding=True)),
-        or_(~_IN_USE, sandboxes.c.state == "paused"),
-    )
+    .where(or_(~_IN_USE, sandboxes.c.state == "paused"))
     .values(idle_since=bindparam("now"))
+)
+_SET_IDLE = _LET_IDLE.where(sandboxes.c.sandbox_id.in_(bindparam("ids", expanding=True)))
+_SET_ONE_IDLE = _LET_IDLE.where(sandboxes.c.sandbox_id == bindparam("of_sandbox"))
+_LEASED = select(sandboxes.c.state, sandboxes.c.container_id, sandboxes.c.owner).where(
+    sandboxes.c.sandbox_id == bindparam("of_sandbox")
 )
 _LEASE_COLUMNS = ("lease_id", "sandbox_id", "worker_id", "purpose", "taken_at")
 _ACQUIRE = insert(leases).from_select(

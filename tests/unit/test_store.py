@@ -127,6 +127,31 @@ def test_a_lease_is_given_for_ready_sandboxes_only(store: _Stores) -> None:
     assert not store.acquire_lease("l3", "s", worker_id="w", purpose="client")
 
 
+def test_a_lease_tells_of_the_sandbox_as_it_is_then(store: _Stores) -> None:
+    """Whoever takes it need not ask again."""
+    _make_ready(store, "s", now=10.0)
+    leased = store.acquire_lease("l1", "s", worker_id="w", purpose="client")
+    assert (leased.state, leased.container_id, leased.owner) == ("ready", "c-s", "")
+
+    assert store.claim_pause("s", worker_id="w")
+    assert store.acquire_lease("l2", "s", worker_id="w", purpose="client").state == "pausing"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_only_the_last_lease_makes_idle_and_only_that_sandbox(store: _Stores, others: int) -> None:
+    """Its neighbour, whose client has long gone, goes on being idle since then."""
+    for name in ("s", "neighbour"):
+        _make_ready(store, name, now=10.0)
+    for number in range(1 + others):
+        store.acquire_lease(f"l{number}", "s", worker_id="w", purpose="client")
+
+    store.release_lease("l0", "s", now=20.0)
+    store.release_lease("l0", "s", now=30.0)  # may be repeated, and counts once
+
+    assert store.get("s").idle_since == (10.0 if others else 20.0)
+    assert store.get("neighbour").idle_since == 10.0
+
+
 def test_a_lease_protects_from_idle_cleanup_and_not_from_delete(store: _Stores) -> None:
     """Cleanup takes what nobody uses; delete takes everything."""
     _make_ready(store, "s", now=10.0)

@@ -148,11 +148,13 @@ class Sandboxes:
         the container looked at after, so that no cleanup can come between.
         """
         lease_id = secrets.token_hex(8)
-        taken = self._leases.acquire_lease(
+        leased = self._leases.acquire_lease(
             lease_id, sandbox_id, worker_id=self._worker_id, purpose=purpose
         )
-        if not taken:
+        if leased is None:
             raise self._check.not_found(sandbox_id)
+        if leased.state == "ready" and leased.container_id and self._linked(leased.container_id):
+            return Lease(lease_id, sandbox_id, leased.container_id, leased.owner or sandbox_id)
         try:
             row = self._check.live(sandbox_id)
             if purpose == "client":
