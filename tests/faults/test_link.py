@@ -201,11 +201,7 @@ def _take_over(gateway: GatewayProcess, sandbox: str, client: Connection) -> Non
         f'setsid sh -c "for n in 1 2 3 4 5 6 7 8 9; do {attempt}; done" >/dev/null 2>&1 & sleep 5',
         within_s=60,
     )
-    eventually(
-        lambda: any(
-            "impostor.py" in process.cmdline() for process in gateway.engine.processes(sandbox)
-        )
-    )
+    eventually(lambda: any("impostor.py" in line for line in gateway.engine.command_lines(sandbox)))
 
 
 GARBAGE = {

@@ -106,6 +106,16 @@ class EngineView:
                 pass
         return found
 
+    def command_lines(self, sandbox_id: str) -> list[list[str]]:
+        """Of all processes in a sandbox that are not about to end."""
+        found = []
+        for process in self.processes(sandbox_id):
+            try:
+                found.append(process.cmdline())
+            except psutil.NoSuchProcess:  # a zombie is one of these
+                pass
+        return found
+
     def carriers(self, sandbox_id: str) -> list[psutil.Process]:
         """The docker exec processes behind the links to a sandbox's agent."""
         return self._called(sandbox_id, CARRIER)
