@@ -17,7 +17,7 @@ Several processes take the test files in turn, for most tests wait; -n 0 at the 
 as a debugger needs it. What fails beside others is tried once more, alone: on a machine that is busy
 with the tests themselves a bound in seconds can be missed. What fails twice has failed, and both
 failures are shown. What passes then is a finding all the same: it is named at the end and in
-.run/second-tries.txt, and more than three of them fail the run.
+.run/second-tries.txt, and more than twelve of them fail the run.
 TEXT
 }
 
