@@ -6,14 +6,18 @@ from typing import cast
 
 from flask import Flask
 
-from gateway.api import rest
-from gateway.api.rest import token_routes
+from gateway.api import rest, ws
 from gateway.api.ws import routes
-from gateway.middleware import audit, authentication, language, origin_and_cors, unread_answers
+from gateway.middleware import (
+    audit,
+    authentication,
+    language,
+    origin_and_cors,
+    surfaces,
+    unread_answers,
+)
 from gateway.runtime import Runtime
-from gateway.settings import MIB, Settings, check_reach, load_settings
-
-MAX_BODY_BYTES = MIB
+from gateway.settings import Settings, check_reach, load_settings
 
 RECEIVE_BYTES = 16 * 1024
 """How much of a client's frames is read at a time."""
@@ -44,6 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.before_request(runtime.start)
     language.install(app, settings.data_dir / "locale")
+    surfaces.install(app, rest.REST)
     rest.register(
         app,
         creation=runtime.creation,
@@ -54,11 +59,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         watcher=runtime.watcher,
         readiness=runtime.readiness,
         metrics=runtime.exposition,
+        tokens=runtime.access,
         waiting=runtime.waiting,
-        max_body_bytes=MAX_BODY_BYTES,
     )
-    app.register_blueprint(token_routes.blueprint(runtime.access))
-    app.register_blueprint(
+    ws.WS.register(
+        app,
         routes.blueprint(
             runtime.sandboxes,
             runtime.commands,
@@ -68,7 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             runtime.held_input,
             runtime.websockets,
             settings.write_timeout,
-        )
+        ),
     )
     unread_answers.install(app, runtime.held_output)
     return app

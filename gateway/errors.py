@@ -66,7 +66,7 @@ GatewayError
 The first paragraph of a class's docstring is what `docs/` says about its code (`scripts/docs`).
 `code` is stable and machine-readable. `title` is constant. `message` is what the edge translates
 for people; it may name things (`%(sandbox_id)s`) and is the title where none is given. `detail` is
-English for whoever debugs. HTTP statuses exist only in `gateway.api.rest.errors`.
+English for whoever debugs. HTTP statuses exist only in `gateway.middleware.problem_documents`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Headers that every answer carries, errors and what gunicorn itself refuses included."""
+"""Headers of answers that are plain data, errors and gunicorn's own refusals included."""
 
 from __future__ import annotations
-
-from flask import Flask, Response
 
 HEADERS = {
     # An id of a sandbox is a capability: no cache may keep it, no other site be told of it.
@@ -15,15 +13,4 @@ HEADERS = {
     # Other sites' pages cannot embed answers, whatever their type.
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""A view that needs other values sets them itself."""
-
-
-def install(app: Flask) -> None:
-    """Add the headers that an answer does not have yet."""
-
-    def add(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    app.after_request(add)
+"""What a surface's answers carry unless it says otherwise."""

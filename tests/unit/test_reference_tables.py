@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import errors
-from gateway.api.rest.errors import status_of
+from gateway.middleware.problem_documents import status_of
 from gateway.settings import Settings
 from scripts.lib import reference_tables
 from scripts.lib.reference_tables import Reference, WrongMark, filled, missing

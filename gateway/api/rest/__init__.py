@@ -10,11 +10,11 @@ from flask import Flask, Response, request
 from gateway.api.rest import (
     command_output_routes,
     docs_page,
-    errors,
     event_routes,
     request_id_in_path,
     service_routes,
     stats_routes,
+    token_routes,
 )
 from gateway.api.rest.backend import (
     ChangeService,
@@ -30,8 +30,21 @@ from gateway.api.rest.openapi import route
 from gateway.api.rest.sandbox_routes import blueprint as sandbox_routes
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
+from gateway.api.rest.token_routes import Tokens
 from gateway.commands.sandbox_use import CommandWatcher, SandboxUses
-from gateway.middleware import answer_headers
+from gateway.middleware.surfaces import Surface
+
+
+def _finish(response: Response) -> Response:
+    """An answer to OPTIONS has no body, and says so."""
+    if request.method == "OPTIONS" and response.status_code == 200:
+        response.status_code = 204
+        response.headers.pop("Content-Type", None)
+    return response
+
+
+REST = Surface("rest", finish=_finish)
+"""Problem documents, the headers of plain data, bodies of up to 1 MiB."""
 
 
 def register(
@@ -45,38 +58,26 @@ def register(
     watcher: CommandWatcher,
     readiness: ReadinessService,
     metrics: MetricsService,
+    tokens: Tokens,
     waiting: Waiting,
-    max_body_bytes: int,
+    surface: Surface = REST,
 ) -> None:
-    """Give `app` the REST routes and their errors.
+    """Give `app`, where `surfaces.install` has been called, the REST routes.
 
-    `language.install` must have been called. Call this before other routes are added: how slashes
-    are treated is decided when a rule is bound. A view that takes larger bodies than
-    `max_body_bytes` sets `request.max_content_length` itself. Whoever made `waiting` closes it.
+    Whoever made `waiting` closes it.
     """
-    # werkzeug answers a path with surplus slashes with a redirect whose body is HTML.
-    app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    answer_headers.install(app)
-    app.after_request(_finish)
-    errors.install(app)
     request_id_in_path.install(app)
     uses = SandboxUses(sandboxes, commands, watcher)
     streams = EventStreams(uses, waiting)
-    app.register_blueprint(sandbox_routes(creation, sandboxes, changes))
-    app.register_blueprint(stats_routes.blueprint(sandboxes))
-    app.register_blueprint(event_routes.blueprint(lifecycle, waiting))
-    app.register_blueprint(command_routes(commands, uses, waiting, streams))
-    app.register_blueprint(command_output_routes.blueprint(commands, uses, waiting, streams))
-    app.register_blueprint(service_routes.blueprint(readiness, metrics))
-    app.register_blueprint(route.blueprint(app))
-    app.register_blueprint(docs_page.blueprint())
-
-
-def _finish(response: Response) -> Response:
-    """An answer to OPTIONS has no body, and says so."""
-    if request.method == "OPTIONS" and response.status_code == 200:
-        response.status_code = 204
-        response.headers.pop("Content-Type", None)
-    return response
+    surface.register(
+        app,
+        sandbox_routes(creation, sandboxes, changes),
+        stats_routes.blueprint(sandboxes),
+        event_routes.blueprint(lifecycle, waiting),
+        command_routes(commands, uses, waiting, streams),
+        command_output_routes.blueprint(commands, uses, waiting, streams),
+        token_routes.blueprint(tokens),
+        service_routes.blueprint(readiness, metrics),
+        route.blueprint(app),
+        docs_page.blueprint(),
+    )

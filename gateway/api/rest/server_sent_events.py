@@ -13,13 +13,13 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from gateway.api.rest import answers
-from gateway.api.rest.errors import public_detail
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.commands.sandbox_use import SandboxUse, SandboxUses
 from gateway.errors import BadRequest, ContainerGone, GatewayError, SandboxFault
 from gateway.logs.line_budget import bounded_log
 from gateway.middleware import language
 from gateway.middleware.language import Texts
+from gateway.middleware.problem_documents import public_detail
 from gateway.schemas.event_encoder import EncodedEvent, encode_message
 from gateway.schemas.models import SandboxEnded, SocketError
 

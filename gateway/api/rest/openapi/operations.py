@@ -16,7 +16,6 @@ from openapi_pydantic import (
     Schema,
 )
 
-from gateway.api.rest import errors
 from gateway.api.rest.openapi.parameters import parameters
 from gateway.errors import (
     AddressNotFound,
@@ -29,6 +28,7 @@ from gateway.errors import (
     TooManyConnections,
     Unauthorized,
 )
+from gateway.middleware import problem_documents
 from gateway.schemas import route_documentation
 from gateway.schemas.models import Problem
 
@@ -132,7 +132,7 @@ def _problems(
 ) -> Iterator[tuple[str, Response]]:
     by_status: dict[int, dict[str, type[GatewayError]]] = {}
     for kind in kinds:
-        by_status.setdefault(errors.status_of(kind), {}).setdefault(kind.code, kind)
+        by_status.setdefault(problem_documents.status_of(kind), {}).setdefault(kind.code, kind)
     for status, by_code in sorted(by_status.items()):
         yield str(status), _problem(status, by_code, schemas)
 
@@ -145,15 +145,15 @@ def _problem(status: int, by_code: Mapping[str, type[GatewayError]], schemas: Sc
         ]
     }
     headers = {"Content-Language": _header("Language of `message`.")}
-    if errors.has_retry_after(status):
+    if problem_documents.has_retry_after(status):
         headers["Retry-After"] = _header("Seconds after which to try again.", "integer")
-    if status == errors.status_of(Unauthorized):
-        headers["WWW-Authenticate"] = _header(f"`{errors.CHALLENGE}`.")
+    if status == problem_documents.status_of(Unauthorized):
+        headers["WWW-Authenticate"] = _header(f"`{problem_documents.CHALLENGE}`.")
     return Response(
         description="\n".join(f"- `{code}`: {kind.title}" for code, kind in by_code.items()),
         headers=headers,
         content={
-            errors.MEDIA_TYPE: MediaType(
+            problem_documents.MEDIA_TYPE: MediaType(
                 schema=_schema(narrowed),
                 examples={code: _example(status, kind) for code, kind in by_code.items()},
             )
@@ -164,7 +164,7 @@ def _problem(status: int, by_code: Mapping[str, type[GatewayError]], schemas: Sc
 def _example(status: int, kind: type[GatewayError]) -> Example:
     message = kind.message or kind.title
     problem = Problem(
-        type=errors.problem_type(kind.code),
+        type=problem_documents.problem_type(kind.code),
         title=kind.title,
         status=status,
         detail=kind.title,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from gateway.api import rest
-from gateway.api.rest import token_routes
+from gateway.api import rest, ws
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws import routes
 from gateway.api.ws.keep_alive import Connections
@@ -24,7 +24,7 @@ from gateway.identity.keys import line_of
 from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
 from gateway.metrics import Metrics
-from gateway.middleware import language
+from gateway.middleware import language, surfaces
 from gateway.process.byte_budget import ByteBudget
 from tests.support.change_feeds import quiet_feed
 from tests.support.keys import INLINE, NOBODYS
@@ -46,7 +46,11 @@ MAX_BODY_BYTES = 16 * 1024
 def _budget_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has one of its own: these ask faster than a worker may log
     (`gateway.logs.line_budget`)."""
-    for bounded in ("api.rest.errors", "commands.sandbox_use", "api.rest.server_sent_events"):
+    for bounded in (
+        "middleware.problem_documents",
+        "commands.sandbox_use",
+        "api.rest.server_sent_events",
+    ):
         logger = logging.getLogger(f"gateway.{bounded}")
         monkeypatch.setattr(logger, "filters", [type(one)() for one in logger.filters])
 
@@ -132,6 +136,8 @@ def app(
     with monkeypatch.context() as compiled:
         compiled.setattr(language, "compile_catalogues", lambda _directory: None)
         language.install(app, _catalogues)
+    surface = replace(rest.REST, max_body_bytes=MAX_BODY_BYTES)
+    surfaces.install(app, surface)
     rest.register(
         app,
         creation=sandboxes,
@@ -142,17 +148,17 @@ def app(
         watcher=watcher,
         readiness=readiness,
         metrics=metrics,
+        tokens=FakeTokens(),
         waiting=waiting,
-        max_body_bytes=MAX_BODY_BYTES,
+        surface=surface,
     )
-    app.register_blueprint(token_routes.blueprint(FakeTokens()))
     # For the document and the errors; no test here opens a WebSocket.
     counted = Metrics(tmp_path / "metrics")
     connections = Connections(sandboxes, 25, quiet_feed())
     slots = Slots(10, TooManyConnections)
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
-    app.register_blueprint(
-        routes.blueprint(sandboxes, commands, watcher, connections, counted, held, slots)
+    ws.WS.register(
+        app, routes.blueprint(sandboxes, commands, watcher, connections, counted, held, slots)
     )
     app.test_client_class = CheckedClient
     yield app

@@ -9,8 +9,8 @@ from flask import Flask, abort
 from flask.testing import FlaskClient
 
 from gateway import errors
-from gateway.api.rest.errors import status_of
 from gateway.errors import GatewayError
+from gateway.middleware.problem_documents import status_of
 from tests.unit.api.rest.fakes import FakeSandboxes
 
 

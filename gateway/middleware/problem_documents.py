@@ -7,7 +7,7 @@ import re
 from uuid import uuid4
 
 import orjson
-from flask import Flask, Response, current_app, request
+from flask import Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
@@ -106,13 +106,17 @@ def public_detail(error: GatewayError) -> str:
     return error.title if isinstance(error, _SAID_BY_THE_HOST) else str(error)
 
 
-def install(app: Flask) -> None:
-    """Answer every error of `app`, on all routes, with a problem document."""
-    app.register_error_handler(GatewayError, _of_gateway_error)
-    app.register_error_handler(HTTPException, _of_http_exception)
-    app.register_error_handler(WebsocketMismatch, _of_websocket_mismatch)
-    app.register_error_handler(ParseException, _of_broken_framing)
-    app.register_error_handler(Exception, _of_unexpected)
+def answer_to(error: Exception) -> Response | HTTPException:
+    """The answer to whatever the current request has raised; a redirect is one by itself."""
+    if isinstance(error, WebsocketMismatch):
+        return _of_websocket_mismatch()
+    if isinstance(error, HTTPException):
+        return _of_http_exception(error)
+    if isinstance(error, GatewayError):
+        return _of_gateway_error(error)
+    if isinstance(error, ParseException):  # gunicorn parses chunks while a view reads the body
+        return _of_gateway_error(errors.BadRequest("the framing of the body is broken"))
+    return _of_unexpected(error)
 
 
 def _of_gateway_error(error: GatewayError) -> Response:
@@ -168,18 +172,13 @@ def _of_unknown_status(error: HTTPException, status: int) -> Problem:
     )
 
 
-def _of_websocket_mismatch(error: WebsocketMismatch) -> Response:
+def _of_websocket_mismatch() -> Response:
     adapter = current_app.create_url_adapter(request)
     if adapter is not None and adapter.websocket:
         return _of_gateway_error(errors.BadRequest("this address does not speak WebSocket"))
     response = _of_gateway_error(errors.UpgradeRequired())
     response.headers["Upgrade"] = "websocket"
     return response
-
-
-def _of_broken_framing(_error: ParseException) -> Response:
-    """gunicorn parses chunks while a view reads the body."""
-    return _of_gateway_error(errors.BadRequest("the framing of the body is broken"))
 
 
 def _document(error: GatewayError, status: int, *, detail: str, **members: object) -> Problem:
