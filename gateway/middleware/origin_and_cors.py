@@ -90,7 +90,7 @@ def install(app: Flask, settings: Settings) -> None:
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
         return response
 
-    # These run before the blueprints' own ones, which refuse impossible ids.
+    # Before the target of the request is decided, and its caller known.
     app.url_value_preprocessor(check)
     if allowed:
         app.after_request(share)

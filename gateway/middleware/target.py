@@ -1,6 +1,8 @@
 """Which sandbox a request is for: an id, or a name that the caller has given to one.
 
-Decided once, after the caller is known and before any route: what is behind sees ids only.
+Decided once, after the caller is known and before any route: what is behind sees ids only. No
+route looks at that again. The engine's SDK, for one, puts ids into addresses unescaped: with
+`../networks/bridge` it would reach another object of the engine's API.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from gateway.api.rest import answers, server_sent_events
 from gateway.api.rest.backend import CommandService
 from gateway.api.rest.command_routes import EVENT_FIELDS, EVENTS, FAULTS, found
 from gateway.api.rest.query_strings import read_query
-from gateway.api.rest.sandbox_routes import refuse_impossible_id
 from gateway.api.rest.server_sent_events import EventStreams, LastEvent
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.commands.output_slices import OutputSlice, slice_of
@@ -41,7 +40,6 @@ def blueprint(
 ) -> Blueprint:
     """The route `/sandboxes/{sandbox_id}/commands/{request_id}/output`."""
     routes = Blueprint("command_output", __name__, url_prefix="/sandboxes/<sandbox_id>/commands")
-    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.get("/<request_id:request_id>/output")
     @documented(

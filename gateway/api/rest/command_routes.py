@@ -11,7 +11,6 @@ from gateway.api.rest import answers, server_sent_events
 from gateway.api.rest.backend import CommandService
 from gateway.api.rest.json_bodies import read_json
 from gateway.api.rest.query_strings import read_query
-from gateway.api.rest.sandbox_routes import refuse_impossible_id
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.commands.command_spec import CommandSpec, request_id_of
@@ -75,7 +74,6 @@ def blueprint(
 ) -> Blueprint:
     """The routes under `/sandboxes/{sandbox_id}/commands`, but for what commands wrote."""
     routes = Blueprint("commands", __name__, url_prefix="/sandboxes/<sandbox_id>/commands")
-    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.post("")
     @documented(

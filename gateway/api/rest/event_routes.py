@@ -12,7 +12,6 @@ from flask import Blueprint, Response, request
 from gateway.api.rest import answers
 from gateway.api.rest.backend import EventLike, LifecycleService
 from gateway.api.rest.query_strings import read_query
-from gateway.api.rest.sandbox_routes import refuse_impossible_id
 from gateway.api.rest.server_sent_events import HEARTBEAT_S, MEDIA_TYPE, event_bytes, is_asked_for
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import (
@@ -39,7 +38,6 @@ _FIELDS = (
 def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
     """`/events` and `/sandboxes/{sandbox_id}/events`."""
     routes = Blueprint("lifecycle_events", __name__)
-    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.get("/events")
     @documented(

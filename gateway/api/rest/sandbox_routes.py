@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -41,7 +40,6 @@ from gateway.middleware import authentication
 from gateway.middleware.language import translate
 from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.models import (
-    SANDBOX_ID_PATTERN,
     Deleted,
     Sandbox,
     SandboxChange,
@@ -57,9 +55,6 @@ _DELETED = N_("Sandbox %(sandbox_id)s deleted successfully")
 _BACKEND_FAULTS = (EngineFault, StoreUnavailable)
 _BODY_FAULTS = (BodyTimeout, BodyTooLarge, BadMediaType, BadFields)
 
-_SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
-_LONGEST_ECHO = 64
-
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 """An `Idempotency-Key`: visible ASCII, as header fields can carry it."""
 
@@ -69,7 +64,6 @@ def blueprint(
 ) -> Blueprint:
     """The routes under `/sandboxes`, over the services behind them."""
     routes = Blueprint("sandboxes", __name__, url_prefix="/sandboxes")
-    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.post("")
     @documented(
@@ -208,17 +202,6 @@ def blueprint(
         return answers.one(Deleted(message=translate(_DELETED, sandbox_id=sandbox_id)))
 
     return routes
-
-
-def refuse_impossible_id(_endpoint: str | None, values: dict[str, Any] | None) -> None:
-    """Nothing behind the edge sees an id that cannot be one.
-
-    The engine's SDK puts ids into addresses unescaped: `../networks/bridge` would reach another
-    object of its API.
-    """
-    sandbox_id = (values or {}).get("sandbox_id")
-    if sandbox_id is not None and not _SANDBOX_ID.fullmatch(sandbox_id):
-        raise SandboxNotFound(sandbox_id[:_LONGEST_ECHO])
 
 
 def _owner() -> Owner:

@@ -6,7 +6,6 @@ from flask import Blueprint, Response
 
 from gateway.api.rest import answers
 from gateway.api.rest.backend import SandboxService, SandboxView, Usage
-from gateway.api.rest.sandbox_routes import refuse_impossible_id
 from gateway.errors import EngineFault, SandboxBusy, SandboxNotFound, StoreUnavailable
 from gateway.schemas.models import Amount, CpuUsage, NetworkUsage, SandboxStats
 from gateway.schemas.route_documentation import Reply, documented
@@ -17,7 +16,6 @@ MIB = 1024 * 1024
 def blueprint(sandboxes: SandboxService) -> Blueprint:
     """The route `/sandboxes/{sandbox_id}/stats`."""
     routes = Blueprint("sandbox_stats", __name__, url_prefix="/sandboxes/<sandbox_id>")
-    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.get("/stats")
     @documented(

@@ -8,7 +8,6 @@ from flask import Blueprint, Response
 
 from gateway.api.rest import answers
 from gateway.api.rest.json_bodies import read_json
-from gateway.api.rest.sandbox_routes import refuse_impossible_id
 from gateway.errors import (
     BadFields,
     BadMediaType,
@@ -46,7 +45,6 @@ class Tokens(Protocol):
 def blueprint(tokens: Tokens) -> Blueprint:
     """The route `/sandboxes/{sandbox_id}/token`, over `tokens`."""
     routes = Blueprint("tokens", __name__, url_prefix="/sandboxes/<sandbox_id>/token")
-    routes.url_value_preprocessor(refuse_impossible_id)
 
     @routes.post("")
     @documented(

@@ -24,7 +24,7 @@ from gateway.identity.keys import line_of
 from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
 from gateway.metrics import Metrics
-from gateway.middleware import language, surfaces
+from gateway.middleware import authentication, language, surfaces
 from gateway.process.byte_budget import ByteBudget
 from tests.support.change_feeds import quiet_feed
 from tests.support.keys import INLINE, NOBODYS
@@ -180,23 +180,23 @@ def tenancy(sandboxes: FakeSandboxes) -> FakeTenancy:
 def access(tenancy: FakeTenancy, tmp_path: Path) -> Iterator[Access]:
     keys = tmp_path / "keys"
     keys.write_text(f"limited {line_of('limited', NOBODYS).split()[1]} rate=1/s")
-    access = Access(
-        KeySource(INLINE, keys),
-        TokenSigner(b"s" * 32),
-        tenancy,
-        tenancy,
-        RateLimits(tmp_path / "rates"),
-        60,
-    )
+    access = _access_of(KeySource(INLINE, keys), tenancy, tmp_path / "rates")
     yield access
     access.close()
 
 
 @pytest.fixture
 def client(
-    app: Flask, sandboxes: FakeSandboxes, commands: FakeCommands, watcher: FakeCommandWatcher
+    app: Flask,
+    sandboxes: FakeSandboxes,
+    commands: FakeCommands,
+    watcher: FakeCommandWatcher,
+    tmp_path: Path,
 ) -> Iterator[CheckedClient]:
-    """After the test nothing may be held any more but what is kept on purpose."""
+    """Of a gateway without keys. After the test nothing may be held any more but what is kept on
+    purpose."""
+    access = _access_of(KeySource(), FakeTenancy(), tmp_path / "no-rates")
+    authentication.install(app, access)
     client = app.test_client()
     assert isinstance(client, CheckedClient)
     yield client
@@ -204,3 +204,8 @@ def client(
     assert commands.users == 0
     assert commands.held == 0
     assert not any(followed.is_open for followed in commands.followed)
+    access.close()
+
+
+def _access_of(keys: KeySource, tenancy: FakeTenancy, rates: Path) -> Access:
+    return Access(keys, TokenSigner(b"s" * 32), tenancy, tenancy, RateLimits(rates), 60)
