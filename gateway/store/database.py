@@ -52,7 +52,9 @@ class Database:
         with _translated():
             self._engine = self._dialect.connect(lambda info: grant(info, allowance))
             try:
-                if not self.read(is_up_to_date):
+                # Readers wait for nobody, but a worker that begins at the same time makes the file,
+                # or closes it for the last time, which takes all of it.
+                if not self._patiently(lambda: self._look(is_up_to_date), LOCK_LIMIT_S):
                     self._migrate()
             except BaseException:
                 self.close()
@@ -71,17 +73,25 @@ class Database:
     def _write(
         self, work: Callable[[Connection], Result], limit_s: float, options: dict[str, bool]
     ) -> Result:
+        def attempt() -> Result:
+            with self._engine.connect() as connection:
+                writing = connection.execution_options(**options)
+                before = self._dialect.changed_rows(writing)
+                with writing.begin():
+                    result = work(writing)
+                if before is None or before != self._dialect.changed_rows(writing):
+                    self._tell()
+                return result
+
+        return self._patiently(attempt, limit_s)
+
+    def _patiently(self, attempt: Callable[[], Result], limit_s: float) -> Result:
+        """Again and again, as long as another process's lock is in the way. Raises
+        StoreUnavailable, and what `attempt` raises."""
         deadline = time.monotonic() + limit_s
         while True:
             try:
-                with self._engine.connect() as connection:
-                    writing = connection.execution_options(**options)
-                    before = self._dialect.changed_rows(writing)
-                    with writing.begin():
-                        result = work(writing)
-                    if before is None or before != self._dialect.changed_rows(writing):
-                        self._tell()
-                    return result
+                return attempt()
             except OperationalError as error:
                 if not self._dialect.is_busy(error) or time.monotonic() > deadline:
                     raise StoreUnavailable(str(error.orig)) from error
@@ -91,7 +101,11 @@ class Database:
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` outside a transaction; no writer is waited for. Raises StoreUnavailable."""
-        with _translated(), self._engine.connect() as connection:
+        with _translated():
+            return self._look(work)
+
+    def _look(self, work: Callable[[Connection], Result]) -> Result:
+        with self._engine.connect() as connection:
             return work(connection)
 
     def version(self) -> object:

@@ -318,6 +318,27 @@ def test_a_lock_held_for_a_while_is_waited_for(file_store: _Stores, path: Path) 
     locker.close()
 
 
+def test_who_opens_it_waits_for_who_has_all_of_it(path: Path) -> None:
+    """Two workers begin at once: one closes the file for the last time, the other finds it locked
+    whole, for reading too, and ended the gateway's start. SQLite's own patience is 2 s."""
+    made = Database(path)
+    _make_ready(_Stores(made), "s")
+    made.close()
+    locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    locker.execute("PRAGMA locking_mode=EXCLUSIVE")
+    locker.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(2.5, locker.close)
+    release.start()
+    started = time.monotonic()
+
+    opened = Database(path)
+
+    assert time.monotonic() - started >= 2
+    assert SandboxStore(opened).get("s").state == "ready"
+    opened.close()
+    release.join()
+
+
 def test_a_lock_that_is_never_given_back_is_an_error_in_bounded_time(
     file_store: _Stores, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
