@@ -5,6 +5,11 @@ gunicorn --config python:gateway.server.gunicorn_config wsgi:app
 
 from __future__ import annotations
 
+from gateway.server.modules_before_the_fork import import_for_workers, patch_what_is_taken_by_name
+
+patch_what_is_taken_by_name()  # nothing but gunicorn may be imported before
+
+# ruff: noqa: E402
 import logging
 import subprocess
 import sys
@@ -81,7 +86,7 @@ def on_starting(server: Any) -> None:
         sys.exit(str(error))
     except StoreUnavailable as error:
         sys.exit(f"The gateway does not start: {error}")
-    # In processes of their own: a fork of this one must find neither gevent nor the docker SDK.
+    # In processes of their own: they need an event loop, and this one must never have one.
     if must_migrate:
         pid = running_master(_settings.data_dir)
         if pid is not None:
@@ -96,6 +101,7 @@ def on_starting(server: Any) -> None:
     oom_score.go_last()
     cpu_priority.go_first()
     _mark.append(register_master(_settings.data_dir))
+    import_for_workers()
 
 
 def _call(module: str) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
-from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +17,7 @@ from gateway.process.slow_client_writes import PatientSocket
 from gateway.process.time_shares import STRANGERS, work_for
 from gateway.schemas.models import Problem
 from gateway.server.ending_connections import linger
+from gateway.server.modules_before_the_fork import plugins_looked_for_once
 from gateway.server.refusal_log import RefusalLog
 from gateway.server.request_reading import HEAD_S, HeadTooSlow, Requests
 
@@ -40,7 +38,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def patch(self) -> None:
         """Let gunicorn monkey-patch, in a tenth of the time."""
-        with _plugins_looked_for_once():
+        with plugins_looked_for_once():
             super().patch()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -116,18 +114,6 @@ def _send(client: Any, answer: bytes) -> None:
         client.sendall(answer)
     except OSError:
         pass  # the client was gone
-
-
-@contextmanager
-def _plugins_looked_for_once() -> Iterator[None]:
-    """gevent asks all that is installed for plugins, again for each of the 25 steps of its patch:
-    with 89 packages it took 0.2 s of a worker's start. Here the worker has no second thread."""
-    look, found = metadata.entry_points, metadata.entry_points()
-    metadata.entry_points = found.select
-    try:
-        yield
-    finally:
-        metadata.entry_points = look
 
 
 class _Draft:

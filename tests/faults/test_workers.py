@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from tests.support.clients import LIBRARIES, Closed, connect
@@ -47,6 +48,17 @@ def test_a_killed_worker_takes_nothing_but_its_own_connections(own_gateway: Make
     for worker in gateway.workers():
         with gateway.only(worker), connect(gateway, theirs) as client:
             assert client.output_of("echo again") == "again\n"
+    # What the new one needs was imported before it was forked: the master has paid for it.
+    (new,) = [
+        worker for worker in gateway.workers() if worker.pid not in {survivor.pid, victim.pid}
+    ]
+    assert _processor_s(new) < _processor_s(psutil.Process(gateway.pid))
+
+
+def _processor_s(process: psutil.Process) -> float:
+    """What it has used by itself."""
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def test_a_command_of_a_killed_worker_is_not_idle_until_it_ends(own_gateway: MakeGateway) -> None:

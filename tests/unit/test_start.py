@@ -85,7 +85,7 @@ def test_what_is_installed_is_looked_through_once(tmp_path: Path) -> None:
     code = """
 from importlib import metadata
 from gevent import monkey
-from gateway.server import gunicorn_worker
+from gateway.server.modules_before_the_fork import plugins_looked_for_once
 
 looked, listed, original = 0, metadata.distributions, metadata.entry_points
 
@@ -95,9 +95,58 @@ def distributions(**kind):
     return listed(**kind)
 
 metadata.distributions = distributions
-with gunicorn_worker._plugins_looked_for_once():
+with plugins_looked_for_once():
     monkey.patch_all()
 print([looked, int(metadata.entry_points is original), int(monkey.is_module_patched("socket"))])
 """
 
     assert _in_a_process_of_its_own(code, tmp_path) == [1, 1, 1]
+
+
+def test_what_is_imported_before_the_fork_waits_for_no_thread(tmp_path: Path) -> None:
+    """A lock, a socket or a sleep that a module took by name before gevent had patched it would
+    stop a worker's hub. Looked for in all modules but those that gevent itself patches or replaces,
+    after what master and worker do; and the master has no event loop, and no second thread."""
+    code = """
+import json, sys, threading, types
+import gunicorn.arbiter
+from gateway.server import gunicorn_config, gunicorn_worker
+from gateway.server.modules_before_the_fork import import_for_workers
+import_for_workers()
+from gevent import _hub_local, monkey
+in_master = [_hub_local.get_hub_if_exists() is not None, threading.active_count()]
+patched_in_master = sorted(name for name in ("os", "queue", "select", "signal", "socket", "time")
+                           if monkey.is_module_patched(name))
+monkey.patch_all()
+import gateway.app
+
+originals = {
+    id(original): f"{module}.{name}"
+    for module, names in monkey.saved.items() if not module.startswith("_gevent")
+    for name, original in names.items() if callable(original)
+}
+native_lock = type(monkey.get_original("_thread", "allocate_lock")())
+kept = set()
+for module_name, module in list(sys.modules.items()):
+    root = module_name.partition(".")[0]
+    if root in sys.stdlib_module_names or root in ("__main__", "gevent", "gunicorn"):
+        continue
+    for name, value in list(vars(module).items()):
+        if id(value) in originals or isinstance(value, native_lock):
+            kept.add(f"{module_name}.{name}")
+        if isinstance(value, type) and value.__module__ == module_name:
+            kept |= {f"{module_name}.{name}({originals[id(base)]})"
+                     for base in value.__mro__ if id(base) in originals}
+print(json.dumps([in_master, patched_in_master, sorted(kept), len(sys.modules) > 900]))
+"""
+
+    in_master, patched, kept, is_all_there = _in_a_process_of_its_own(code, tmp_path)
+
+    assert is_all_there
+    assert (in_master, patched) == ([False, 1], [])
+    # The first asks for its own process, on purpose; a queue of this class waits by `threading`.
+    assert kept == [
+        "gateway.host.programs._waitpid",
+        "requests.packages.urllib3.connectionpool._DEFAULT_QUEUE_CLASS",
+        "urllib3.connectionpool._DEFAULT_QUEUE_CLASS",
+    ]
