@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clients import LIBRARIES, Closed, connect
 from tests.support.eventually import always, eventually
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import BY_COMMAND_LINE, GatewayProcess
 
 MakeGateway = Callable[..., GatewayProcess]
 
@@ -21,7 +21,7 @@ MakeGateway = Callable[..., GatewayProcess]
 def test_a_killed_worker_takes_nothing_but_its_own_connections(own_gateway: MakeGateway) -> None:
     """`kill -9` of one of two under load: the other answers on, the dead one's leases are
     dropped, and a new worker takes its place."""
-    gateway = own_gateway().start_ready()
+    gateway = own_gateway().start_ready(**BY_COMMAND_LINE)
     ours, theirs = gateway.create(), gateway.create()
     survivor, victim = gateway.workers()
     with gateway.only(survivor):
@@ -149,9 +149,11 @@ def test_stop_is_quick_while_a_client_does_not_answer(own_gateway: MakeGateway) 
     assert time.monotonic() - started < 12
 
 
-def test_a_graceful_restart_keeps_sandboxes(own_gateway: MakeGateway) -> None:
-    """SIGHUP replaces the workers: clients are told, sandboxes stay."""
-    gateway = own_gateway().start_ready()
+@pytest.mark.parametrize("how", [{}, BY_COMMAND_LINE], ids=["forked", "command line"])
+def test_a_graceful_restart_keeps_sandboxes(own_gateway: MakeGateway, how: dict[str, str]) -> None:
+    """SIGHUP replaces the workers: clients are told, sandboxes stay. Stopped and started by
+    either way, as all other tests start gateways by one."""
+    gateway = own_gateway().start_ready(**how)
     sandbox_id = gateway.create()
     old = {worker.pid for worker in gateway.workers()}
     client = connect(gateway, sandbox_id)
@@ -161,11 +163,17 @@ def test_a_graceful_restart_keeps_sandboxes(own_gateway: MakeGateway) -> None:
     with pytest.raises(Closed) as closed:
         client.receive(within_s=10)
     assert closed.value.code == 1001
+    # An old one may still take a connection, and close it.
     eventually(lambda: len({w.pid for w in gateway.workers()} - old) == 2, within_s=15)
+    eventually(lambda: not {w.pid for w in gateway.workers()} & old, within_s=15)
     assert gateway.listed() == {sandbox_id}
     eventually(lambda: gateway.status_of(sandbox_id) == "idle")
     with connect(gateway, sandbox_id) as client:
         assert client.output_of("echo here") == "here\n"
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait_stopped() == 0
+    gateway.start_ready(**how)
+    assert gateway.listed() == {sandbox_id}
 
 
 def test_the_database_of_a_running_gateway_may_be_locked_for_a_while(

@@ -13,19 +13,25 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
 import psutil
 import requests
 
 from tests.support.engine_view import EngineView
 from tests.support.eventually import eventually
+from tests.support.prepared_gateways import Prepared, PreparedGateways
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_COMMAND = [
-    *(sys.executable, "-m", "gunicorn"),
-    *("--config", "python:gateway.server.gunicorn_config", "wsgi:app"),
-]
+ARGUMENTS = ["--config", "python:gateway.server.gunicorn_config", "wsgi:app"]
+_PYTHON = [sys.executable, "-m", "gunicorn"]
+_COMMAND = [*_PYTHON, *ARGUMENTS]
+
+_PREPARED = PreparedGateways(ROOT)
+
+BY_COMMAND_LINE = {"PYTHONHASHSEED": "0"}
+"""In the environment of a start: python reads it before all else, so this is no fork."""
 
 START_S = 30.0
 STOP_S = 15.0
@@ -45,15 +51,16 @@ class GatewayProcess:
         self.instance = f"test-{os.getpid()}-{secrets.token_hex(4)}"
         self.engine = EngineView(self.instance, engine_url)
         self.tree, self.command = ROOT, _COMMAND
-        """What is started, and where: another version of the gateway has its own."""
+        """What is started, and where: another version of the gateway has its own. Today's is forked
+        from a process that is prepared for it."""
         self._engine_url = engine_url
-        self.port = _free_port()
+        self.port = free_port()
         self.data_dir = directory / "data"
         self.log_path = directory / "gateway.log"
         self.headers: dict[str, str] = {}
         """Sent with each request, unless it has its own: a key, for example."""
         self._settings = {"workers": "2", "pool_size": "0", **settings}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Prepared | None = None
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -61,23 +68,31 @@ class GatewayProcess:
         """Start it and wait until it listens. `environment` is added as it is."""
         assert self._process is None
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                # Dies with the test run, however that ends.
-                ["setpriv", "--pdeathsig", "KILL", "--", *self.command],
-                cwd=self.tree,
-                env=self._environment() | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self._process = self._begin(self._environment() | environment, log)
         wanted = int(self._settings["workers"])
         eventually(lambda: self._answers() and len(self.workers()) == wanted, within_s=START_S)
         return self
 
-    def start_ready(self) -> GatewayProcess:
+    def _begin(
+        self, environment: dict[str, str], log: IO[bytes]
+    ) -> subprocess.Popen[bytes] | Prepared:
+        is_todays = (self.tree, self.command) == (ROOT, [*_PYTHON, *ARGUMENTS])
+        if is_todays and _PREPARED.can_start(environment):
+            return _PREPARED.start(ARGUMENTS, environment, log)
+        return subprocess.Popen(
+            # Dies with the test run, however that ends.
+            ["setpriv", "--pdeathsig", "KILL", "--", *self.command],
+            cwd=self.tree,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def start_ready(self, **environment: str) -> GatewayProcess:
         """Start it and wait until it says that sandboxes can be served."""
-        self.start()
+        self.start(**environment)
         eventually(lambda: self.get("/readyz").status_code == 200, within_s=START_S)
         return self
 
@@ -248,7 +263,7 @@ class GatewayProcess:
         return {sandbox["sandbox_id"] for sandbox in self.get("/sandboxes").json()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Outside the range from which outgoing connections take theirs (ip(7), ip_local_port_range):
     between a gateway's death and its restart, a client on the machine would be given it."""
     while True:
