@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
@@ -47,6 +47,7 @@ class SandboxRow:
     memory_mb: int = 0
     pids: int = 0
     disk_mb: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     pool_key: str | None = None
     labels: Mapping[str, str] | None = None
     timeout_s: float | None = None
@@ -60,9 +61,7 @@ class SandboxRow:
 
 
 COLUMNS = [
-    sandboxes.c[field.name].label(field.name)
-    for field in fields(SandboxRow)
-    if field.name in sandboxes.c
+    sandboxes.c[one.name].label(one.name) for one in fields(SandboxRow) if one.name in sandboxes.c
 ]
 
 

@@ -40,7 +40,9 @@ sandboxes = Table(
     Column("pid", Integer),  # of the container's first process, on the engine's host
     # Of the user that commands run as. What was made before there was this column has 1000.
     Column("uid", Integer, nullable=False, default=1000, server_default="1000"),
-    # What it was made with.
+    # What it was made with: what no query reads is in `options`, by the name of its option
+    # (`gateway.sandboxes.spec.sandbox_spec`).
+    Column("options", JSON, nullable=False, default=dict, server_default="{}"),
     Column("image", String, nullable=False, default=""),
     Column("isolation", String, nullable=False, default="standard"),
     Column("network", String, nullable=False, default="bridge"),  # bridge, none

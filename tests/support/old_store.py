@@ -16,6 +16,7 @@ def back_to_version_7(path: Path) -> None:
     with closing(sqlite3.connect(path)) as file:
         for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
             file.execute(f"DROP TRIGGER {name}")
+        file.execute("ALTER TABLE sandboxes DROP COLUMN options")
         file.execute("DROP INDEX sandboxes_by_name")
         file.execute("ALTER TABLE sandboxes DROP COLUMN name")
         for table in ("once_commands", "command_history"):

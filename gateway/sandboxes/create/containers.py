@@ -19,7 +19,7 @@ from gateway.engine.interface import (
 )
 from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
 from gateway.sandboxes.spec.container_labels import INSTANCE, SANDBOX_ID, labels_of
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, kept
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, labelled
 from gateway.settings import SHARED_UID
 from gateway.store.rows import SandboxRow
 
@@ -132,5 +132,5 @@ class Containers:
 
 def _noted(row: SandboxRow) -> str:
     """What a container's label says of the row, should the store be lost."""
-    noted = {"owner": row.owner, **kept(row)}
+    noted = {"owner": row.owner, **labelled(row)}
     return json.dumps(noted, separators=(",", ":"))

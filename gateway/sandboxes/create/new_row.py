@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from gateway import clock
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, kept
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, stored
 from gateway.store.rows import SandboxRow
 
 
@@ -29,5 +29,5 @@ def new_row(
         born=now,
         pool_key=pool_key,
         expires=None if spec.timeout_s is None else now + spec.timeout_s,
-        **kept(spec),
+        **stored(spec),
     )

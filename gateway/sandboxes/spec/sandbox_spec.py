@@ -1,7 +1,8 @@
 """What a sandbox is made with: one value, and for each of its fields what becomes of it.
 
-A new option is a field here and a field of what clients send (`gateway.schemas.models.sandboxes`).
-Storing, labelling, adoption, the pool and what is shown follow from the `Option` of the field.
+A new option is a field here, with a default, and a field of what clients send and are shown
+(`gateway.schemas.models.sandboxes`). Storing, labelling, adoption and the pool follow from the
+`Option` of the field.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ Pooled = Literal["fixed", "adjusted", "given", "unpooled"]
 value. `adjusted`: it is changed on the running container. `given`: noted when one is taken.
 `unpooled`: a request that has it gets a new container."""
 
+Stored = Literal["json", "column", "no"]
+"""Where the store has an option. `json`: among others in the row's `options`; older rows do not
+have it, and mean its default. `column`: in a column of the row, as what queries read must be.
+`no`: nowhere, and the container's label does not say it either."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -29,8 +35,7 @@ class Option:
     pooled: Pooled
     read: Callable[[Any], Any]
     """From the JSON of a container's label."""
-    is_kept: bool = True
-    """Whether the row has a column of this name, and the container's label says it."""
+    stored: Stored = "json"
     is_shown: bool = True
     may_be_none: bool = False
 
@@ -39,28 +44,32 @@ def _option(*about: Any, **more: Any) -> dict[str, Option]:
     return {_OPTION: Option(*about, **more)}
 
 
+def _column(*about: Any, **more: Any) -> dict[str, Option]:
+    return _option(*about, stored="column", **more)
+
+
 @dataclass(frozen=True)
 class SandboxSpec:
     """What a sandbox is made with. `network` is the client's word: `bridge` or `none`."""
 
-    image: str = field(metadata=_option("image", "fixed", str))
-    isolation: Isolation = field(metadata=_option("isolation", "fixed", str))
-    network: str = field(metadata=_option("network", "fixed", str))
-    cpus: float = field(metadata=_option("cpus", "adjusted", float))
-    memory_mb: int = field(metadata=_option("memory_mb", "adjusted", int))
-    pids: int = field(metadata=_option("pids", "adjusted", int))
-    disk_mb: int | None = field(metadata=_option("disk_mb", "fixed", int, may_be_none=True))
+    image: str = field(metadata=_column("image", "fixed", str))
+    isolation: Isolation = field(metadata=_column("isolation", "fixed", str))
+    network: str = field(metadata=_column("network", "fixed", str))
+    cpus: float = field(metadata=_column("cpus", "adjusted", float))
+    memory_mb: int = field(metadata=_column("memory_mb", "adjusted", int))
+    pids: int = field(metadata=_column("pids", "adjusted", int))
+    disk_mb: int | None = field(metadata=_column("disk_mb", "fixed", int, may_be_none=True))
     file_size_mb: int = field(
-        metadata=_option("file_size_mb", "fixed", int, is_kept=False, is_shown=False)
+        metadata=_option("file_size_mb", "fixed", int, stored="no", is_shown=False)
     )
     env: Mapping[str, str] = field(
-        metadata=_option("env", "unpooled", dict, is_kept=False, is_shown=False)
+        metadata=_option("env", "unpooled", dict, stored="no", is_shown=False)
     )
-    labels: Mapping[str, str] = field(metadata=_option("labels", "given", dict))
-    timeout_s: float | None = field(metadata=_option("timeout", "given", float, may_be_none=True))
-    idle_timeout_s: float = field(metadata=_option("idle_timeout", "given", float))
-    idle_action: str = field(metadata=_option("idle_action", "given", str))
-    name: str | None = field(default=None, metadata=_option("name", "given", str, may_be_none=True))
+    labels: Mapping[str, str] = field(metadata=_column("labels", "given", dict))
+    timeout_s: float | None = field(metadata=_column("timeout", "given", float, may_be_none=True))
+    idle_timeout_s: float = field(metadata=_column("idle_timeout", "given", float))
+    idle_action: str = field(metadata=_column("idle_action", "given", str))
+    name: str | None = field(default=None, metadata=_column("name", "given", str, may_be_none=True))
 
     @property
     def limits(self) -> Limits:
@@ -84,15 +93,30 @@ def asked_for(request: object) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def kept(made_with: object) -> dict[str, Any]:
-    """What is stored and labelled of a spec or, under the same names, of a row."""
-    return {name: getattr(made_with, name) for name, option in OPTIONS.items() if option.is_kept}
+def option_of(made_with: object, name: str) -> Any:
+    """The value of an option in a spec or in a row of the store."""
+    if OPTIONS[name].stored == "json" and not isinstance(made_with, SandboxSpec):
+        options: Mapping[str, Any] = made_with.options  # type: ignore[attr-defined]  # a row's
+        return options.get(name, SandboxSpec.__dataclass_fields__[name].default)
+    return getattr(made_with, name)
+
+
+def labelled(made_with: object) -> dict[str, Any]:
+    """What the container's label says of a spec or a row."""
+    return {name: option_of(made_with, name) for name, one in OPTIONS.items() if one.stored != "no"}
+
+
+def stored(spec: SandboxSpec) -> dict[str, Any]:
+    """What the row of the store says of a spec, by the names of its fields."""
+    columns = {name: getattr(spec, name) for name, one in OPTIONS.items() if one.stored == "column"}
+    options = {name: getattr(spec, name) for name, one in OPTIONS.items() if one.stored == "json"}
+    return {**columns, "options": options}
 
 
 def shown(made_with: object) -> dict[str, Any]:
     """What clients are shown of a spec or a row, in their words."""
     return {
-        option.called: getattr(made_with, name)
+        option.called: option_of(made_with, name)
         for name, option in OPTIONS.items()
         if option.is_shown
     }
@@ -105,7 +129,7 @@ def recalled(said: Mapping[str, Any], default: SandboxSpec) -> SandboxSpec:
     """
     values: dict[str, Any] = {}
     for name, option in OPTIONS.items():
-        if not option.is_kept or name not in said:
+        if option.stored == "no" or name not in said:
             continue
         if said[name]:
             values[name] = option.read(said[name])

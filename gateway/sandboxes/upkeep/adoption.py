@@ -7,7 +7,7 @@ from dataclasses import replace
 from gateway import clock
 from gateway.engine.interface import ContainerInfo
 from gateway.sandboxes.spec.container_labels import Origin, uid_of
-from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, kept, recalled
+from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, recalled, stored
 from gateway.store.rows import SandboxRow
 
 
@@ -36,5 +36,5 @@ def adopted(origin: Origin, container: ContainerInfo, default: SandboxSpec) -> S
         owner=str(origin.notes.get("owner", "")),
         born=born,
         expires=None if spec.timeout_s is None else born + spec.timeout_s,
-        **kept(spec),
+        **stored(spec),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import pytest
@@ -12,12 +12,15 @@ from gateway.sandboxes.spec.sandbox_spec import (
     OPTIONS,
     SandboxSpec,
     fixed_in_the_pool,
-    kept,
+    labelled,
+    option_of,
     recalled,
     shown,
+    stored,
 )
 from gateway.schemas.models import Sandbox, SandboxCreate
 from gateway.store.rows import SandboxRow
+from tests.support.rows import row_of
 
 USUAL = SandboxSpec(
     image="image",
@@ -57,17 +60,37 @@ def test_every_option_has_its_places() -> None:
     """A field that has no column, or that clients are not told of, would be lost silently."""
     assert OTHER.keys() == OPTIONS.keys() == {one.name for one in fields(SandboxSpec)}
     for name, option in OPTIONS.items():
-        assert not option.is_kept or name in SandboxRow.__dataclass_fields__, name
+        has_column = name in SandboxRow.__dataclass_fields__
+        assert has_column == (option.stored == "column"), name
+        if option.stored == "json":
+            assert SandboxSpec.__dataclass_fields__[name].default is not MISSING, name
         assert not option.is_shown or option.called in Sandbox.model_fields, name
     asked = {option.called for option in OPTIONS.values()} - {"file_size_mb"}
     assert asked == {*SandboxCreate.model_fields}
 
 
-@pytest.mark.parametrize("name", [name for name in OTHER if OPTIONS[name].is_kept])
+@pytest.mark.parametrize("name", [name for name in OTHER if OPTIONS[name].stored != "no"])
 def test_a_label_brings_it_back(name: str) -> None:
     """As JSON, through the engine: the store may be lost."""
     spec = replace(USUAL, **{name: OTHER[name]})
-    assert recalled(json.loads(json.dumps(kept(spec))), USUAL) == spec
+    assert recalled(json.loads(json.dumps(labelled(spec))), USUAL) == spec
+
+
+def test_an_option_without_a_column_is_stored_among_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It needs no change of the tables; rows from before it was there have its default."""
+    assert stored(USUAL)["options"] == {}
+    monkeypatch.setitem(OPTIONS, "name", replace(OPTIONS["name"], stored="json"))
+    spec = replace(USUAL, name="build-7")
+    row, older = row_of(options=stored(spec)["options"]), row_of(options={})
+
+    assert stored(spec).keys() == {*stored(USUAL)}
+    assert stored(spec)["options"] == {"name": "build-7"}
+    assert (option_of(spec, "name"), option_of(row, "name")) == ("build-7", "build-7")
+    assert option_of(older, "name") is None
+    assert (shown(row)["name"], shown(older)["name"]) == ("build-7", None)
+    assert recalled(json.loads(json.dumps(labelled(row))), USUAL).name == "build-7"
 
 
 def test_what_a_label_does_not_say_is_the_default() -> None:
