@@ -102,7 +102,10 @@ class ByWebSocketClient:
 
     def __init__(self, url: str, **options: Any) -> None:
         try:
-            self.socket = websocket.create_connection(url, timeout=WITHIN_S, **options)
+            # The library looks at each byte in Python; what is decoded below is looked at in C.
+            self.socket = websocket.create_connection(
+                url, timeout=WITHIN_S, skip_utf8_validation=True, **options
+            )
         except websocket.WebSocketBadStatusException as error:
             raise Refused(
                 error.status_code, error.resp_headers or {}, error.resp_body or b""
@@ -125,6 +128,7 @@ class ByWebSocketClient:
             raise Closed(None) from None
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             self.socket.shutdown()
+            data[2:].decode("utf-8")
             raise Closed(int.from_bytes(data[:2], "big") if len(data) >= 2 else None)
         assert opcode == websocket.ABNF.OPCODE_TEXT, opcode
         # The library's limit is for each read, and pings are read as well.
