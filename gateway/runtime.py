@@ -88,6 +88,7 @@ RECONCILE_S = 5.0
 TAKE_OVER_S = 1.0
 SWEEP_S = 0.5
 FORGET_S = 3600.0
+CHECKPOINT_S = 2.0
 
 
 class Runtime:
@@ -300,6 +301,7 @@ class Runtime:
                     FORGET_S,
                     partial(reconciliation.forget_after, settings.certificate_days),
                 ),
+                ("checkpoint", CHECKPOINT_S, self._database.checkpoint),
                 *self._enforcement.jobs(),
             ],
             duties=[

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import gevent
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -113,6 +114,17 @@ class Database:
         StoreUnavailable."""
         return self.read(self._dialect.version)
 
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the database if it is long, in a thread: the disk may take
+        half a second for it while sandboxes write and flush, which no other greenlet shall wait.
+        Who does it is one process of all. Raises StoreUnavailable."""
+        with _translated():
+            if not self._dialect.is_checkpoint_due():
+                return
+            error = gevent.get_hub().threadpool.apply(_error_of, (self._dialect.checkpoint,))
+            if error is not None:
+                raise error
+
     def close(self) -> None:
         """Close the connections. May be repeated."""
         self._engine.dispose()
@@ -124,6 +136,15 @@ def _dialect_of(where: Path | str) -> Dialect:
     from gateway.store.postgresql import PostgresDatabase
 
     return PostgresDatabase(where)
+
+
+def _error_of(work: Callable[[], None]) -> Exception | None:
+    """Handed over, for gevent prints what is raised in a thread of its pools."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        return error
+    return None
 
 
 @contextmanager

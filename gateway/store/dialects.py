@@ -28,6 +28,16 @@ class Dialect(Protocol):
         """Whether a write failed because of another writer only, and may be tried again."""
         ...
 
+    def is_checkpoint_due(self) -> bool:
+        """Whether `checkpoint` has anything to do. Raises OSError."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Copy the log of what was written to where it belongs, and wait for the disk. For a real
+        thread. Raises sqlite3.Error.
+        """
+        ...
+
     def version(self, connection: Connection) -> object:
         """Another one whenever somebody has committed a change. Raises SQLAlchemyError."""
         ...

@@ -54,6 +54,13 @@ class PostgresDatabase:
         """See `Dialect`: a deadlock, which writers from elsewhere could bring about."""
         return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
 
+    def is_checkpoint_due(self) -> bool:
+        """See `Dialect`: the server does it by itself."""
+        return False
+
+    def checkpoint(self) -> None:
+        """See `Dialect`: never due."""
+
     def version(self, connection: Connection) -> object:
         """See `Dialect`: which transactions are over. It changes when one becomes visible.
 

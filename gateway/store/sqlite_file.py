@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,12 @@ from gateway.store.dialects import FOREIGN_KEYS_OFF, WRITES, json_text
 LOG_BYTES = 8 * 1024 * 1024
 """What is left of the write-ahead log after a checkpoint. It grows while somebody else (a backup)
 reads for long, and would stay as large as it ever was."""
+
+CHECKPOINT_BYTES = 4 * 1024 * 1024
+"""A write-ahead log of this size is to be copied into the database."""
+
+_CHECKPOINT_PAGES = 16_000
+"""So large (64 MB) does the log become before a commit copies it, with all who wait for that."""
 
 
 class SqliteFile:
@@ -45,6 +53,7 @@ class SqliteFile:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -58,6 +67,27 @@ class SqliteFile:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+    def is_checkpoint_due(self) -> bool:
+        """See `Dialect`."""
+        try:
+            log = self._path.with_name(f"{self._path.name}-wal").stat()
+        except FileNotFoundError:
+            return False
+        return log.st_size >= CHECKPOINT_BYTES
+
+    def checkpoint(self) -> None:
+        """See `Dialect`. With a connection of its own; nobody waits for it but for the last step.
+
+        Raises sqlite3.Error.
+        """
+        with closing(sqlite3.connect(self._path, timeout=1.0, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_size_limit=0")  # the log is cut off where it ends
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            # The next writer begins the log anew, and flushes its first page: so that is this one.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("UPDATE alembic_version SET version_num = version_num")
+            connection.execute("COMMIT")
 
     def is_busy(self, error: OperationalError) -> bool:
         """See `Dialect`."""
