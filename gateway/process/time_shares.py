@@ -24,6 +24,11 @@ WHOLE = 0.9
 """Of a worker's time, for all callers together. The rest keeps waits for the hub itself short: what
 has no caller, `/healthz` among it, is not made to wait."""
 
+MOST_BESIDE_OTHERS = 0.5
+"""Of a worker's time, for one caller while others are active who use less than their part. Each of
+their steps waits for what was begun for it, the longer the less time is left over; and what workers
+do not take is there for the commands themselves, in the sandboxes."""
+
 AHEAD_S = 0.02
 """So far a caller may be ahead of its share."""
 
@@ -49,7 +54,7 @@ _ACCOUNT = "gateway.process.time_shares"
 class Account:
     """What one caller has used."""
 
-    __slots__ = ("at", "owed_s", "recent", "turn", "unsettled_s")
+    __slots__ = ("at", "giving_way", "owed_s", "recent", "turn", "unsettled_s")
 
     def __init__(self, now: float) -> None:
         self.unsettled_s = 0.0
@@ -60,6 +65,8 @@ class Account:
         self.recent = 0.0
         """Part of the time that was used lately, from 0 to 1."""
         self.turn = BoundedSemaphore(1)
+        self.giving_way = BoundedSemaphore(1)
+        """See `gateway.process.giving_way`."""
 
     def recent_at(self, now: float) -> float:
         return self.recent * math.exp((self.at - now) / RECENT_S)
@@ -118,7 +125,8 @@ class Shares:
             if other is not account and (recent := other.recent_at(now)) >= ACTIVE
         ]
         equal = WHOLE / (1 + len(others))
-        return max(equal, WHOLE - sum(min(recent, equal) for recent in others))
+        left = WHOLE - sum(min(recent, equal) for recent in others)
+        return max(equal, min(left, MOST_BESIDE_OTHERS) if others else left)
 
     def wait(self, account: Account) -> None:
         """Return when the account owes nothing: in the order of the calls, one after the other."""
@@ -153,7 +161,7 @@ def work_for(caller: str) -> None:
 
 def work_for_the_same(worker: gevent.Greenlet) -> None:
     """Let another greenlet work for whom the current one does, if it does for anybody."""
-    account = account_of(gevent.getcurrent())
+    account = current_account()
     if account is not None and account_of(worker) is not account:
         _assign(worker, account)
 
@@ -163,9 +171,14 @@ def _assign(worker: Any, account: Account) -> None:
     worker.spawn_tree_locals = {_ACCOUNT: account}
 
 
+def current_account() -> Account | None:
+    """Whom the current greenlet works for, if it does for anybody."""
+    return account_of(gevent.getcurrent())
+
+
 def wait_for_share() -> None:
     """Return when whom the current greenlet works for has time left. Call it before something is
     begun that was not promised yet, holding nothing that others wait for."""
-    account = account_of(gevent.getcurrent())
+    account = current_account()
     if account is not None:
         shares.wait(account)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 
 from gateway.errors import SandboxNotFound
+from gateway.process.giving_way import give_way
 from gateway.process.slices_of_work import SLICE, slice_of_work
 from gateway.process.time_shares import wait_for_share
 from gateway.sandboxes.life.event_followers import Followers
@@ -50,8 +51,9 @@ class Lifecycle:
         """Those after `number`, and then what happens, as it does, as many at a time as there are.
         Those of one sandbox come to their end with it.
 
-        One event may be for hundreds of followers of one caller: each goes on when that one's share
-        of the worker's time allows, and gets in one piece what has come until then.
+        One event may be for hundreds of followers of one caller: they go on one after the other,
+        when that one's share of the worker's time allows, and get in one piece what has come until
+        then. All at once they kept the others' greenlets waiting for 50 to 220 ms at each step.
         """
         with self._followers.listening(sandbox_id, owner) as heard:
             while True:
@@ -70,6 +72,7 @@ class Lifecycle:
                     return
                 else:
                     heard.wait(OVER_S)
+                give_way()
                 wait_for_share()
 
     def place_of(self, owner: str) -> AbstractContextManager[None]:

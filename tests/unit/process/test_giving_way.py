@@ -10,7 +10,8 @@ import pytest
 from gevent import socket
 
 from gateway.api.ws.safe_socket import SafeSocket
-from gateway.process.giving_way import SLICE_BYTES, SLICE_ITEMS, SLICE_S, Rate, Turn
+from gateway.process.giving_way import SLICE_BYTES, SLICE_ITEMS, SLICE_S, Rate, Turn, give_way
+from gateway.process.time_shares import work_for
 
 
 class Nothing:
@@ -109,3 +110,31 @@ def test_a_rate_holds_up_whoever_takes_more() -> None:
 
     assert at_once_s < 0.05
     assert time.monotonic() - begun >= 0.09
+
+
+def test_one_callers_queue_is_not_anothers() -> None:
+    """Of a hundred that work for one caller one goes on at a time; for another one nobody waits in
+    their queue."""
+    rounds = 0
+
+    def greedy() -> None:
+        nonlocal rounds
+        work_for("greedy")
+        while True:
+            give_way()
+            rounds += 1
+
+    def modest() -> int:
+        work_for("modest")
+        before = rounds
+        for _ in range(10):
+            give_way()
+        return rounds - before
+
+    many = [gevent.spawn(greedy) for _ in range(100)]
+    gevent.sleep(0.05)
+    try:
+        passed = gevent.spawn(modest).get(timeout=20)
+    finally:
+        gevent.killall(many)
+    assert passed <= 50, "in one queue with a hundred it would be about a thousand"
