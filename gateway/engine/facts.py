@@ -28,7 +28,6 @@ class EngineFacts:
     security_options: frozenset[str]
     """Names: `seccomp`, `apparmor`, `selinux`, `userns`, `rootless`, …"""
     cgroup_version: str
-    kernel: str
     missing_limits: tuple[str, ...]
     """Of memory, swap, cpu, pids: what the host cannot limit, and the engine therefore drops."""
 
@@ -59,7 +58,6 @@ def facts_of(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts
         versions=_versions(version),
         security_options=frozenset(option["name"] for option in options if "name" in option),
         cgroup_version=str(info.get("CgroupVersion") or "1"),
-        kernel=str(info.get("KernelVersion") or ""),
         missing_limits=tuple(name for name, key in _LIMITS.items() if info.get(key) is False),
     )
 

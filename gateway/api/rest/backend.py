@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
@@ -10,7 +10,6 @@ from gateway.commands.command_spec import CommandSpec
 from gateway.commands.place import Place
 from gateway.commands.sandbox_use import Leases
 from gateway.sandboxes.spec.owner_limits import Owner
-from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import (
     Check,
@@ -176,12 +175,6 @@ class LifecycleService(Protocol):
         """The right of an owner to follow events. Entering raises TooManyFollowers."""
 
 
-class Followed(Protocol):
-    """A command that is being followed: what happens to it, to the exit, when iterated over."""
-
-    def __iter__(self) -> Iterator[CommandEvent]: ...
-
-
 Encoding = Literal["utf-8", "base64"]
 
 
@@ -202,10 +195,10 @@ class CommandService(Protocol):
         """Start and go; the pid, where there is one yet."""
 
     def follow(self, place: Place, spec: CommandSpec) -> Any:
-        """Start, or find again; a `Followed`."""
+        """Start, or find again. It is iterated over for its CommandEvents, to the exit."""
 
     def attach(self, place: Place, request_id: str, offsets: tuple[int, int]) -> Any:
-        """A command that is there; a `Followed`. Iterating raises CommandNotFound, BadOffset."""
+        """Likewise, of a command that is there. Iterating raises CommandNotFound, BadOffset."""
 
     def outcome(
         self,

@@ -19,14 +19,12 @@ SAFE = EngineFacts(
     versions={"engine": "29.5.1", "containerd": "2.2.0", "runc": "1.3.3"},
     security_options=frozenset({"seccomp", "apparmor", "userns"}),
     cgroup_version="2",
-    kernel="6.12",
     missing_limits=(),
 )
 BARE = EngineFacts(
     versions={"engine": "20.10.24+dfsg1", "runc": "1.1.5+ds1-1+deb12u1"},
     security_options=frozenset(),
     cgroup_version="1",
-    kernel="6.1",
     missing_limits=("swap",),
 )
 
