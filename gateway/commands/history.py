@@ -37,7 +37,7 @@ LAST_LOOK_S = 1.0
 """How long the end of a sandbox waits for its agent's last words."""
 
 Record = dict[str, Any]
-"""The fields of `gateway.schemas.models.sandboxes.LastCommand`."""
+"""The fields of `gateway.schemas.models.sandbox_history.LastCommand`."""
 
 
 class HistoryStore(Protocol):

@@ -27,22 +27,17 @@ from gateway.schemas.models.results import (
     CommandSummary,
     Truncated,
 )
+from gateway.schemas.models.sandbox_history import Ended, Event, LastCommand
+from gateway.schemas.models.sandbox_stats import Amount, CpuUsage, NetworkUsage, SandboxStats
 from gateway.schemas.models.sandboxes import (
     ID_OR_NAME_PATTERN,
     LOOKS_LIKE_AN_ID,
     SANDBOX_ID_PATTERN,
-    Amount,
-    CpuUsage,
     Deleted,
-    Ended,
-    Event,
-    LastCommand,
-    NetworkUsage,
     Sandbox,
     SandboxChange,
     SandboxCreate,
     SandboxCreated,
-    SandboxStats,
     SandboxStatus,
 )
 from gateway.schemas.models.service import (

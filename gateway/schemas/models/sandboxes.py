@@ -37,9 +37,6 @@ SandboxStatus = Literal["starting", "idle", "connected", "paused"]
 IdleAction = Literal["delete", "pause"]
 Network = Literal["bridge", "none"]
 Isolation = Literal["standard", "strict", "gvisor"]
-EndReason = Literal[
-    "idle", "timeout", "deleted", "oom", "exited", "engine_lost", "disk", "create_failed"
-]
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -257,81 +254,6 @@ class Deleted(Answer):
     """Answer of `DELETE /sandboxes/{sandbox_id}`."""
 
     message: str = Field(examples=["Sandbox 5f0c6d0f6b0e4f6e9a1d2c3b4a596877 deleted successfully"])
-
-
-class LastCommand(Answer):
-    """One of the last commands of a sandbox that has ended."""
-
-    request_id: str = Field(examples=["r1"])
-    command: str = Field(description="At most 200 characters of it.", examples=["make test"])
-    started_at: float = Field(examples=[1648371234.567])
-    returncode: int | None = Field(
-        description="Null when it was still running, as far as the gateway knows.", examples=[0]
-    )
-    output: str = Field(description="The end of what it wrote, as far as the gateway has seen it.")
-    error: str = Field(description="Likewise, on stderr.")
-
-
-class Ended(Answer):
-    """Why a sandbox is no more."""
-
-    reason: EndReason = Field(examples=["idle"])
-    at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
-    detail: str = Field(description="English.", examples=["nobody used it for 3600 s"])
-    exit_code: int | None = Field(
-        description="Of the container's first process, where it ended by itself.", examples=[None]
-    )
-    last_commands: list[LastCommand] = Field(description="Oldest first.")
-
-
-class Event(Answer):
-    """Something that happened to a sandbox."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    id: int = Field(description="Rises with time.", examples=[17])
-    sandbox_id: str = Field(examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"])
-    at: float = Field(description="Seconds since the epoch.", examples=[1648371234.567])
-    event: str = Field(
-        description="`created`, `adopted` (found again without its record), `updated` (with what "
-        "was changed: `changed` names the fields, `labels_changed` up to 16 labels; `labels` up to "
-        "1 KiB), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
-        "(soon, with `reason` and `ends_at`), `oom` (the kernel killed something in it for want "
-        "of memory), `ended` (with `reason`).",
-        examples=["created"],
-    )
-
-
-class Amount(Answer):
-    """What is used and what may be."""
-
-    used: float = Field(examples=[104857600])
-    limit: float | None = Field(description="Null: not limited.", examples=[1073741824])
-
-
-class CpuUsage(Answer):
-    """Use of the CPU."""
-
-    cores: float = Field(description="In use over a fraction of a second.", examples=[0.25])
-    limit: float = Field(description="Cores.", examples=[1.0])
-    total_s: float = Field(description="Seconds of CPU since it was made.", examples=[12.5])
-
-
-class NetworkUsage(Answer):
-    """Bytes since it was made."""
-
-    received_bytes: int = Field(examples=[1024])
-    sent_bytes: int = Field(examples=[1024])
-
-
-class SandboxStats(Answer):
-    """What a sandbox uses now, and its limits."""
-
-    cpu: CpuUsage
-    memory_bytes: Amount
-    pids: Amount
-    disk_bytes: Amount | None = Field(description="Null where the engine does not say.")
-    network: NetworkUsage
 
 
 def given(change: SandboxChange) -> dict[str, Any]:

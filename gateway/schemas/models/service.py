@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from gateway.schemas.models.base import Answer, left_out_when_none
-from gateway.schemas.models.sandboxes import Ended
+from gateway.schemas.models.sandbox_history import Ended
 
 
 class FieldError(Answer):
