@@ -184,7 +184,7 @@ class Following:
                 channel = link.open(follower, follower.message(window), follower.credit)
                 if self._handed_over is not None:
                     self._handed_over.set()
-                for event in follower.happenings(channel):
+                for event in follower.events(channel):
                     self._reconnecting.progressed()
                     if isinstance(event, Exited):
                         self.exited = event

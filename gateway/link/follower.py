@@ -28,7 +28,7 @@ LEAST_WINDOW = 8 * 1024
 smaller windows, down to the least."""
 
 MERGED_FROM = 64
-"""So many happenings wait one by one; beyond that, a stream's next bytes join its last ones."""
+"""So many events wait one by one; beyond that, a stream's next bytes join its last ones."""
 
 GAPS_WAITING = 256
 """An honest agent tells of a gap when it has dropped a block of 64 KiB."""
@@ -65,7 +65,7 @@ class Gap:
     end: int
 
 
-Happening = Started | Output | Gap | Exited
+CommandEvent = Started | Output | Gap | Exited
 
 
 @dataclass
@@ -87,7 +87,7 @@ def window_of(followed: int) -> int:
 class Follower:
     """A channel that follows a command. It outlives a link: `message` says where to go on.
 
-    What waits here is bounded by the window and, whatever the size of frames, in happenings.
+    What waits here is bounded by the window and, whatever the size of frames, in events.
     """
 
     def __init__(self, request: dict[str, Any], offsets: tuple[int, int]) -> None:
@@ -114,11 +114,11 @@ class Follower:
 
         Whatever had arrived but was not taken is asked for again.
         """
-        for happening in self._queue:
-            if isinstance(happening, _Bytes):
-                self._next[happening.stream] = min(self._next[happening.stream], happening.offset)
-            elif isinstance(happening, Gap):
-                self._next[happening.stream] = min(self._next[happening.stream], happening.start)
+        for event in self._queue:
+            if isinstance(event, _Bytes):
+                self._next[event.stream] = min(self._next[event.stream], event.offset)
+            elif isinstance(event, Gap):
+                self._next[event.stream] = min(self._next[event.stream], event.start)
         self._queue.clear()
         self._last = {}
         self._gaps = 0
@@ -137,7 +137,7 @@ class Follower:
         """That of the channel."""
         return self._window, WINDOW_FRAMES
 
-    def happenings(self, channel: Channel) -> Iterator[Happening]:
+    def events(self, channel: Channel) -> Iterator[CommandEvent]:
         """What happens, in order, to the exit. Credit is given back as the caller goes on.
 
         Raises LinkLost, or what the agent refused to follow for.
@@ -148,14 +148,14 @@ class Follower:
                     raise self._error
                 self._changed.wait()
                 self._changed.clear()
-            happening, count = self._taken()
-            yield happening
-            if isinstance(happening, Exited):
+            event, count = self._taken()
+            yield event
+            if isinstance(event, Exited):
                 return
-            if isinstance(happening, Output):
-                self._give_back(channel, happening.stream, len(happening.data), count)
+            if isinstance(event, Output):
+                self._give_back(channel, event.stream, len(event.data), count)
 
-    def _taken(self) -> tuple[Happening, int]:
+    def _taken(self) -> tuple[CommandEvent, int]:
         """The first that waits, and the frames that it came in."""
         first = self._queue.popleft()
         if isinstance(first, Gap):
@@ -245,6 +245,6 @@ class Follower:
         self._last[stream] = None
         self._add(gap)
 
-    def _add(self, happening: Started | _Bytes | Gap | Exited) -> None:
-        self._queue.append(happening)
+    def _add(self, event: Started | _Bytes | Gap | Exited) -> None:
+        self._queue.append(event)
         self._changed.set()

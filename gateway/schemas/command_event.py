@@ -1,7 +1,6 @@
 """What happens to a command that is followed, as the edges see it."""
 
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Output, Started
-from gateway.link.follower import Happening as CommandEvent
+from gateway.link.follower import CommandEvent, Gap, Output, Started
 
 __all__ = ["CommandEvent", "Exited", "Gap", "Output", "Started"]

@@ -11,8 +11,7 @@ import pytest
 from gateway.commands.output_slices import OutputSlice, slice_of
 from gateway.errors import LinkLost
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Output, Started
-from gateway.link.follower import Happening as CommandEvent
+from gateway.link.follower import CommandEvent, Gap, Output, Started
 
 STARTED = Started(42, {})
 EXITED = Exited(0, None, False, False, (8, 0))

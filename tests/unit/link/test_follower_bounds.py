@@ -51,7 +51,7 @@ def _follower(operation: str = "run", window: int = module.WINDOW) -> Follower:
 
 
 def _all(follower: Follower) -> Iterator[Any]:
-    return follower.happenings(_Granting())  # type: ignore[arg-type]
+    return follower.events(_Granting())  # type: ignore[arg-type]
 
 
 def _start(**changed: Any) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def test_single_bytes_wait_together() -> None:
         follower.on_data(STDERR, at, b"e")
     follower.on_event(EXIT)
 
-    happenings = list(_all(follower))
+    events = list(_all(follower))
 
-    assert len(happenings) <= module.MERGED_FROM + 3
+    assert len(events) <= module.MERGED_FROM + 3
     for stream, letter in ((STDOUT, b"o"), (STDERR, b"e")):
-        pieces = [h for h in happenings if isinstance(h, Output) and h.stream == stream]
+        pieces = [h for h in events if isinstance(h, Output) and h.stream == stream]
         assert b"".join(piece.data for piece in pieces) == letter * 20_000
         assert [p.offset for p in pieces] == [
             sum(len(q.data) for q in pieces[:n]) for n in range(len(pieces))
@@ -91,15 +91,15 @@ def test_whatever_is_merged_nothing_changes_its_place(steps: list[tuple[int, int
     follower.on_event(EXIT)
 
     reached = {STDOUT: 0, STDERR: 0}
-    for happening in _all(follower):
-        if isinstance(happening, Output):
-            assert happening.offset == reached[happening.stream]
-            reached[happening.stream] += len(happening.data)
-        elif isinstance(happening, Gap):
-            assert happening.start == reached[happening.stream]
-            reached[happening.stream] = happening.end
+    for event in _all(follower):
+        if isinstance(event, Output):
+            assert event.offset == reached[event.stream]
+            reached[event.stream] += len(event.data)
+        elif isinstance(event, Gap):
+            assert event.start == reached[event.stream]
+            reached[event.stream] = event.end
         else:
-            assert isinstance(happening, Exited)
+            assert isinstance(event, Exited)
     assert reached == at
 
 
@@ -190,10 +190,10 @@ def test_a_smaller_window_is_kept_and_given_back() -> None:
     follower = _follower(window=8192)
     link = _Granting(follower)
     link.channel.on_data(STDOUT, 0, b"x" * 8192)
-    happenings = follower.happenings(link)  # type: ignore[arg-type]
-    next(happenings)
+    events = follower.events(link)  # type: ignore[arg-type]
+    next(events)
     link.channel.on_data(STDERR, 0, b"x")
-    next(happenings)
+    next(events)
     assert (link.granted, link.frames) == (8192, 1)
     link.channel.on_data(STDOUT, 8192, b"x" * 8192)
 
@@ -210,7 +210,7 @@ def test_single_bytes_use_up_the_frames_first() -> None:
 
     follower = _follower()
     link = _Granting(follower)
-    reading = gevent.spawn(list, follower.happenings(link))  # type: ignore[arg-type]
+    reading = gevent.spawn(list, follower.events(link))  # type: ignore[arg-type]
     for at in range(3 * module.WINDOW_FRAMES):
         link.channel.on_data(STDOUT, at, b"x")
         gevent.sleep(0)

@@ -12,8 +12,7 @@ from gevent.event import Event
 from gateway.commands.command_spec import CommandSpec, spec_of
 from gateway.errors import BadOffset, CommandFinished, CommandNotFound, GatewayError, StdinNotOpen
 from gateway.link.exited import Exited
-from gateway.link.follower import Gap, Output, Started
-from gateway.link.follower import Happening as CommandEvent
+from gateway.link.follower import CommandEvent, Gap, Output, Started
 from gateway.schemas.command_result import Outcome
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandRequest, CommandSummary
