@@ -21,9 +21,11 @@ def in_thread(
     *,
     even_late: bool = False,
 ) -> Result:
-    """Do `work` in a thread of gevent's pool. What comes when nobody waits for it any more is
-    undone, in a thread too; what no thread had begun by then is not done at all, but for
-    `even_late`: the device that it names may be another's.
+    """Do `work` in a thread of gevent's pool, while the calling greenlet waits.
+
+    If the caller has timed out or was killed meanwhile, `undo` is given the result, in a thread
+    too. Work that no thread had begun by then is not begun, for the device that it names may belong
+    to another sandbox by now; `even_late` begins it nevertheless.
 
     Raises OSError, also when there is no answer in `LIMIT_S` seconds.
     """

@@ -15,10 +15,11 @@ UNCOUNTED_BYTES = 16 * 1024
 
 
 def install(app: Flask, held: ByteBudget) -> None:
-    """Call it after the others that see answers, so that what is refused here has what they add.
+    """Hold answers against their owner's share. Call it after the others that change answers: their
+    hooks then run after this one, and see the refusal too.
 
-    Who wants more than there is room for is told so at once: the answer is made already, and to
-    wait with it would be to hold it.
+    An answer for which there is no room is refused at once. It is in memory already, so to let it
+    wait would not save any.
     """
 
     def hold(response: Response) -> Response:

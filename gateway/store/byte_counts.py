@@ -111,7 +111,7 @@ class _Trigger:
 
 
 def in_dialect(statement: str, dialect: str) -> str:
-    """With what counts the bytes of a text: neither has a function that the other one knows."""
+    """The statement with `octets(…)` replaced: each database has another function for it."""
     template = (
         r"length(CAST(\1 AS BLOB))" if dialect == "sqlite" else r"octet_length(CAST(\1 AS TEXT))"
     )

@@ -110,14 +110,15 @@ class Database:
             return work(connection)
 
     def version(self) -> object:
-        """Another one whenever something was written, by this process or another. Raises
-        StoreUnavailable."""
+        """A value that differs from the last one when this or another process has written since.
+        Raises StoreUnavailable."""
         return self.read(self._dialect.version)
 
     def checkpoint(self) -> None:
-        """Copy the write-ahead log into the database if it is long, in a thread: the disk may take
-        half a second for it while sandboxes write and flush, which no other greenlet shall wait.
-        Who does it is one process of all. Raises StoreUnavailable."""
+        """Copy the write-ahead log into the database if it is long. Called by one process only.
+
+        It runs in a thread, so that other greenlets go on: while sandboxes write and flush, the
+        disk may take half a second. Raises StoreUnavailable."""
         with _translated():
             if not self._dialect.is_checkpoint_due():
                 return

@@ -78,11 +78,13 @@ class EndRecordStore:
         )
 
     def leave_removal(self, sandbox_id: str) -> bool:
-        """It stays `removing`, and nobody is at it any more. Raises StoreUnavailable."""
+        """Give up the claim to a removal. The sandbox stays `removing`, and any worker may claim
+        it. Raises StoreUnavailable."""
         return transition(self._database, sandbox_id, ("removing",), None, worker_id=None)
 
     def take_up_removal(self, sandbox_id: str, *, worker_id: str) -> bool:
-        """Be at a removal that was left. False when somebody is, or the sandbox has ended.
+        """Claim a removal that another worker began and did not finish. False when a worker has
+        claimed it, or the sandbox has ended.
 
         Raises StoreUnavailable.
         """

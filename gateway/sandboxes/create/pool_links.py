@@ -13,10 +13,10 @@ from gateway.process.periodic import PeriodicLoop
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
-"""How soon one is linked anew that has lost its link."""
+"""Seconds until a pooled sandbox that has lost its link is linked again."""
 
 SETTLE_S = 0.1
-"""How soon one that another worker has made is linked."""
+"""Seconds until a pooled sandbox that another worker has made is linked."""
 
 
 class Standby:

@@ -29,10 +29,11 @@ from gateway.store.rows import SandboxRow
 log = logging.getLogger(__name__)
 
 REFILL_AFTER_S = 0.5
-"""So long after a take: making a container would slow the first command of who has just taken."""
+"""Seconds that the pool waits after one was taken, before it makes the next one: that would slow
+the first command of the client who took it."""
 
 LOOK_S = 2.0
-"""How soon is seen what the store does not tell: that an image is another one now."""
+"""Seconds between two looks at what the store does not tell: whether an image was replaced."""
 
 AFTER_FAILURE_S = 5.0
 
@@ -196,7 +197,7 @@ class Pool:
                 self._forget(row)
 
     def standing(self) -> list[SandboxRow]:
-        """Those that stand ready."""
+        """Those that are ready to be taken."""
         return [row for row in self._store.all() if row.state == "pooled"]
 
     def drop_all_but(self, running: set[str], standing: list[SandboxRow]) -> None:

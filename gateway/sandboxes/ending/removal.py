@@ -74,7 +74,8 @@ class Removal:
         self.finish(row)
 
     def retry(self, row: SandboxRow) -> bool:
-        """`carry_on`, for one who waits. False when somebody else is at it, or it has ended."""
+        """`carry_on`, in a client's request. False when another worker is removing it, or it has
+        ended."""
         if not self._endings.take_up_removal(row.sandbox_id, worker_id=self._worker_id):
             return False
         try:
@@ -96,7 +97,7 @@ class Removal:
             self._on_ended(why)
 
     def leave(self, row: SandboxRow) -> None:
-        """Whoever was at its removal was killed: reconciliation sees to it."""
+        """Its removal was begun by a worker that was killed: reconciliation goes on with it."""
         self._endings.leave_removal(row.sandbox_id)
 
     def cancel_create(self, row: SandboxRow) -> None:

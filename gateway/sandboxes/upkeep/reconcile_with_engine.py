@@ -1,4 +1,4 @@
-"""What the engine has against what the store says: the engine is right about what exists."""
+"""Compares the engine's containers with the store: about what exists, the engine is right."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ALIVE = ("running", "paused", "restarting")
 
 
 class Reconciliation:
-    """Brings store and engine together again after a crash or a hand from outside."""
+    """Corrects the store after a crash, or when somebody has used the engine directly."""
 
     def __init__(
         self,
