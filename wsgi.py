@@ -6,7 +6,8 @@ import gc
 
 from gevent import monkey
 
-monkey.patch_all()
+if not monkey.is_module_patched("socket"):
+    monkey.patch_all()
 # What modules make stays. Collecting while they are made finds nothing, a fifth of the time that
 # importing takes; frozen, it is not looked at again by each full collection.
 gc.disable()

@@ -179,6 +179,9 @@ def worker_exit(_server: Any, worker: Any) -> None:
         runtime = _runtime(worker)
         runtime.close()
         runtime.release()
+        # Python takes gevent's modules apart before the handlers, each of which would ask them for
+        # logging's lock then, and end in a traceback. What they had to write is written.
+        logging._handlerList.clear()  # type: ignore[attr-defined]
 
 
 def _runtime(worker: Any) -> Runtime:

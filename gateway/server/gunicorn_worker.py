@@ -7,6 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from gevent import socket
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
@@ -17,7 +18,7 @@ from gateway.process.slow_client_writes import PatientSocket
 from gateway.process.time_shares import STRANGERS, work_for
 from gateway.schemas.models import Problem
 from gateway.server.ending_connections import linger
-from gateway.server.modules_before_the_fork import plugins_looked_for_once
+from gateway.server.modules_before_the_fork import patch_the_rest
 from gateway.server.refusal_log import RefusalLog
 from gateway.server.request_reading import HEAD_S, HeadTooSlow, Requests
 
@@ -37,9 +38,12 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     """See `gateway.process.slow_client_writes`; gunicorn itself waits for ever."""
 
     def patch(self) -> None:
-        """Let gunicorn monkey-patch, in a tenth of the time."""
-        with plugins_looked_for_once():
-            super().patch()
+        """In the place of gunicorn's own, which patches again what the master has patched."""
+        patch_the_rest()
+        self.sockets: list[Any] = [
+            socket.socket(each.FAMILY, socket.SOCK_STREAM, fileno=each.sock.detach())
+            for each in self.sockets
+        ]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end, and close it. In the place of gunicorn's own."""

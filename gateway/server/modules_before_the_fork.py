@@ -20,10 +20,19 @@ from gevent import monkey
 
 
 def patch_what_is_taken_by_name() -> None:
-    """Before anything but gunicorn is imported."""
+    """Before anything but gunicorn is imported. Once: gevent looks after threads at each fork, and
+    would do so twice, and fail."""
     with plugins_looked_for_once():
-        monkey.patch_thread()
-        monkey.patch_ssl()
+        if not monkey.is_module_patched("threading"):
+            monkey.patch_thread()
+            monkey.patch_ssl()
+
+
+def patch_the_rest() -> None:
+    """In a worker, and all where there was no master that has patched."""
+    wanted = not monkey.is_module_patched("threading")
+    with plugins_looked_for_once():
+        monkey.patch_all(thread=wanted, ssl=wanted)
 
 
 def import_for_workers() -> None:

@@ -111,14 +111,14 @@ def test_what_is_imported_before_the_fork_waits_for_no_thread(tmp_path: Path) ->
 import json, sys, threading, types
 import gunicorn.arbiter
 from gateway.server import gunicorn_config, gunicorn_worker
-from gateway.server.modules_before_the_fork import import_for_workers
+from gateway.server.modules_before_the_fork import import_for_workers, patch_the_rest
 import_for_workers()
 from gevent import _hub_local, monkey
 in_master = [_hub_local.get_hub_if_exists() is not None, threading.active_count()]
 patched_in_master = sorted(name for name in ("os", "queue", "select", "signal", "socket", "time")
                            if monkey.is_module_patched(name))
-monkey.patch_all()
-import gateway.app
+patch_the_rest()
+import wsgi
 
 originals = {
     id(original): f"{module}.{name}"
