@@ -44,7 +44,8 @@ class ChangeSignal:
             log.warning("a change is seen late: %s", error)  # see UNSIGNALLED_S
 
     def wait(self, timeout_s: float) -> None:
-        """Return when there was a signal since the last call, or the time is up."""
+        """Return when there was a signal since the last call, or the time is up, also after
+        `close`."""
         if self._notices is None:
             gevent.sleep(min(timeout_s, WITHOUT_INOTIFY_S))
             return
@@ -52,6 +53,8 @@ class ChangeSignal:
             gevent_socket.wait_read(self._notices, timeout=timeout_s)
         except TimeoutError:
             return
+        if self._notices is None:
+            return  # closed meanwhile
         try:
             os.read(self._notices, _READ_BYTES)  # equal ones that follow each other are one
         except BlockingIOError:

@@ -121,6 +121,7 @@ def test_stop_says_goodbye_at_once_and_ends_in_time(own_gateway: MakeGateway, nu
     assert gateway.wait_stopped(within_s=12) == 0
     assert gateway.log().count("Worker exiting") == 2
     assert "Exception ignored" not in gateway.log()
+    assert "Traceback" not in gateway.log()
     eventually(lambda: not any(worker.is_running() for worker in workers))
     gateway.start_ready()
     with connect(gateway, sandbox_id) as client:
@@ -175,6 +176,7 @@ def test_a_graceful_restart_keeps_sandboxes(own_gateway: MakeGateway, how: dict[
     gateway.signal(signal.SIGTERM)
     assert gateway.wait_stopped() == 0
     assert "Exception ignored" not in gateway.log()
+    assert "Traceback" not in gateway.log()
     gateway.start_ready(**how)
     assert gateway.listed() == {sandbox_id}
 

@@ -165,3 +165,18 @@ def test_closing_frees_its_descriptors(tmp_path: Path) -> None:
     signal.send()
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_notice_that_comes_with_the_end_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends closes the file while greenlets wait, and the kernel has told them already
+    that there is something to read."""
+    closing = ChangeSignal(tmp_path / "changes")
+    monkeypatch.setattr(
+        change_signal.gevent_socket, "wait_read", lambda _notices, timeout: closing.close()
+    )
+    closing.wait(5.0)
+    started = time.monotonic()
+    closing.wait(0.01)
+    assert time.monotonic() - started < 2
