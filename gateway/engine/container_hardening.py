@@ -11,6 +11,9 @@ from gateway.settings import MIB, OWN_NETWORK, SHARED_UID
 
 SANDBOX_GROUP = 1000
 
+SANDBOX_USER = f"{SHARED_UID}:{SANDBOX_GROUP}"
+"""Who programs from outside run as in sandboxes that have no user of their own."""
+
 HOLDER_USER = "65534:65534"
 """The container's first process runs as this one: `kill -9 -1` by the sandbox user, who may
 signal only their own processes (kill(2)), then ends their commands and not the container."""
