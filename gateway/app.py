@@ -56,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         changes=runtime.changes,
         lifecycle=runtime.lifecycle,
         commands=runtime.commands,
+        files=runtime.files,
         watcher=runtime.watcher,
         readiness=runtime.readiness,
         metrics=runtime.exposition,
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         routes.blueprint(
             runtime.sandboxes,
             runtime.commands,
+            runtime.files,
             runtime.watcher,
             runtime.connections,
             runtime.metrics,

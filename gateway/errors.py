@@ -40,7 +40,15 @@ GatewayError
 │   ├── LineTooLong               a terminal's line takes no more
 │   ├── TerminalMissing           the command has no terminal
 │   ├── IsolationUnavailable      the host does not have the isolation level
-│   └── FeatureMissing            the sandbox's image cannot do that
+│   ├── FeatureMissing            the sandbox's image cannot do that
+│   ├── BadRange                  the file has no such part
+│   ├── BadArchive                it is none, or would write beside its target
+│   ├── TooManyWatches            of one sandbox
+│   └── PathError                 what a path leads to is not what the request needs
+│       ├── BadPath, PathNotFound, PermissionDenied
+│       ├── IsDirectory, NotDirectory, NotEmpty, AlreadyExists, NotAFile
+│       ├── Changed               another has written it meanwhile
+│       └── TooLarge
 ├── HostFault                     the machine or the engine underneath
 │   ├── EngineFault
 │   │   ├── EngineUnavailable     nobody answers
@@ -56,6 +64,10 @@ GatewayError
 │   ├── HostToolFailed            mkfs, mount, iptables
 │   ├── GatewayStopping           a request would have had to wait longer than this process lives
 │   └── NotReady                  something that sandboxes need does not work
+├── FileFault                     the sandbox's own disk
+│   ├── NoSpace                   it is full
+│   ├── FileFailed                it said something that no other error tells
+│   └── FileTimeout               it does not answer
 └── SandboxFault                  what runs inside the sandbox
     ├── AgentMissing              the image has no python3 to run the agent
     ├── AgentUnavailable          the agent could not be reached or started
@@ -403,6 +415,103 @@ class FeatureMissing(ClientFault):
     title = N_("This sandbox's image cannot do that: it has no python3")
 
 
+class PathError(ClientFault):
+    pass
+
+
+class PathNotFound(PathError):
+    """There is nothing at this path in the sandbox."""
+
+    code = "path_not_found"
+    title = N_("There is nothing at this path")
+
+
+class PermissionDenied(PathError):
+    """The sandbox's user may not do that there."""
+
+    code = "permission_denied"
+    title = N_("The sandbox's user may not do that there")
+
+
+class BadPath(PathError):
+    """The path is empty or missing, longer than 4,096 bytes, has a zero byte or a part that is too
+    long, or is a loop of links."""
+
+    code = "bad_path"
+    title = N_("This is not a path")
+
+
+class IsDirectory(PathError):
+    """A file is needed, and there is a directory."""
+
+    code = "is_directory"
+    title = N_("There is a directory at this path")
+
+
+class NotDirectory(PathError):
+    """A directory is needed, and there is something else."""
+
+    code = "not_directory"
+    title = N_("What is at this path is not a directory")
+
+
+class NotEmpty(PathError):
+    """The directory is not empty, and `recursive` was not asked for."""
+
+    code = "not_empty"
+    title = N_("The directory is not empty")
+
+
+class AlreadyExists(PathError):
+    """There is something at the path already."""
+
+    code = "already_exists"
+    title = N_("There is something at this path already")
+
+
+class NotAFile(PathError):
+    """A FIFO, a device or a socket, which are neither read nor written here."""
+
+    code = "not_a_file"
+    title = N_("What is at this path is not a regular file")
+
+
+class Changed(PathError):
+    """`If-Match` or `If-None-Match` does not fit: the file is not as the client knows it."""
+
+    code = "changed"
+    title = N_("The file is not as the condition wants it")
+
+
+class TooLarge(PathError):
+    """An archive has more bytes or entries than it may (`SANDBOX_ARCHIVE_MB`,
+    `SANDBOX_ARCHIVE_ENTRIES`), or a file is larger than its file system allows."""
+
+    code = "too_large"
+    title = N_("It is larger than it may be")
+
+
+class BadRange(ClientFault):
+    """The file has no such part (`Range`)."""
+
+    code = "bad_range"
+    title = N_("The file has no such part")
+
+
+class BadArchive(ClientFault):
+    """It is no tar archive, or a member would write beside the target: nothing was unpacked."""
+
+    code = "bad_archive"
+    title = N_("The archive cannot be unpacked; nothing of it was")
+
+
+class TooManyWatches(ClientFault):
+    """The sandbox is watched as often as it may be."""
+
+    code = "too_many_watches"
+    title = N_("This sandbox's files are watched as often as they may be")
+
+
 class HostFault(GatewayError):
     """The host cannot do it at the moment."""
 
@@ -518,6 +627,31 @@ class NotReady(HostFault):
             self.members["checks"] = dict(checks)
         if posture is not None:
             self.members["posture"] = dict(posture)
+
+
+class FileFault(GatewayError):
+    """The sandbox's disk has answered with an error that no other code tells."""
+
+    code = "file_failed"
+    title = N_("The sandbox's disk has failed")
+
+
+class FileFailed(FileFault):
+    pass
+
+
+class NoSpace(FileFault):
+    """The sandbox's disk is full. What was there before still stands."""
+
+    code = "no_space"
+    title = N_("The sandbox's disk is full; what was there before still stands")
+
+
+class FileTimeout(FileFault):
+    """The sandbox's disk does not answer."""
+
+    code = "file_timeout"
+    title = N_("The sandbox's disk does not answer")
 
 
 class SandboxFault(GatewayError):

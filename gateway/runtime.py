@@ -12,7 +12,7 @@ from gateway.api.ws.keep_alive import Connections
 from gateway.commands.background_commands import BackgroundCommandWatcher
 from gateway.commands.docker_exec_runner import DockerExecRunner
 from gateway.commands.history import CommandHistory
-from gateway.commands.run_and_steer import LINK_KEPT_S, Commands
+from gateway.commands.run_and_steer import Commands
 from gateway.commands.run_once import OnceRegister
 from gateway.engine import container_hardening
 from gateway.engine.docker.docker_engine import DockerEngine
@@ -27,6 +27,8 @@ from gateway.errors import (
     TooMuchQueued,
     TooMuchUnread,
 )
+from gateway.files.file_links import FileLinks
+from gateway.files.service import ArchiveLimits, Files
 from gateway.health.posture import Posture
 from gateway.health.readiness import Readiness
 from gateway.identity import token_secret
@@ -35,7 +37,7 @@ from gateway.identity.access_tokens import TokenSigner
 from gateway.identity.key_source import source_of
 from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
-from gateway.link.dial import Known, dial
+from gateway.link.dial import Known, dial, dial_files
 from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.logs.audit_log_file import log_of
@@ -83,6 +85,7 @@ from gateway.store.once import OnceTable
 from gateway.store.ownership import OwnershipTable
 from gateway.store.pool import PoolStore
 from gateway.store.sandboxes import SandboxStore
+from gateway.use.sandbox_use import LINK_KEPT_S
 
 RECONCILE_S = 5.0
 TAKE_OVER_S = 1.0
@@ -125,6 +128,7 @@ class Runtime:
         )
         self._directly = settings.link == "auto"
         self._links = Links(self._dial)
+        self._file_links = Links(self._dial_files)
         self._history = CommandHistory(HistoryStore(self._database), self._links)
         self._build_commands()
         self._build_sandboxes()
@@ -170,6 +174,14 @@ class Runtime:
             Slots(settings.commands_per_key, TooManyCommands),
             self.streams,
         )
+        self.files = Files(
+            FileLinks(self._file_links),
+            self.held_output,
+            self.held_input,
+            ArchiveLimits(
+                settings.archive_mb * MIB, settings.archive_entries, settings.archive_timeout
+            ),
+        )
         self.waiting = Waiting()
 
     def _build_sandboxes(self) -> None:
@@ -188,7 +200,7 @@ class Runtime:
         self._removal = Removal(
             EndRecordStore(self._database),
             self.engine,
-            self._links.drop,
+            self._drop_links,
             self._history.last_look,
             worker_id,
             self.metrics.ended,
@@ -323,6 +335,22 @@ class Runtime:
         link.count(self.metrics.links_changed)
         return link
 
+    def _dial_files(self, container_id: str) -> Link:
+        with self._links.using(container_id, LINK_KEPT_S):
+            link = dial_files(
+                self.engine,
+                container_id,
+                directly=self._directly,
+                known_of=self._known_of,
+                agent=self._links.get(container_id),
+            )
+        link.count(self.metrics.links_changed)
+        return link
+
+    def _drop_links(self, container_id: str) -> None:
+        self._file_links.drop(container_id)
+        self._links.drop(container_id)
+
     def _known_of(self, container_id: str) -> Known:
         """Of what its agent may keep: of its sandbox's own memory, and no more than a quarter."""
         settings, row = self._settings, self._store.of_container(container_id)
@@ -394,6 +422,7 @@ class Runtime:
     def release(self) -> None:
         """After `close`, when all handlers have returned: free what they used."""
         self.watcher.close()
+        self._file_links.close()
         self._links.close()
         self.engine.close()
         self._workers.close()

@@ -403,6 +403,18 @@ class Settings(BaseSettings):
         le=65536,
         description="Of that, the share of one API key or, without keys, of one sandbox, in MiB.",
     )
+    archive_mb: int = Field(
+        8192,
+        ge=1,
+        le=1024 * 1024,
+        description="What an archive may be unpacked to, in MiB; more is 413.",
+    )
+    archive_entries: int = Field(
+        250_000, ge=1, le=10_000_000, description="Files and directories in one archive."
+    )
+    archive_timeout: float = Field(
+        1800, ge=1, le=86400, description="Seconds that unpacking an archive may take."
+    )
     websockets_per_key: int = Field(
         1000,
         ge=1,

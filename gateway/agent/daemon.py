@@ -6,6 +6,7 @@ import os
 from gateway.protocol import frames
 
 from . import descriptors, signals
+from .files.start import FileProcess
 from .links.link import LinkClosed
 from .links.listener import LinkListener
 from .loop import WRITE, Loop
@@ -27,7 +28,8 @@ class Daemon:
         self._runner = Runner(self._loop, limits, self._retention, environment, quiet.tell)
         commands = CommandOperations(self._runner, self._retention)
         sandbox = SandboxOperations(self._runner, limits, quiet)
-        self._operations = Operations(dict(commands.table(), **sandbox.table()))
+        tables = (commands.table(), sandbox.table(), FileProcess(environment).table())
+        self._operations = Operations({name: do for table in tables for name, do in table.items()})
         self._identity = binascii.hexlify(os.urandom(16)).decode("ascii")
         self._links = {}
         LinkListener(self._loop, listener, self._add_link)

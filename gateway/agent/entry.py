@@ -221,6 +221,8 @@ def main(names, rest):
         if carrier is not None:
             break
     else:
+        if not rest:
+            sys.exit(3)  # this one is not started here
         start(names[0], rest)
         carrier = socket.socket(socket.AF_UNIX)
         carrier.connect("\0" + names[0])

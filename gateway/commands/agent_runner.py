@@ -17,7 +17,6 @@ from gevent.event import Event
 
 from gateway.commands.command_metrics import CommandMetrics
 from gateway.commands.flow_control import most_for
-from gateway.commands.place import Place
 from gateway.errors import (
     AgentUnavailable,
     CommandLost,
@@ -37,6 +36,7 @@ from gateway.link.links import Links
 from gateway.process.byte_budget import Budget
 from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result import Outcome
+from gateway.use.place import Place
 
 FIRST_S = 3.0
 AGAIN_S = 20.0

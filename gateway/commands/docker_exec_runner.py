@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from gevent.event import Event
 
 from gateway.agent.surroundings import GIVEN
-from gateway.commands.place import Place
 from gateway.engine.interface import Engine
 from gateway.errors import CommandLost, EngineRefused
 from gateway.link.exited import Exited
 from gateway.process.byte_budget import Budget
 from gateway.schemas.command_result import HeadAndTail, Outcome
+from gateway.use.place import Place
 
 _PROBE = (
     "if [ -x /bin/bash ]; then echo /bin/bash; else echo /bin/sh; fi; "

@@ -23,7 +23,6 @@ from gateway.commands.command_spec import CommandSpec, Encoding, spec_of
 from gateway.commands.docker_exec_runner import DockerExecRunner
 from gateway.commands.flow_control import eager_credit_of
 from gateway.commands.history import CommandHistory
-from gateway.commands.place import Place
 from gateway.commands.run_once import OnceRegister
 from gateway.errors import (
     AgentMissing,
@@ -42,12 +41,9 @@ from gateway.schemas.command_result import Outcome
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandRequest, CommandSummary
 from gateway.schemas.models.commands import MAX_RESULT_BYTES
+from gateway.use.place import Place
 
 ANSWER_S = 1.0
-
-LINK_KEPT_S = 20.0
-"""How long the link into a sandbox stays when a request is done with it, or a create with the
-sandbox. Making one takes about 70 ms, and who runs commands runs several."""
 
 
 class Known(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
@@ -47,9 +48,31 @@ MODULES = (
     "agent.operations.input",
     "agent.operations.commands",
     "agent.operations.sandbox",
+    "agent.files.start",
     "agent.daemon",
 )
 """From `gateway` on, in the order of their imports."""
+
+FILE_MODULES = (
+    "agent.files.become",
+    "agent.files.wire",
+    "agent.files.paths",
+    "agent.files.records",
+    "agent.files.reading",
+    "agent.files.writing",
+    "agent.files.trees",
+    "agent.files.changing",
+    "agent.files.listing",
+    "agent.files.tar_format",
+    "agent.files.packing",
+    "agent.files.staging",
+    "agent.files.unpacking",
+    "agent.files.inotify",
+    "agent.files.watching",
+    "agent.files.table",
+    "agent.files.server",
+)
+"""Of the process that serves files: sent when the first file is asked for."""
 
 SOCKET_NAME = "sandbox-agent-2"
 """Abstract socket of the daemon; the number is `frames.PROTOCOL`."""
@@ -79,22 +102,44 @@ exec(compile(entry, "agent/entry.py", "exec"))
 """What `python3 -c` runs: it reads exactly the bundle from stdin and not a byte of the link."""
 
 
-def argv() -> list[str]:
+def argv(names: tuple[str, ...] = NAMES) -> list[str]:
     """The command line that makes a link: -S for a fast start; -I for no foreign code, neither
     from the environment nor from the working directory."""
-    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), *NAMES]
+    return ["python3", "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP.strip(), *names]
 
 
 @cache
 def bundle() -> bytes:
     """What goes to stdin first: two sizes of 8 digits, `entry`, then the modules."""
+    return _with_entry(_packed(MODULES))
+
+
+@cache
+def bundle_for_files() -> bytes:
+    """The same, without modules: the process that serves files is there already, or not at all."""
+    return _with_entry(b"")
+
+
+@cache
+def file_program() -> tuple[str, bytes]:
+    """The abstract socket of the process that serves files, and its modules. Each version of them
+    has a socket of its own: one that is there may be another gateway's."""
+    program = _packed(FILE_MODULES)
+    return f"sandbox-files-{hashlib.sha256(program).hexdigest()[:16]}", program
+
+
+def _with_entry(rest: bytes) -> bytes:
     entry = _source("agent.entry")
-    rest = b""
-    for name in MODULES:
+    return b"%08d%08d" % (len(entry), len(rest)) + entry + rest
+
+
+def _packed(names: Iterable[str]) -> bytes:
+    packed = b""
+    for name in names:
         gevent.sleep(0)  # some milliseconds each, once per worker
         source = _source(name)
-        rest += f"{name} {len(source)}\n".encode() + source
-    return b"%08d%08d" % (len(entry), len(rest)) + entry + rest
+        packed += f"{name} {len(source)}\n".encode() + source
+    return packed
 
 
 def _source(name: str) -> bytes:

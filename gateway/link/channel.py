@@ -59,10 +59,10 @@ class Channel:
         credit.add(size, count)
         self._link.send(self._link.dialect.crediting(self.number, stream, size, count))
 
-    def room(self, stream: int) -> int:
+    def room(self, stream: int, most: int = frames.MAX_CHUNK) -> int:
         """How many bytes of a stream may be sent at once now."""
         room: int = self._outward.of(stream).room
-        return min(room, frames.MAX_CHUNK)
+        return min(room, most)
 
     def on_the_way(self, stream: int) -> int:
         """Bytes that were sent and that no credit has come back for."""

@@ -16,6 +16,7 @@ from gateway.errors import (
     ContainerGone,
     EngineFault,
     EngineRefused,
+    FeatureMissing,
     GatewayError,
     LinkLost,
 )
@@ -72,7 +73,7 @@ def dial(
         pid = known.pid or _pid_of(engine, container_id)
     link = None if pid is None else _dial_directly(container_id, pid, user)
     if link is None:
-        link = _dial_by_exec(engine, container_id, user)
+        link = _dial_by_exec(engine, container_id, user, bundle.NAMES, bundle.bundle())
         # The agent runs now, if it did not before.
         better = None if pid is None else _dial_directly(container_id, pid, user)
         if better is not None:
@@ -89,12 +90,44 @@ def _pid_of(engine: Engine, container_id: str) -> int:
     return container.pid
 
 
-def _dial_directly(container_id: str, pid: int, user: str) -> Link | None:
+def dial_files(
+    engine: Engine,
+    container_id: str,
+    *,
+    directly: bool,
+    known_of: Callable[[str], Known],
+    agent: Link,
+) -> Link:
+    """A link to the process that serves files, which `agent`, a link to the agent, starts unless
+    it runs. Raises what `dial` does, LinkLost, and FeatureMissing for an agent of an earlier
+    version."""
+    if agent.dialect is not DIALECTS[frames.PROTOCOL]:
+        raise FeatureMissing("the sandbox's agent is of an earlier version")
+    known = known_of(container_id)
+    name, program = bundle.file_program()
+    ask(agent, "files", name=name, body=program)  # `frames.BODY`
+    link = None
+    if directly and engine.is_local():
+        pid = known.pid or _pid_of(engine, container_id)
+        link = _dial_directly(container_id, pid, known.user, (name,), direct.BULK_BYTES)
+    if link is None:
+        packed = bundle.bundle_for_files()
+        link = _dial_by_exec(engine, container_id, known.user, (name,), packed)
+    return link
+
+
+def _dial_directly(
+    container_id: str,
+    pid: int,
+    user: str,
+    names: tuple[str, ...] = bundle.NAMES,
+    receive_bytes: int = direct.RECEIVE_BYTES,
+) -> Link | None:
     """None where there is no direct way, or no agent yet."""
     stream = None
     try:
         with gevent.Timeout(DIRECT_LIMIT_S, AgentUnavailable("no direct answer in time")):
-            stream = direct.connect(container_id, pid, uid_of(user))
+            stream = direct.connect(container_id, pid, uid_of(user), names, receive_bytes)
             return shake_hands(stream)
     except (AgentUnavailable, LinkLost) as error:
         log.debug("container %.12s: %s", container_id, error)
@@ -112,9 +145,11 @@ def uid_of(user: str) -> int:
     return int(user.split(":")[0])
 
 
-def _dial_by_exec(engine: Engine, container_id: str, user: str) -> Link:
+def _dial_by_exec(
+    engine: Engine, container_id: str, user: str, names: tuple[str, ...], packed: bytes
+) -> Link:
     try:
-        return _dial(engine, container_id, user)
+        return _dial(engine, container_id, user, names, packed)
     except (AgentUnavailable, EngineRefused):
         # That a container has just stopped, the engine says in many ways, or on the stream.
         if engine.inspect(container_id).state not in ("running", "paused"):
@@ -122,11 +157,13 @@ def _dial_by_exec(engine: Engine, container_id: str, user: str) -> Link:
         raise
 
 
-def _dial(engine: Engine, container_id: str, user: str) -> Link:
-    stream = engine.open_stream(container_id, bundle.argv(), user)
+def _dial(
+    engine: Engine, container_id: str, user: str, names: tuple[str, ...], packed: bytes
+) -> Link:
+    stream = engine.open_stream(container_id, bundle.argv(names), user)
     try:
         with gevent.Timeout(DIAL_LIMIT_S, AgentUnavailable("the agent did not answer in time")):
-            stream.send(bundle.bundle())
+            stream.send(packed)
             return shake_hands(stream)
     except EngineFault as error:
         stream.close()

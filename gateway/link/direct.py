@@ -23,6 +23,9 @@ from gateway.link.bundle import NAMES
 
 RECEIVE_BYTES = 64 * 1024
 
+BULK_BYTES = 512 * 1024
+"""Of links for files: each read costs a look at the hub."""
+
 IS_LINK = b"L"
 """What says to the agent that this connection itself is the link."""
 
@@ -33,8 +36,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class DirectStream:
     """The transport of a link over a socket to the agent. Owns the socket."""
 
-    def __init__(self, socket: gevent.socket.socket) -> None:
+    def __init__(self, socket: gevent.socket.socket, receive_bytes: int = RECEIVE_BYTES) -> None:
         self._socket = socket
+        self._receive_bytes = receive_bytes
         self._closed = False
         self._reading = False
 
@@ -44,7 +48,7 @@ class DirectStream:
             return b""
         self._reading = True
         try:
-            received: bytes = self._socket.recv(RECEIVE_BYTES)
+            received: bytes = self._socket.recv(self._receive_bytes)
         except OSError:
             received = b""
         finally:
@@ -80,14 +84,21 @@ class DirectStream:
             self._socket.close()
 
 
-def connect(container_id: str, pid: int, uid: int) -> DirectStream:
-    """Connect to the agent of a container whose first process is `pid` on this host.
+def connect(
+    container_id: str,
+    pid: int,
+    uid: int,
+    names: tuple[str, ...] = NAMES,
+    receive_bytes: int = RECEIVE_BYTES,
+) -> DirectStream:
+    """Connect to the agent of a container whose first process is `pid` on this host; `names` are
+    where it may listen.
 
     Raises AgentUnavailable: not permitted, not this host's container, no agent yet, or somebody
     else than user `uid` listens there. Whoever is interrupted in it is not held up by the thread.
     """
     pool = ThreadPool(1)
-    attempt = pool.spawn(_attempt, container_id, pid)
+    attempt = pool.spawn(_attempt, container_id, pid, names)
     try:
         fd = attempt.get()
     except BaseException:
@@ -102,7 +113,7 @@ def connect(container_id: str, pid: int, uid: int) -> DirectStream:
     if struct.unpack("3i", credentials)[1] != uid:
         socket.close()
         raise AgentUnavailable("somebody else than the sandbox's user listens there")
-    stream = DirectStream(socket)
+    stream = DirectStream(socket, receive_bytes)
     stream.send(IS_LINK)
     return stream
 
@@ -115,15 +126,15 @@ def _abandon(attempt: AsyncResult[int | OSError], pool: ThreadPool) -> None:
     pool.kill()
 
 
-def _attempt(container_id: str, pid: int) -> int | OSError:
+def _attempt(container_id: str, pid: int, names: tuple[str, ...]) -> int | OSError:
     """The error is handed over, for gevent prints what is raised in a thread of its pools."""
     try:
-        return _connect_in_namespace(container_id, pid)
+        return _connect_in_namespace(container_id, pid, names)
     except OSError as error:
         return error
 
 
-def _connect_in_namespace(container_id: str, pid: int) -> int:
+def _connect_in_namespace(container_id: str, pid: int, names: tuple[str, ...]) -> int:
     """Runs in a thread that does nothing else: the namespace is the thread's. A descriptor."""
     with Path(f"/proc/{pid}/ns/net").open("rb") as namespace:
         # Looked at after the namespace is held: the pid may have been given to another process,
@@ -136,7 +147,7 @@ def _connect_in_namespace(container_id: str, pid: int) -> int:
     connection = gevent.monkey.get_original("socket", "socket")(sockets.AF_UNIX)
     try:
         connection.settimeout(2.0)
-        _connect_to_any(connection, NAMES)
+        _connect_to_any(connection, names)
         connection.settimeout(None)
     except BaseException:
         connection.close()

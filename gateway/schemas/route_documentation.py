@@ -58,6 +58,8 @@ class Socket:
 class Operation:
     """One route of the API. `errors` are answered as problem documents, subclasses included.
 
+    `upload` is the type of a body that is passed on as it comes, of any size, and no JSON.
+
     The fields of `query` are what the query may have. `headers` are those of the request, names
     with descriptions.
 
@@ -74,6 +76,7 @@ class Operation:
     socket: Socket | None = None
     query: type[BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    upload: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,21 @@ def documented(
     socket: Socket | None = None,
     query: type[BaseModel] | None = None,
     headers: Mapping[str, str] | None = None,
+    upload: str | None = None,
 ) -> Callable[[View], View]:
     """Record an `Operation` on a view. Decorators outside must use `functools.wraps`."""
     return _recorder(
         Operation(
-            summary, tag, replies, description, errors, body, socket, query, dict(headers or {})
+            summary,
+            tag,
+            replies,
+            description,
+            errors,
+            body,
+            socket,
+            query,
+            dict(headers or {}),
+            upload,
         )
     )
 

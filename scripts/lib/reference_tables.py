@@ -214,8 +214,10 @@ def _body_table(reference: Reference, words: str) -> Rows:
 
 
 def _body(reference: Reference, operation: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of what the operation takes."""
-    content = operation["requestBody"]["content"]["application/json"]
+    """The schema of what the operation takes; without properties where it takes no JSON."""
+    content = operation["requestBody"]["content"].get("application/json")
+    if content is None:
+        return {"properties": {}}
     name = content["schema"]["$ref"].rpartition("/")[2]
     schema: dict[str, Any] = reference.document["components"]["schemas"][name]
     return {"properties": {}, **schema}

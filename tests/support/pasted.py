@@ -33,11 +33,11 @@ class Example:
 
 
 def examples_in(text: str) -> list[Example]:
-    """All blocks of shell and Python, in order."""
+    """All blocks of shell, Python and JavaScript, in order."""
     blocks = _FENCED.findall(text)
     found = []
     for number, (language, code) in enumerate(blocks):
-        if language in ("sh", "python"):
+        if language in ("sh", "python", "javascript"):
             after = blocks[number + 1] if number + 1 < len(blocks) else ("", "")
             printed = after[1].splitlines() if after[0] in ("json", "text") else []
             found.append(Example(language, code, printed))

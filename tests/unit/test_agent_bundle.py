@@ -66,9 +66,10 @@ def test_no_module_of_the_agent_is_long(source: Path) -> None:
 
 def test_the_bundle_holds_every_module_after_those_it_imports() -> None:
     """They are executed in this order; a forgotten one would fail in the sandbox only."""
-    assert set(bundle.MODULES) == {_name(path) for path in SOURCES} - {"agent.entry"}
-    for position, name in enumerate(bundle.MODULES):
-        before = {f"gateway.{module}" for module in bundle.MODULES[:position]}
+    modules = bundle.MODULES + bundle.FILE_MODULES
+    assert set(modules) == {_name(path) for path in SOURCES} - {"agent.entry"}
+    for position, name in enumerate(modules):
+        before = {f"gateway.{module}" for module in modules[:position]}
         tree = ast.parse((GATEWAY / f"{name.replace('.', '/')}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):

@@ -20,7 +20,7 @@ def slow_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     sleep = gevent.monkey.get_original("time", "sleep")
 
-    def connects_late(_container_id: str, _pid: int) -> int:
+    def connects_late(_container_id: str, _pid: int, _names: tuple[str, ...]) -> int:
         sleep(0.5)
         return theirs.detach()
 

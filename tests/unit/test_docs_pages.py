@@ -56,6 +56,9 @@ _ANSWERS = TypeAdapter(
     | models.Sandbox
     | models.SandboxStats
     | models.Deleted
+    | models.FileStat
+    | models.FileEvent
+    | models.Watching
     | models.TokenIssued
     | models.Problem
     | list[models.Sandbox]

@@ -8,13 +8,17 @@ from __future__ import annotations
 from flask import Flask, Response, request
 
 from gateway.api.rest import (
+    archive_routes,
     command_output_routes,
     docs_page,
     event_routes,
+    file_routes,
+    path_routes,
     request_id_in_path,
     service_routes,
     stats_routes,
     token_routes,
+    watch_routes,
 )
 from gateway.api.rest.backend import (
     ChangeService,
@@ -31,8 +35,9 @@ from gateway.api.rest.sandbox_routes import blueprint as sandbox_routes
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.rest.token_routes import Tokens
-from gateway.commands.sandbox_use import CommandWatcher, SandboxUses
+from gateway.files.service import Files
 from gateway.middleware.surfaces import Surface
+from gateway.use.sandbox_use import CommandWatcher, SandboxUses
 
 
 def _finish(response: Response) -> Response:
@@ -55,6 +60,7 @@ def register(
     changes: ChangeService,
     lifecycle: LifecycleService,
     commands: CommandService,
+    files: Files,
     watcher: CommandWatcher,
     readiness: ReadinessService,
     metrics: MetricsService,
@@ -76,6 +82,10 @@ def register(
         event_routes.blueprint(lifecycle, waiting),
         command_routes(commands, uses, waiting, streams),
         command_output_routes.blueprint(commands, uses, waiting, streams),
+        file_routes.blueprint(files, uses, waiting),
+        archive_routes.blueprint(files, uses, waiting),
+        watch_routes.blueprint(files, uses, waiting),
+        path_routes.blueprint(files, uses, waiting),
         token_routes.blueprint(tokens),
         service_routes.blueprint(readiness, metrics),
         route.blueprint(app),

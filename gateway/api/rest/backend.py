@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 from gateway.commands.command_spec import CommandSpec
-from gateway.commands.place import Place
-from gateway.commands.sandbox_use import Leases
 from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import (
@@ -20,6 +18,8 @@ from gateway.schemas.models import (
     SandboxCreate,
     SandboxStatus,
 )
+from gateway.use.place import Place
+from gateway.use.sandbox_use import Leases
 
 
 class SandboxView(Protocol):

@@ -14,8 +14,6 @@ from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.server_sent_events import EventStreams, LastEvent
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.commands.output_slices import OutputSlice, slice_of
-from gateway.commands.place import Place
-from gateway.commands.sandbox_use import SandboxUses
 from gateway.errors import (
     BadFields,
     BadOffset,
@@ -29,6 +27,8 @@ from gateway.protocol import streams
 from gateway.schemas.event_encoder import EncodedEvent, EventEncoder
 from gateway.schemas.models import CommandSummary, OutputQuery
 from gateway.schemas.route_documentation import Reply, documented
+from gateway.use.place import Place
+from gateway.use.sandbox_use import SandboxUses
 
 BYTES = "application/octet-stream"
 

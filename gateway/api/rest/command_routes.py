@@ -14,8 +14,6 @@ from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.commands.command_spec import CommandSpec, request_id_of
-from gateway.commands.place import Place
-from gateway.commands.sandbox_use import SandboxUses
 from gateway.errors import (
     BadFields,
     BadMediaType,
@@ -57,6 +55,8 @@ from gateway.schemas.models import (
     SocketError,
 )
 from gateway.schemas.route_documentation import Reply, documented
+from gateway.use.place import Place
+from gateway.use.sandbox_use import SandboxUses
 
 EVENTS = (CommandStarted, OutputPiece, OutputGap, CommandResult, SocketError, SandboxEnded)
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from flask import Response, request
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from gateway.api.rest import answers
+from gateway.api.rest.accepted_types import prefers
 from gateway.api.rest.stoppable_waits import Waiting
-from gateway.commands.sandbox_use import SandboxUse, SandboxUses
 from gateway.errors import BadRequest, ContainerGone, GatewayError, SandboxFault
 from gateway.logs.line_budget import bounded_log
 from gateway.middleware import language
@@ -22,6 +20,7 @@ from gateway.middleware.language import Texts
 from gateway.middleware.problem_documents import public_detail
 from gateway.schemas.event_encoder import EncodedEvent, encode_message
 from gateway.schemas.models import SandboxEnded, SocketError
+from gateway.use.sandbox_use import SandboxUse, SandboxUses
 
 log = bounded_log(__name__)
 
@@ -39,18 +38,13 @@ _JOIN_BELOW = 128 * 1024
 
 _HEARTBEAT = b":\n\n"
 
-_LONGEST_ACCEPTED = 1024
-"""Characters of `Accept` that are looked at."""
-
 _END = "end"
 _LAST_EVENT_ID = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 
 
 def is_asked_for(instead_of: str) -> bool:
     """Whether the client prefers an event stream to `instead_of`: it must name it in `Accept`."""
-    accepted = request.headers.get("Accept", "")[:_LONGEST_ACCEPTED]
-    named = dict(reversed(list(parse_accept_header(accepted, MIMEAccept))))
-    return named.get(MEDIA_TYPE, 0) > named.get(instead_of, 0)
+    return prefers(MEDIA_TYPE, instead_of)
 
 
 @dataclass(frozen=True)

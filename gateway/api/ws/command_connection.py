@@ -18,7 +18,6 @@ from gateway.api.ws.message_cost import cost_of_command
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
 from gateway.api.ws.stdin_queue import StdinQueues
 from gateway.commands.command_spec import CommandSpec, request_id_of
-from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
 from gateway.errors import (
     BadRequest,
@@ -46,6 +45,7 @@ from gateway.schemas.models import (
     SignalMessage,
     StdinMessage,
 )
+from gateway.use.place import Place
 
 log = bounded_log(__name__)
 

@@ -47,6 +47,10 @@ class Outbox:
         """One binary frame. Blocks while the client does not read; raises ClientGone."""
         self._socket.send_frame(frames.BINARY, payload)
 
+    def send_text(self, payload: bytes) -> None:
+        """One text frame. Blocks while the client does not read; raises ClientGone."""
+        self._socket.send_frame(frames.TEXT, payload)
+
     def send_message(self, message: BaseModel) -> None:
         """One message, if the client is still there."""
         self._if_there(frames.TEXT, encode_message(message))

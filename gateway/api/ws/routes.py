@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import gevent
 from flask import Blueprint, g, request
@@ -12,27 +12,30 @@ from flask_sock import Sock
 from pydantic import ValidationError
 from simple_websocket import Server
 
-from gateway.api.ws import frames
+from gateway.api.ws import frames, watch
 from gateway.api.ws.command_connection import Connection
 from gateway.api.ws.keep_alive import Connections
 from gateway.api.ws.peer import Peer
 from gateway.api.ws.safe_socket import STALL_LIMIT_S, SafeSocket
 from gateway.api.ws.terminal import Terminal
 from gateway.commands.command_spec import request_id_of
-from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
-from gateway.commands.sandbox_use import CommandWatcher, Leases, SandboxUses
 from gateway.errors import (
     BadFields,
     BadOffset,
+    BadPath,
     BadRequest,
     CommandFinished,
     CommandNotFound,
     EngineFault,
     FeatureMissing,
+    FileFault,
     GatewayError,
     GatewayFull,
     LineTooLong,
+    NotDirectory,
+    PathNotFound,
+    PermissionDenied,
     RateLimited,
     RequestIdInUse,
     SandboxFault,
@@ -44,10 +47,12 @@ from gateway.errors import (
     TooManyCommands,
     TooManyConnections,
     TooManyStreams,
+    TooManyWatches,
     TooMuchQueued,
     TooMuchUnread,
     UpgradeRequired,
 )
+from gateway.files.service import Files
 from gateway.identity.slots import Slots
 from gateway.logs.line_budget import bounded_log
 from gateway.metrics import Metrics
@@ -60,9 +65,11 @@ from gateway.schemas.models import (
     CommandRequest,
     CommandResult,
     CommandStarted,
+    FileEvent,
     ListMessage,
     OutputGap,
     OutputPiece,
+    Overflow,
     PingMessage,
     Pong,
     ResizeMessage,
@@ -72,8 +79,12 @@ from gateway.schemas.models import (
     StdinMessage,
     TerminalQuery,
     TerminalSize,
+    WatchQuery,
 )
+from gateway.schemas.models import Watching as WatchingMessage
 from gateway.schemas.route_documentation import Reply, Socket, documented
+from gateway.use.place import Place
+from gateway.use.sandbox_use import CommandWatcher, Leases, SandboxUses
 
 log = bounded_log(__name__)
 
@@ -81,6 +92,7 @@ log = bounded_log(__name__)
 def blueprint(
     sandboxes: Leases,
     commands: Commands,
+    files: Files,
     watcher: CommandWatcher,
     connections: Connections,
     metrics: Metrics,
@@ -110,6 +122,9 @@ def blueprint(
             raise BadRequest("a handshake has no body")
         if request.endpoint == "ws.show_terminal":
             g.terminal = _terminal_of(request.args)
+        asked = None
+        if request.endpoint == "ws.watch_files":
+            asked = watch.asked_for(request.args, request.query_string)
         raw = request.environ.get("gunicorn.socket")
         if raw is None:
             raise GatewayError("this server does not hand over its sockets")
@@ -120,6 +135,11 @@ def blueprint(
             use.end()
             raise
         g.use = use
+        g.held = ExitStack()
+        if asked is not None:
+            path, recursive = asked
+            with use.linked():
+                g.watching = g.held.enter_context(files.watch(use.place, path, recursive=recursive))
         g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics, write_timeout_s)
         # Compression would cost 300 KB and CPU time per connection: it is not offered.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
@@ -128,6 +148,7 @@ def blueprint(
     def give_back(_error: BaseException | None) -> None:
         use = g.pop("use", None)
         if use is not None:  # the handshake failed after the guard
+            g.held.close()
             slots.give_back(use.place.owner)
             use.end()
 
@@ -178,6 +199,7 @@ def blueprint(
                 CommandNotFound,
                 CommandFinished,
                 BadOffset,
+                BadPath,
                 StdinNotOpen,
                 StdinFull,
                 LineTooLong,
@@ -230,6 +252,37 @@ def blueprint(
             return False  # a shell that waits for its viewers does not keep the sandbox busy
 
         serve(websocket, sandbox_id, work)
+
+    @sock.route("/<sandbox_id>/watch", bp=routes)  # type: ignore[untyped-decorator]
+    @documented(
+        summary="Watch files",
+        description="A WebSocket that tells what happens to a directory or a file from now on. "
+        "`watching` comes first. A new file is `created`, then `attributes` where they are set, "
+        "then `written`; a rename within what is watched is one event. What the gateway itself "
+        "writes shows as `created` or `written`.",
+        tag="Files",
+        query=WatchQuery,
+        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
+        errors=(
+            *(BadFields, BadPath, PathNotFound, PermissionDenied, NotDirectory, TooManyWatches),
+            *(SandboxNotFound, UpgradeRequired, TooManyConnections, FeatureMissing, FileFault),
+            *(SandboxFault, EngineFault, StoreUnavailable),
+        ),
+        socket=Socket(
+            from_client=(),
+            to_client=(WatchingMessage, FileEvent, Overflow, SocketError, SandboxEnded),
+            errors=(BadRequest, SandboxFault),
+        ),
+    )
+    def watch_files(websocket: Server, sandbox_id: str) -> None:
+        watching, watched = g.watching, g.held
+
+        def work(peer: Peer, place: Place, held: Holding) -> bool:
+            watch.serve(peer, watching)
+            return False
+
+        with watched:
+            serve(websocket, sandbox_id, work)
 
     def serve(
         websocket: Server, sandbox_id: str, work: Callable[[Peer, Place, Holding], bool]

@@ -9,7 +9,6 @@ from gateway.api.ws.frames import UnreadableRequest
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
 from gateway.api.ws.stdin_queue import StdinQueues
 from gateway.commands.command_spec import terminal_of
-from gateway.commands.place import Place
 from gateway.commands.run_and_steer import Commands
 from gateway.errors import BadRequest, GatewayError
 from gateway.logs.line_budget import bounded_log
@@ -19,6 +18,7 @@ from gateway.schemas.command_event import Output
 from gateway.schemas.event_encoder import each_of
 from gateway.schemas.json_in_threads import read_aside
 from gateway.schemas.models import ResizeMessage
+from gateway.use.place import Place
 
 log = bounded_log(__name__)
 

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from gateway.commands.run_and_steer import LINK_KEPT_S
-from gateway.commands.sandbox_use import SandboxUse, SandboxUses
 from gateway.errors import (
     ContainerGone,
     GatewayError,
@@ -16,6 +14,7 @@ from gateway.errors import (
     StoreUnavailable,
     TooManyCommands,
 )
+from gateway.use.sandbox_use import LINK_KEPT_S, SandboxUse, SandboxUses
 from tests.unit.api.rest.fakes import FakeLease
 
 

@@ -85,6 +85,10 @@ def operation(
             content={"application/json": MediaType(schema=_schema(schemas[record.body]))},
             required=any(field.is_required() for field in record.body.model_fields.values()),
         )
+    if record.upload:
+        parts["requestBody"] = RequestBody(
+            content={record.upload: MediaType(schema=_schema({"type": "string"}))}, required=True
+        )
     if record.socket:
         parts["x-websocket-messages"] = _messages(record.socket, schemas)
     return Operation(**parts)

@@ -16,13 +16,17 @@ from gateway.api import rest, ws
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws import routes
 from gateway.api.ws.keep_alive import Connections
-from gateway.errors import GatewayFull, TooManyConnections, TooMuchQueued
+from gateway.errors import AgentUnavailable, GatewayFull, TooManyConnections, TooMuchQueued
+from gateway.files.file_links import FileLinks
+from gateway.files.service import Files
 from gateway.identity.access import Access
 from gateway.identity.access_tokens import TokenSigner
 from gateway.identity.key_source import KeySource
 from gateway.identity.keys import line_of
 from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
+from gateway.link.link import Link
+from gateway.link.links import Links
 from gateway.metrics import Metrics
 from gateway.middleware import authentication, language, surfaces
 from gateway.process.byte_budget import ByteBudget
@@ -42,13 +46,23 @@ from tests.unit.api.rest.fakes import (
 MAX_BODY_BYTES = 16 * 1024
 
 
+def _no_files() -> Files:
+    """Files of sandboxes that nobody can reach."""
+
+    def dial(_container_id: str) -> Link:
+        raise AgentUnavailable("there is no sandbox")
+
+    held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
+    return Files(FileLinks(Links(dial)), held, held)
+
+
 @pytest.fixture(autouse=True)
 def _budget_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has one of its own: these ask faster than a worker may log
     (`gateway.logs.line_budget`)."""
     for bounded in (
         "middleware.problem_documents",
-        "commands.sandbox_use",
+        "use.sandbox_use",
         "api.rest.server_sent_events",
     ):
         logger = logging.getLogger(f"gateway.{bounded}")
@@ -145,6 +159,7 @@ def app(
         changes=sandboxes,
         lifecycle=sandboxes,
         commands=commands,
+        files=_no_files(),
         watcher=watcher,
         readiness=readiness,
         metrics=metrics,
@@ -158,7 +173,10 @@ def app(
     slots = Slots(10, TooManyConnections)
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
     ws.WS.register(
-        app, routes.blueprint(sandboxes, commands, watcher, connections, counted, held, slots)
+        app,
+        routes.blueprint(
+            sandboxes, commands, _no_files(), watcher, connections, counted, held, slots
+        ),
     )
     app.test_client_class = CheckedClient
     yield app

@@ -7,7 +7,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.api.rest.stoppable_waits import Waiting
-from gateway.commands.run_and_steer import LINK_KEPT_S
 from gateway.errors import (
     AgentMissing,
     CommandLost,
@@ -16,6 +15,7 @@ from gateway.errors import (
     LinkLost,
     TooManyCommands,
 )
+from gateway.use.sandbox_use import LINK_KEPT_S
 from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeCommandWatcher
 from tests.unit.api.rest.fakes import FakeSandboxes
 

@@ -148,7 +148,7 @@ def test_bodies_are_required_where_a_field_is(document: Any) -> None:
     required = {
         path: operation["requestBody"].get("required", False)
         for path, _, operation in _operations(document)
-        if "requestBody" in operation
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
     }
 
     assert required == {
@@ -158,6 +158,9 @@ def test_bodies_are_required_where_a_field_is(document: Any) -> None:
         "/sandboxes/{sandbox_id}/commands": True,
         "/sandboxes/{sandbox_id}/commands/{request_id}/stdin": False,
         "/sandboxes/{sandbox_id}/commands/{request_id}/signal": True,
+        "/sandboxes/{sandbox_id}/files/mkdir": False,
+        "/sandboxes/{sandbox_id}/files/move": False,
+        "/sandboxes/{sandbox_id}/files/copy": False,
     }
 
 

@@ -176,8 +176,8 @@ def test_every_body_must_be_json(app: Flask, sandbox: str) -> None:
     tried = 0
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            if "requestBody" not in operation:
-                continue
+            if "application/json" not in operation.get("requestBody", {}).get("content", {}):
+                continue  # what is uploaded may be of any type: `Origin` alone decides
             address = path.replace("{sandbox_id}", sandbox).replace("{request_id}", "r1")
             for content_type in ("text/plain", "application/x-www-form-urlencoded", None):
                 answer = client.open(

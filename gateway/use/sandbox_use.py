@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from gateway.commands.place import Place
-from gateway.commands.run_and_steer import LINK_KEPT_S
 from gateway.errors import (
     ClientFault,
     ContainerGone,
@@ -17,8 +15,13 @@ from gateway.errors import (
     StoreUnavailable,
 )
 from gateway.logs.line_budget import bounded_log
+from gateway.use.place import Place
 
 log = bounded_log(__name__)
+
+LINK_KEPT_S = 20.0
+"""How long the link into a sandbox stays when a request is done with it, or a create with the
+sandbox. Making one takes about 70 ms, and who runs commands runs several."""
 
 
 class Leases(Protocol):
