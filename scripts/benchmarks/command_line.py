@@ -20,6 +20,7 @@ from . import (
     command_latency,
     create_latency,
     crowd,
+    files,
     machine,
     neighbours,
     report,
@@ -78,6 +79,15 @@ BENCHMARKS = {
         rounds=5,
         samples=50,
         quick_rounds=2,
+        quick_samples=20,
+    ),
+    "files": Benchmark(
+        "1 KB read and written against a command, 250 MB against docker cp",
+        files.run,
+        files.TARGETS,
+        rounds=5,
+        samples=50,
+        quick_rounds=3,
         quick_samples=20,
     ),
     "neighbours": Benchmark(

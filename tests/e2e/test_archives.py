@@ -73,7 +73,12 @@ def test_an_archive_is_unpacked(files: SandboxFiles, form: int) -> None:
     assert unpack(files, path, archive(fill, form)).status_code == 201
     files.put(f"{path}/sub/mine", b"mine")
     files.put(f"{path}/a.txt", b"old")
-    again = unpack(files, path, gzip.compress(archive(fill, form)))
+    # As for any program: what may not be written to is not, and then nothing is.
+    packed = gzip.compress(archive(fill, form))
+    assert code_of(unpack(files, path, packed), 403) == "permission_denied"
+    assert files.read(f"{path}/a.txt") == b"old"
+    files.shell(f"chmod 755 {path}/closed")
+    again = unpack(files, path, packed)
 
     assert again.status_code == 200, again.text
     assert again.json()["type"] == "directory"

@@ -44,6 +44,7 @@ def test_each_path_error_has_its_own_code(files: SandboxFiles) -> None:
     assert code_of(files.delete("errors/dir"), 409) == "not_empty"
     assert code_of(files.get("/etc/shadow"), 403) == "permission_denied"
     assert code_of(files.put("/etc/passwd", b"1"), 403) == "permission_denied"
+    assert code_of(files.put("/usr/new/x", b"1"), 403) == "permission_denied"
     assert code_of(files.delete("/etc/passwd"), 403) == "permission_denied"
     assert code_of(files.get("/proc/1/root", "/list"), 403) == "permission_denied"
     assert code_of(files.get("/proc/1/root/etc/shadow"), 403) == "permission_denied"

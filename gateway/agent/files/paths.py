@@ -168,9 +168,12 @@ def make_directories(path, made):
                 made.append(b"/" + b"/".join(parts[: number + 1]))
             except FileExistsError:
                 pass
-            except OSError:
+            except OSError as error:
                 # Not to be made there, which matters only if it is missing.
-                os.stat(part, dir_fd=fd)
+                try:
+                    os.stat(part, dir_fd=fd)
+                except FileNotFoundError:
+                    raise error from None
             below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
         finally:
             os.close(fd)

@@ -139,6 +139,8 @@ def merge(staged, target, prefix, do, progress):
         entries = trees.sorted_content(below)
     finally:
         os.close(below)
+    if entries and do is check and not os.access(prefix or b".", os.W_OK | os.X_OK, dir_fd=target):
+        raise paths.Refused("permission_denied", "a directory that is there cannot be written to")
     while entries:
         name, is_directory = entries.pop()
         progress.step()

@@ -78,7 +78,7 @@ def _unpacked(pieces):
     """What gzip has packed, never much at a time: a bomb is met by the limit of bytes."""
     import zlib
 
-    unpacker = zlib.decompressobj(31)
+    unpacker, within = zlib.decompressobj(31), True
     for piece in pieces:
         while piece:
             try:
@@ -88,9 +88,12 @@ def _unpacked(pieces):
             if data:
                 yield data
             piece = unpacker.unconsumed_tail
+            within = not unpacker.eof
             if unpacker.eof:
                 piece = unpacker.unused_data.lstrip(b"\0")
                 unpacker = zlib.decompressobj(31)
+    if within:
+        raise BadArchive("it ends too early")
 
 
 class _Source:
