@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import Any
 
 from gateway import __version__
 from gateway.api.rest.backend import ReadinessService
@@ -19,6 +20,7 @@ from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.engine.failure_count import counted
 from gateway.engine.interface import Engine
 from gateway.errors import (
+    AgentUnavailable,
     ContainerGone,
     GatewayFull,
     TooManyCommands,
@@ -37,7 +39,9 @@ from gateway.identity.access_tokens import TokenSigner
 from gateway.identity.key_source import source_of
 from gateway.identity.rate_limits import RateLimits
 from gateway.identity.slots import Slots
+from gateway.link.bulk import Bulk
 from gateway.link.dial import Known, dial, dial_files
+from gateway.link.dial import uid_of as uid_of_user
 from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.logs.audit_log_file import log_of
@@ -175,7 +179,7 @@ class Runtime:
             self.streams,
         )
         self.files = Files(
-            FileLinks(self._file_links),
+            FileLinks(self._file_links, self._open_bulk),
             self.held_output,
             self.held_input,
             ArchiveLimits(
@@ -346,6 +350,12 @@ class Runtime:
             )
         link.count(self.metrics.links_changed)
         return link
+
+    def _open_bulk(self, container_id: str, message: dict[str, Any]) -> Bulk:
+        known = self._known_of(container_id)
+        if not (self._directly and self.engine.is_local()) or known.pid is None:
+            raise AgentUnavailable("there is no direct way")
+        return Bulk(container_id, known.pid, uid_of_user(known.user), message)
 
     def _drop_links(self, container_id: str) -> None:
         self._file_links.drop(container_id)

@@ -61,10 +61,15 @@ class Exchange:
 
     def data(self, within_s: float | None = SILENCE_S) -> bytes:
         """The next bytes; b"" at the end. Raises what `event` does."""
+        data = self.last_data(within_s)
+        self._give_back(len(data))
+        return data
+
+    def last_data(self, within_s: float | None = SILENCE_S) -> bytes:
+        """The same, but as many bytes fewer may be on the way from now on."""
         while True:
             arrived = self._take(within_s)
             if isinstance(arrived, bytes):
-                self._give_back(len(arrived))
                 return arrived
             if arrived.get("event") != "progress":
                 raise self._broken("an event in the place of bytes")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gateway.errors import AgentMissing, FeatureMissing, LinkLost
+from gateway.errors import AgentMissing, AgentUnavailable, FeatureMissing, LinkLost, PathError
 from gateway.files.exchange import Exchange
+from gateway.link.bulk import Bulk
 from gateway.link.links import Links
 from gateway.use.place import Place
 from gateway.use.sandbox_use import LINK_KEPT_S
@@ -15,11 +16,21 @@ from gateway.use.sandbox_use import LINK_KEPT_S
 TRIES = 3
 
 
+OpenBulk = Callable[[str, dict[str, Any]], Bulk]
+"""A connection for one large transfer, to a container and with a message. Raises AgentUnavailable
+where there is no direct way."""
+
+
+def _no_bulk(_container_id: str, _message: dict[str, Any]) -> Bulk:
+    raise AgentUnavailable("there is no direct way")
+
+
 class FileLinks:
     """Opens operations. To be used within `using`."""
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, open_bulk: OpenBulk = _no_bulk) -> None:
         self._links = links
+        self._open_bulk = open_bulk
 
     @contextmanager
     def using(self, place: Place) -> Iterator[None]:
@@ -35,6 +46,16 @@ class FileLinks:
         except AgentMissing:
             raise FeatureMissing() from None
         return Exchange(link, {"op": operation, **fields}, window)
+
+    def bulk(self, place: Place, operation: str, token: object, **fields: Any) -> Bulk | None:
+        """Claim what an operation has offered; None where that cannot be, so that it goes on in
+        frames."""
+        if not isinstance(token, str):
+            return None
+        try:
+            return self._open_bulk(place.container_id, {"op": operation, "token": token, **fields})
+        except (AgentUnavailable, LinkLost, PathError):
+            return None
 
     def ask(self, place: Place, operation: str, **fields: Any) -> dict[str, Any]:
         """An operation that has one answer, once. Raises what it is refused for, and LinkLost."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import gevent
 
@@ -19,6 +19,7 @@ from gateway.files.listing import Listing
 from gateway.files.reading import FIRST_BYTES, WINDOW_BYTES, Reading
 from gateway.files.watching import WINDOW_BYTES as WATCHED_BYTES
 from gateway.files.watching import Watching
+from gateway.link.bulk import Bulk
 from gateway.process.byte_budget import ByteBudget
 from gateway.protocol import frames
 from gateway.use.place import Place
@@ -79,6 +80,17 @@ class ArchiveLimits:
     within_s: float = 1800.0
 
 
+@runtime_checkable
+class OfASocket(Protocol):
+    """Content of a known size that comes on a socket, and need not be read here."""
+
+    @property
+    def size(self) -> int: ...
+
+    def splice_to(self, target: Any) -> None:
+        """All of it. Raises BadRequest when it ends too early, and OSError."""
+
+
 class Files:
     """One per process. Paths are bytes, absolute or from the home directory on. Every method may
     raise PathError, FeatureMissing, a SandboxFault and what dialling does."""
@@ -117,14 +129,19 @@ class Files:
             def hold(size: int) -> None:
                 held.enter_context(self._held_output.hold(place.owner, size))
 
-            yield self._begun(place, fields, held, hold)
+            def claim(token: object, at: int) -> Bulk | None:
+                return self.links.bulk(place, "bulk_read", token, at=at)
 
-    def _begun(self, place: Place, fields: dict[str, Any], held: ExitStack, hold: Any) -> Reading:
+            yield self._begun(place, fields, held, hold, claim)
+
+    def _begun(
+        self, place: Place, fields: dict[str, Any], held: ExitStack, hold: Any, claim: Any
+    ) -> Reading:
         for left in reversed(range(TRIES)):
             exchange = self.links.open(place, "read", FIRST_BYTES, **fields)
             held.callback(exchange.close)
             try:
-                return Reading(exchange, hold)
+                return Reading(exchange, hold, claim)
             except LinkLost:
                 if not left:
                     raise
@@ -179,12 +196,28 @@ class Files:
                 done = self.links.ask(place, "write", **fields | {frames.BODY: content})
             else:
                 pieces = [content] if isinstance(content, bytes) else content
+                size = getattr(content, "size", None)
                 with (
                     self._held_input.hold(place.owner, UPLOAD_BYTES),
-                    self.links.open(place, "write", stream=True, **fields) as exchange,
+                    self.links.open(place, "write", stream=True, size=size, **fields) as exchange,
                 ):
+                    go = exchange.event()
+                    if self._was_spliced(place, go.get("bulk"), content):
+                        pieces = None
                     done = upload(exchange, pieces)
             return entry_of(done.get("stat")), done.get("new") is True
+
+    def _was_spliced(self, place: Place, token: object, content: Any) -> bool:
+        """Whether the content of a large upload went from its client's socket to the sandbox by
+        itself. Raises BadRequest when the client left."""
+        if token is None or not isinstance(content, OfASocket):
+            return False
+        bulk = self.links.bulk(place, "bulk_write", token, size=content.size)
+        if bulk is None:
+            return False
+        with closing(bulk):
+            content.splice_to(bulk.socket)
+        return True
 
     def write_many(self, place: Place, files: Sequence[tuple[bytes, bytes]]) -> list[Entry]:
         """Write several small files, one after the other, of together at most 256 KiB. Those before
@@ -246,6 +279,7 @@ class Files:
                 most=[limits.size, limits.entries, limits.within_s],
             ) as exchange,
         ):
+            exchange.event()
             done = upload(exchange, content)
             return entry_of(done.get("stat")), done.get("new") is True
 
@@ -278,13 +312,13 @@ class Files:
             return entry_of(done.get("stat"))
 
 
-def upload(exchange: Exchange, pieces: Iterable[bytes]) -> dict[str, Any]:
-    """Send content when the sandbox says `go`; what it says at the end."""
-    exchange.event()
-    for piece in pieces:
-        if piece:
-            exchange.send(piece)
-    exchange.send(b"")
+def upload(exchange: Exchange, pieces: Iterable[bytes] | None) -> dict[str, Any]:
+    """Send content, unless it has gone another way; what the sandbox says at the end."""
+    if pieces is not None:
+        for piece in pieces:
+            if piece:
+                exchange.send(piece)
+        exchange.send(b"")
     done = exchange.event(LONG_S)
     exchange.finished()
     return done

@@ -42,6 +42,11 @@ class DirectStream:
         self._closed = False
         self._reading = False
 
+    @property
+    def socket(self) -> gevent.socket.socket:
+        """For who sends and receives past this."""
+        return self._socket
+
     def receive(self) -> bytes:
         """The next piece, b"" at the end. Blocks without limit."""
         if self._is_closed():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, TypeGuard
 
 import orjson
@@ -33,7 +33,7 @@ class Incoming:
         """Bytes. May be raised once it is known who is there."""
         self._buffer = bytearray()
 
-    def frames(self, piece: bytes) -> Iterator[tuple[int, int, bytes]]:
+    def frames(self, piece: bytes) -> Generator[tuple[int, int, bytes], None, None]:
         """(kind, channel, payload) of each frame that `piece` completes. To be used up before the
         next piece is given, but for the last time. Raises FrameError."""
         buffer = self._buffer
@@ -54,6 +54,11 @@ class Incoming:
                 yield kind, channel, payload
         finally:
             del buffer[:at]
+
+    def rest(self) -> bytes:
+        """What came after the last frame that was taken; it is not kept."""
+        rest, self._buffer = bytes(self._buffer), bytearray()
+        return rest
 
     def holds_more(self) -> bool:
         """Whether bytes came after the last frame that was taken."""

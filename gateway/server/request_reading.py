@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import gevent
-from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
@@ -128,7 +128,28 @@ class FairChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
         return read
 
 
-class AwaitedBody(Body):  # type: ignore[misc]  # gunicorn has no types
+class WholeBody(Body):  # type: ignore[misc]  # gunicorn has no types
+    """A body that may also be taken off the connection by somebody else."""
+
+    def raw(self) -> tuple[bytes, Any] | None:
+        """The bytes that have come already, and the socket that the rest comes on, if the length is
+        known and nothing was read. `took` must be told of each byte that is taken."""
+        reader = self.reader
+        if not isinstance(reader, LengthReader) or self.buf.tell():
+            return None
+        held = reader.unreader.take_buffered()
+        mine, others = held[: reader.length], held[reader.length :]
+        if others:
+            reader.unreader.unread(others)
+        self.took(len(mine))
+        return mine, reader.unreader.sock
+
+    def took(self, count: int) -> None:
+        """So many bytes were taken off the connection."""
+        self.reader.length -= count
+
+
+class AwaitedBody(WholeBody):
     """A body that the client sends when it is told to (RFC 9110, section 10.1.1). It is told so by
     the first read: who is refused by the head alone is not asked for the body."""
 
@@ -136,6 +157,13 @@ class AwaitedBody(Body):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(reader)
         self._unreader = unreader
         self._is_awaited = True
+
+    def raw(self) -> tuple[bytes, Any] | None:
+        """See `WholeBody`."""
+        if self._is_awaited:
+            self._is_awaited = False
+            self._unreader.ask_for_body()
+        return super().raw()
 
     def _read_reader(self, size: int) -> bytes:
         if self._is_awaited:
@@ -177,7 +205,7 @@ class BoundedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
         # gunicorn would ask for the body before anybody has looked at the head.
         is_awaited = self._expected_100_continue and not self.is_read
         self._expected_100_continue = False
-        self.body = AwaitedBody(reader, self.unreader) if is_awaited else Body(reader)
+        self.body = AwaitedBody(reader, self.unreader) if is_awaited else WholeBody(reader)
 
     @property
     def is_read(self) -> bool:

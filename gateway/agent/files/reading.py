@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 
-from . import paths, records
+from . import bulk, paths, records
 
 FIRST_BYTES = 64 * 1024
 """A file of this size is read whole before anything is said of it: so it is what it was."""
@@ -87,14 +87,27 @@ def _send(channel, fd, size, said, wanted):
     if first or not size:
         channel.send(first[start:end], head, end=True)
         return
+    if end - start > bulk.FROM_BYTES:
+        with bulk.Offer(fd, end, channel) as offer:
+            _send_pieces(channel, fd, start, end, [_head(channel, said, size, start, end, offer)])
+    else:
+        _send_pieces(channel, fd, start, end, [head])
+
+
+def _head(channel, said, size, start, end, offer):
+    event = {"event": "file", "stat": said, "size": size, "from": start, "to": end}
+    return channel.event(dict(event, bulk=offer.token))
+
+
+def _send_pieces(channel, fd, start, end, head):
     while start < end:
         piece = os.pread(fd, min(PIECE_BYTES, end - start), start)
         if not piece:
             raise paths.Refused("changed", "it has become shorter")
-        channel.send(piece, *([head] if head else []))
-        head = None
+        channel.send(piece, *head)
+        head = []
         start += len(piece)
-    channel.send(b"", *([head] if head else []), end=True)
+    channel.send(b"", *head, end=True)
 
 
 def _send_unsized(channel, fd, said, first):

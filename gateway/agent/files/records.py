@@ -1,6 +1,7 @@
 """What the gateway is told of what is at a path."""
 
 import base64
+import binascii
 import os
 import stat
 
@@ -25,6 +26,11 @@ def _name_of(kind, number):
         if len(_names) < 1000:
             _names[kind, number] = found
     return found
+
+
+def random_name():
+    """That nobody guesses."""
+    return binascii.hexlify(os.urandom(16)).decode("ascii")
 
 
 def text(name):

@@ -15,7 +15,7 @@ import time
 from gateway.protocol import frames
 
 from . import paths
-from .table import OPERATIONS, UNBOUNDED
+from .table import BY_READER, OPERATIONS, UNBOUNDED
 from .wire import Closed, Link
 
 IDLE_S = 300.0
@@ -118,7 +118,10 @@ class Server:
 
     def _opened(self, channel, message):
         """Let a thread do it. Called by a link's reader."""
-        link = channel._link
+        link = channel.link
+        if message.get("op") in BY_READER:
+            self._do(link, channel, message)
+            return
         if message.get("op") in UNBOUNDED:
             with self._count:
                 fits = self._unbounded < MOST_UNBOUNDED

@@ -1,6 +1,6 @@
 """The operations on files, by name. Each is given its channel and the OPEN's message."""
 
-from . import changing, listing, packing, reading, unpacking, watching, writing
+from . import bulk, changing, listing, packing, reading, unpacking, watching, writing
 
 OPERATIONS = {
     "stat": reading.look,
@@ -11,12 +11,17 @@ OPERATIONS = {
     "delete": changing.remove,
     "move": changing.move,
     "copy": changing.copy,
+    "bulk_read": bulk.give,
+    "bulk_write": bulk.take,
     "discard": changing.discard,
     "list": listing.list_directory,
     "pack": packing.pack,
     "unpack": unpacking.unpack,
     "watch": watching.watch,
 }
+
+BY_READER = ("bulk_write",)
+"""Those that the link's reader itself carries out: they read what comes on it, raw."""
 
 UNBOUNDED = ("watch",)
 """Those that go on until they are closed."""

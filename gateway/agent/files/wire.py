@@ -1,6 +1,8 @@
 """A link whose reader is a thread, and whose channels are used by threads that may block."""
 
+import contextlib
 import os
+import socket
 import threading
 from collections import deque
 
@@ -26,7 +28,7 @@ class Channel:
 
     def __init__(self, link, number, credit):
         self.number = number
-        self._link = link
+        self.link = self._link = link
         self._outward = Flow(*credit)
         self._inward = Flow(*UPWARDS)
         self._sent = 0
@@ -113,6 +115,12 @@ class Channel:
         if self.closed:
             raise Closed()
 
+    def all_came(self):
+        """The end, of what came another way."""
+        with self._changed:
+            self._pieces.append(b"")
+            self._changed.notify_all()
+
     def on_closed(self, call):
         """Call this when the channel is closed, also if it is already; None calls nothing."""
         with self._changed:
@@ -151,7 +159,7 @@ class Link:
     message, and must not block."""
 
     def __init__(self, read_fd, write_fd, carrier, opened):
-        self._read_fd = read_fd
+        self.read_fd = self._read_fd = read_fd
         self._write_fd = write_fd
         self._carrier = carrier
         self._opened = opened
@@ -170,6 +178,19 @@ class Link:
                     sent += os.write(self._write_fd, memoryview(data)[sent:])
         except OSError:
             raise Closed() from None
+
+    @contextlib.contextmanager
+    def alone(self):
+        """The descriptor to write to, for raw bytes, with nobody else writing."""
+        with self._sending:
+            yield self._write_fd
+
+    def end(self):
+        """Nothing follows: let the gateway see the end, and the reader too."""
+        try:
+            socket.socket(fileno=os.dup(self._read_fd)).shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has gone, or is no socket
 
     def serve(self):
         """Read until the gateway is gone or breaks the format."""

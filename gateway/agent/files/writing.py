@@ -7,7 +7,7 @@ import threading
 
 from gateway.protocol import frames
 
-from . import paths, records
+from . import bulk, paths, records
 
 WINDOW_BYTES = 4 * 1024 * 1024
 WINDOW_FRAMES = 64
@@ -100,8 +100,7 @@ def store(channel, path, message, inline):
             unfinished = Unfinished(parent, message["token"])
             try:
                 if inline is None:
-                    channel.tell(event="go")
-                    _receive(channel, unfinished)
+                    _receive(channel, unfinished, message.get("size") or 0)
                 else:
                     unfinished.write(inline)
                 return _commit(parent, unfinished, message)
@@ -124,7 +123,17 @@ def write_many(channel, message):
     channel.tell(event="done", stats=done)
 
 
-def _receive(channel, unfinished):
+def _receive(channel, unfinished, expected):
+    if expected <= bulk.FROM_BYTES:
+        channel.tell(event="go")
+        _receive_pieces(channel, unfinished)
+    else:
+        with bulk.Offer(unfinished.fd, None, channel) as offer:
+            channel.tell(event="go", bulk=offer.token)
+            _receive_pieces(channel, unfinished)
+
+
+def _receive_pieces(channel, unfinished):
     channel.grant(WINDOW_BYTES, WINDOW_FRAMES)
     size = count = 0
     while True:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
 from flask import request
 
 from gateway.errors import BadMediaType, BadRequest, BodyTimeout
+from gateway.process.splicing import Ended, splice
 
 SLOW_PIECE_BYTES = 64 * 1024
 FAST_PIECE_BYTES = 512 * 1024
@@ -43,9 +45,49 @@ def pieces() -> Iterator[bytes]:
         raise BadRequest("the body is shorter than its Content-Length")
 
 
-def whole_if_small(most: int) -> bytes | Iterator[bytes]:
-    """The body itself if it says that it is small; else its pieces."""
+def whole_if_small(most: int) -> bytes | Iterator[bytes] | Upload:
+    """The body itself if it says that it is small; else what gives its pieces."""
     length = request.content_length
-    if length is None or length > most:
+    if length is None:
         return pieces()
-    return b"".join(pieces())
+    return Upload(length) if length > most else b"".join(pieces())
+
+
+class Upload:
+    """The body of the current request, of a known size: piece by piece, or past this process."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        """See `pieces`."""
+        return pieces()
+
+    def splice_to(self, target: Any) -> None:
+        """Pass all of it on to a socket. Raises BadRequest, BodyTimeout, and OSError for the
+        target's end."""
+        stream = request.environ["wsgi.input"]
+        raw = None
+        if hasattr(stream, "raw") and not _is_tls():
+            raw = stream.raw()
+        if raw is None:
+            for piece in pieces():
+                target.sendall(piece)
+            return
+        first, client = raw
+        target.sendall(first)
+        try:
+            splice(
+                client,
+                target,
+                self.size - len(first),
+                silence_s=PIECE_S,
+                write=target.sendall,
+                moved=stream.took,
+            )
+        except Ended:
+            raise BadRequest("the body is shorter than its Content-Length") from None
+
+
+def _is_tls() -> bool:
+    return request.environ.get("wsgi.url_scheme") == "https"
