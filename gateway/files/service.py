@@ -195,6 +195,7 @@ class Files:
             if isinstance(content, bytes) and len(content) <= INLINE_BYTES:
                 done = self.links.ask(place, "write", **fields | {frames.BODY: content})
             else:
+                pieces: Iterable[bytes] | None
                 pieces = [content] if isinstance(content, bytes) else content
                 size = getattr(content, "size", None)
                 with (
@@ -216,7 +217,10 @@ class Files:
         if bulk is None:
             return False
         with closing(bulk):
-            content.splice_to(bulk.socket)
+            try:
+                content.splice_to(bulk.socket)
+            except OSError:
+                pass  # the sandbox takes no more, and says why on the channel
         return True
 
     def write_many(self, place: Place, files: Sequence[tuple[bytes, bytes]]) -> list[Entry]:

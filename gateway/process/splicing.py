@@ -33,7 +33,8 @@ def splice(
     moved: Callable[[int], None] = lambda _count: None,
 ) -> None:
     """Pass `count` bytes on, in a greenlet. `write` writes all of what is left in between to the
-    target; it is for targets that take little, and may give them up. Raises Ended and OSError.
+    target; it is for targets that take little, and may give them up. Raises Ended for the source,
+    and other OSErrors for the target.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     turn = Turn()
@@ -65,6 +66,8 @@ def _filled(source: Any, pipe: int, most: int, silence_s: float) -> int:
         except BlockingIOError:
             gevent.socket.wait_read(source.fileno(), timeout=silence_s, timeout_exc=Ended())
             continue
+        except OSError as error:
+            raise Ended(str(error)) from error
         if not size:
             raise Ended("it ended too early")
         break
@@ -72,8 +75,8 @@ def _filled(source: Any, pipe: int, most: int, silence_s: float) -> int:
     while size < most:
         try:
             more = os.splice(source.fileno(), pipe, most - size, flags=_FLAGS)
-        except BlockingIOError:
-            break  # there is no more, or no more room
+        except OSError:
+            break  # there is no more, or no more room; what else it was shows the next time
         if not more:
             break
         size += more
