@@ -49,7 +49,10 @@ class Connection:
         self, method: str, path: str, body: object = None, kind: str = "application/json"
     ) -> None:
         """One request, whose answer is read to its end. Raises BenchmarkFailed."""
-        self._http.request(method, self._base + path, body, {"Content-Type": kind})
+        headers = {"Content-Type": kind}
+        if isinstance(body, _Sized):
+            headers["Content-Length"] = str(len(body))  # else it is sent in chunks
+        self._http.request(method, self._base + path, body, headers)
         answer = self._http.getresponse()
         buffer = bytearray(PIECE_BYTES)
         while answer.readinto(buffer):
