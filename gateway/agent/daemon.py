@@ -12,6 +12,7 @@ from .loop import WRITE, Loop
 from .operations.commands import CommandOperations
 from .operations.sandbox import QuietWaits, SandboxOperations
 from .operations.table import Operations
+from .ports.connection import PortOperations
 from .processes.runner import Runner
 from .retention import Limits, Retention
 
@@ -27,7 +28,9 @@ class Daemon:
         self._runner = Runner(self._loop, limits, self._retention, environment, quiet.tell)
         commands = CommandOperations(self._runner, self._retention)
         sandbox = SandboxOperations(self._runner, limits, quiet)
-        self._operations = Operations(dict(commands.table(), **sandbox.table()))
+        operations = dict(commands.table(), **sandbox.table())
+        operations.update(PortOperations(self._loop).table())
+        self._operations = Operations(operations)
         self._identity = binascii.hexlify(os.urandom(16)).decode("ascii")
         self._links = {}
         LinkListener(self._loop, listener, self._add_link)

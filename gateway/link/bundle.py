@@ -47,6 +47,8 @@ MODULES = (
     "agent.operations.input",
     "agent.operations.commands",
     "agent.operations.sandbox",
+    "agent.ports.listening",
+    "agent.ports.connection",
     "agent.daemon",
 )
 """From `gateway` on, in the order of their imports."""

@@ -10,8 +10,10 @@ from gateway.errors import (
     CommandFinished,
     CommandLost,
     CommandNotFound,
+    FeatureMissing,
     GatewayError,
     LineTooLong,
+    PortClosed,
     StdinNotOpen,
     TerminalMissing,
     TooManyCommands,
@@ -27,8 +29,10 @@ _KINDS: dict[str, type[GatewayError]] = {
     "no_stdin": StdinNotOpen,
     "no_terminal": TerminalMissing,
     "other_user": BadRequest,
+    "port_closed": PortClosed,
     "too_many_commands": TooManyCommands,
     "unknown_command": CommandNotFound,
+    "unknown_operation": FeatureMissing,
 }
 
 

@@ -13,6 +13,7 @@ from gateway.schemas.models.commands import (
     CommandSignal,
     TerminalSize,
 )
+from gateway.schemas.models.ports import ListeningPort, PortToken, PortTokenRequest
 from gateway.schemas.models.queries import (
     CommandQuery,
     EventQuery,
@@ -94,12 +95,15 @@ __all__ = [
     "Health",
     "LastCommand",
     "ListMessage",
+    "ListeningPort",
     "NetworkUsage",
     "OutputGap",
     "OutputPiece",
     "OutputQuery",
     "PingMessage",
     "Pong",
+    "PortToken",
+    "PortTokenRequest",
     "PostureCheck",
     "Problem",
     "Readiness",

@@ -46,6 +46,7 @@ that `Accept-Language` asks for.
 _TAGS = [
     Tag(name="Sandboxes", description="Create, change, pause, watch, delete."),
     Tag(name="Commands", description="Run commands in a sandbox."),
+    Tag(name="Ports", description="Reach servers that listen in a sandbox."),
     Tag(name="Tokens", description="Let somebody into one sandbox."),
     Tag(name="Service", description="The gateway itself."),
 ]
