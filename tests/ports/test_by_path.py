@@ -120,9 +120,7 @@ def test_a_client_of_http_1_0_gets_no_chunks(gateway: GatewayProcess, odd: str) 
 
 def test_events_come_one_by_one_and_end_with_the_client(gateway: GatewayProcess, odd: str) -> None:
     """Server-sent events are an answer without an end."""
-    with requests.get(
-        gateway.url + by_path(odd, "events"), stream=True, timeout=10
-    ) as answer:
+    with requests.get(gateway.url + by_path(odd, "events"), stream=True, timeout=10) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         begun, lines = time.monotonic(), answer.iter_lines()
         assert [next(lines) for _ in range(5)] == [b"data: 0", b"", b"data: 1", b"", b"data: 2"]

@@ -12,7 +12,7 @@ import websocket
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.plain_http import answer_of, opened
-from tests.support.port_servers import by_path
+from tests.support.port_servers import by_path, start_odd_server
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def test_bytes_behind_the_handshake_are_not_lost(gateway: GatewayProcess, odd: s
 def test_the_subprotocol_with_a_token_stays_with_the_gateway(
     gateway: GatewayProcess, odd: str, offered: str, passed: str, selected: str
 ) -> None:
-    """The server never sees it; the browser needs one that is selected (RFC 6455, section 4.2.2)."""
+    """The server never sees it; a browser needs one that is selected (RFC 6455, section 4.2.2)."""
     with opened(gateway) as client:
         client.sendall(handshake(odd, f"Sec-WebSocket-Protocol: {offered}", "Authorization: x"))
         answer = answer_of(client.recv(2000))
@@ -123,8 +123,6 @@ def test_a_server_that_refuses_answers_as_ever(gateway: GatewayProcess, odd: str
 
 def test_an_open_connection_does_not_keep_a_gateway_that_stops(own_gateway) -> None:
     """It ends at once, not when the time for it is over."""
-    from tests.support.port_servers import start_odd_server
-
     gateway = own_gateway(workers="1").start_ready()
     sandbox_id = gateway.create()
     start_odd_server(gateway, sandbox_id)

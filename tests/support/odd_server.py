@@ -1,4 +1,4 @@
-"""A server that runs inside a sandbox and answers as no framework would: python3 odd_server.py PORT.
+"""Answers as no framework would, inside a sandbox: python3 odd_server.py PORT [HOST].
 
 Standard library only; each path is one way to answer.
 """
@@ -108,7 +108,7 @@ def stream_echo(request, out):
 
 def big(request, out):
     size = int(request.line.split(" ")[1].partition("?")[2])
-    head(out, "HTTP/1.1 200 OK\nContent-Length: %d" % size)
+    head(out, f"HTTP/1.1 200 OK\nContent-Length: {size}")
     block = bytes(range(256)) * 1024
     while size:
         out(block[:size])
@@ -146,7 +146,7 @@ def websocket(request, out):
     key = request.field("sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
     offered = request.field("sec-websocket-protocol")
-    told = "\nX-Offered: %s\nX-Authorization: %s" % (offered, request.field("authorization"))
+    told = f"\nX-Offered: {offered}\nX-Authorization: {request.field('authorization')}"
     if offered:
         told += "\nSec-WebSocket-Protocol: " + offered.split(",")[0].strip()
     head(
@@ -180,7 +180,7 @@ PATHS = {
     "/large-head": lines_of("HTTP/1.1 200 OK\nX-Large: " + "x" * 100000 + "\nContent-Length: 0"),
     "/redirect": lines_of("HTTP/1.1 302 Found\nLocation: /there?x=1\nContent-Length: 0"),
     "/nothing": lines_of("HTTP/1.1 204 No Content"),
-    "/not-modified": lines_of("HTTP/1.1 304 Not Modified\nETag: \"1\"\nContent-Length: 5"),
+    "/not-modified": lines_of('HTTP/1.1 304 Not Modified\nETag: "1"\nContent-Length: 5'),
     "/until-close": lines_of("HTTP/1.0 200 OK\n\nto the end"),
     "/truncated": lines_of("HTTP/1.1 200 OK\nContent-Length: 100\n\nten bytes"),
     "/two-lengths": lines_of("HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n\nhello"),
@@ -189,7 +189,9 @@ PATHS = {
     ),
     "/odd-coding": lines_of("HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n0\n"),
     "/no-http": lines_of("SSH-2.0-OpenSSH_9.2"),
-    "/unasked-switch": lines_of("HTTP/1.1 101 Switching Protocols\nUpgrade: x\nConnection: Upgrade"),
+    "/unasked-switch": lines_of(
+        "HTTP/1.1 101 Switching Protocols\nUpgrade: x\nConnection: Upgrade"
+    ),
     "/split": lines_of("HTTP/1.1 200 OK\nX-A: b\rX-B: c\nContent-Length: 0"),
     "/refuse-early": lines_of("HTTP/1.1 413 Too Large\nContent-Length: 0\nConnection: close"),
 }
