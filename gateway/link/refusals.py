@@ -10,7 +10,6 @@ from gateway.errors import (
     CommandFinished,
     CommandLost,
     CommandNotFound,
-    FeatureMissing,
     GatewayError,
     LineTooLong,
     PortClosed,
@@ -32,7 +31,6 @@ _KINDS: dict[str, type[GatewayError]] = {
     "port_closed": PortClosed,
     "too_many_commands": TooManyCommands,
     "unknown_command": CommandNotFound,
-    "unknown_operation": FeatureMissing,
 }
 
 

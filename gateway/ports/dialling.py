@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import gevent
 
 from gateway.engine.interface import Engine
-from gateway.errors import AgentMissing, FeatureMissing, GatewayError, PortClosed, PortFailed
+from gateway.errors import (
+    AgentMissing,
+    CommandLost,
+    FeatureMissing,
+    GatewayError,
+    PortClosed,
+    PortFailed,
+)
 from gateway.link.links import Links
 from gateway.logs.line_budget import bounded_log
 from gateway.ports.agent_connection import AgentConnection
@@ -79,7 +86,8 @@ class Ports:
         try:
             link = self._links.get(container_id)
             return AgentConnection(link, port)
-        except AgentMissing as error:
+        except (AgentMissing, CommandLost) as error:
+            # An agent of before that knows nothing of ports says so in words, and has no code.
             raise FeatureMissing(str(error)) from None
         except PortClosed:
             raise _closed(port, [one.port for one in ports_by_agent(link)]) from None
@@ -120,7 +128,7 @@ class Ports:
         `connect` does."""
         try:
             return ports_by_agent(self._links.get(container_id))
-        except AgentMissing as error:
+        except (AgentMissing, CommandLost) as error:
             raise FeatureMissing(str(error)) from None
 
     def close(self) -> None:
