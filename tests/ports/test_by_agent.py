@@ -38,6 +38,7 @@ def test_an_upgrade_passes(keyed: GatewayProcess, alices: str) -> None:
             assert client.recv() == f"message {number}"
     finally:
         client.close()
+        client.shutdown()
 
 
 def test_a_slow_reader_slows_no_other(keyed: GatewayProcess, alices: str) -> None:

@@ -25,6 +25,7 @@ def connected(
         yield client
     finally:
         client.close()
+        client.shutdown()
 
 
 def test_messages_pass_both_ways(gateway: GatewayProcess, odd: str) -> None:

@@ -12,10 +12,14 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from gateway.api import rest, ws
+from gateway.api import ports, rest, ws
+from gateway.api.ports import routes as port_traffic
+from gateway.api.ports.watch import OpenExchanges
+from gateway.api.rest import port_routes
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws import routes
 from gateway.api.ws.keep_alive import Connections
+from gateway.commands.sandbox_use import SandboxUses
 from gateway.errors import GatewayFull, TooManyConnections, TooMuchQueued
 from gateway.identity.access import Access
 from gateway.identity.access_tokens import TokenSigner
@@ -33,6 +37,7 @@ from tests.unit.api.rest.fake_tenancy import FakeTenancy
 from tests.unit.api.rest.fakes import (
     CheckedClient,
     FakeMetrics,
+    FakePorts,
     FakeReadiness,
     FakeSandbox,
     FakeSandboxes,
@@ -159,6 +164,16 @@ def app(
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
     ws.WS.register(
         app, routes.blueprint(sandboxes, commands, watcher, connections, counted, held, slots)
+    )
+    uses = SandboxUses(sandboxes, commands, watcher)
+    surface.register(
+        app,
+        port_routes.blueprint(
+            FakePorts(), uses, FakePorts.issue, ttl_s=60, longest_ttl_s=600, domains=["localhost"]
+        ),
+    )
+    ports.PORTS.register(
+        app, port_traffic.blueprint(FakePorts(), uses, slots, OpenExchanges(), idle_s=60)
     )
     app.test_client_class = CheckedClient
     yield app
