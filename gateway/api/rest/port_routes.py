@@ -129,8 +129,8 @@ def blueprint(
         ),
     )
     def issue(sandbox_id: str, port: str) -> Response:
-        number = number_of(port)
         asked = read_json(PortTokenRequest)
+        number = number_of(port)
         if asked.ttl is not None and asked.ttl > longest_ttl_s:
             raise BadFields(
                 f"ttl must be at most {longest_ttl_s:g}",
