@@ -24,8 +24,6 @@ CONNECT_S = 5.0
 NOBODY = frozenset((errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH))
 """Nothing listens there, or there is no such family."""
 
-_plain_socket: Any = gevent.monkey.get_original("socket", "socket")
-
 
 class NamespaceUnreachable(Exception):
     """The gateway may not enter the container's namespace, or it is on another machine."""
@@ -94,9 +92,10 @@ def _made_there(container_id: str, pid: int, home: int) -> dict[int, Any] | OSEr
             return PermissionError("that is the network of the gateway itself")
         network_namespace.enter(container_id, pid)
         made: dict[int, Any] = {}
+        plain_socket = gevent.monkey.get_original("socket", "socket")
         for family, _host in HOSTS:
             try:
-                made[family] = _plain_socket(family, sockets.SOCK_STREAM)
+                made[family] = plain_socket(family, sockets.SOCK_STREAM)
             except OSError:
                 continue  # a kernel without IPv6
         # So that the thread keeps no namespace of a container that is removed meanwhile. Where it
