@@ -6,18 +6,22 @@ from typing import cast
 
 from flask import Flask
 
-from gateway.api import rest, ws
+from gateway.api import ports, rest, ws
+from gateway.api.ports import routes as port_traffic
+from gateway.api.rest import port_routes
 from gateway.api.ws import routes
 from gateway.middleware import (
     audit,
     authentication,
     language,
     origin_and_cors,
+    port_target,
     surfaces,
     unread_answers,
 )
 from gateway.runtime import Runtime
 from gateway.settings import Settings, check_reach, load_settings
+from gateway.use.sandbox_use import SandboxUses
 
 RECEIVE_BYTES = 16 * 1024
 """How much of a client's frames is read at a time."""
@@ -40,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "receive_bytes": RECEIVE_BYTES,
         "subprotocols": authentication.BearerSubprotocols(),
     }
+    port_target.install(app, settings.ports_domains)
     # In this order: each sees a request before those after it, and before any route.
     audit.install(app, runtime.audit_log)
     origin_and_cors.install(app, settings)
@@ -75,6 +80,28 @@ def create_app(settings: Settings | None = None) -> Flask:
             runtime.held_input,
             runtime.websockets,
             settings.write_timeout,
+        ),
+    )
+    uses = SandboxUses(runtime.sandboxes, runtime.commands, runtime.watcher)
+    rest.REST.register(
+        app,
+        port_routes.blueprint(
+            runtime.ports,
+            uses,
+            runtime.access.issue_for_port,
+            ttl_s=settings.port_token_ttl,
+            longest_ttl_s=settings.token_ttl,
+            domains=settings.ports_domains,
+        ),
+    )
+    ports.PORTS.register(
+        app,
+        port_traffic.blueprint(
+            runtime.ports,
+            uses,
+            runtime.port_connections,
+            runtime.exchanges,
+            settings.port_idle_timeout,
         ),
     )
     unread_answers.install(app, runtime.held_output)

@@ -30,6 +30,7 @@ GatewayError
 │   ├── RequestIdInUse
 │   ├── TooManyCommands
 │   ├── TooManyStreams            followed commands of one owner
+│   ├── TooManyPortConnections    to servers in sandboxes, of one owner
 │   ├── TooMuchQueued             messages of one owner that wait, or run, hold its share
 │   ├── TooMuchUnread             answers of one owner that were not read hold its share
 │   ├── CommandNotFound           not known (any more) under this request_id
@@ -73,6 +74,8 @@ GatewayError
     ├── AgentUnavailable          the agent could not be reached or started
     ├── LinkLost                  the stream to the agent broke
     │   └── ProtocolBroken        what came was nothing that an agent sends
+    ├── PortClosed                nothing listens on the port
+    ├── PortFailed                the server there does not answer, or not in HTTP
     └── CommandLost               a command's end can no longer be known
 
 The first paragraph of a class's docstring is what `docs/` says about its code (`scripts/docs`).
@@ -331,6 +334,14 @@ class TooManyStreams(ClientFault):
 
     code = "too_many_streams"
     title = N_("Too many commands are followed at once")
+
+
+class TooManyPortConnections(ClientFault):
+    """The key has as many connections to servers in its sandboxes as it may have
+    (`SANDBOX_PORT_CONNECTIONS_PER_KEY`)."""
+
+    code = "too_many_port_connections"
+    title = N_("Too many connections to servers in sandboxes at once")
 
 
 class TooMuchQueued(ClientFault):
@@ -684,6 +695,26 @@ class LinkLost(SandboxFault):
 
 class ProtocolBroken(LinkLost):
     pass
+
+
+class PortClosed(SandboxFault):
+    """No server in the sandbox listens on the port. `listening` are the ports that are open."""
+
+    code = "port_closed"
+    title = N_("Nothing listens on this port of the sandbox")
+
+    def __init__(self, detail: str = "", listening: Sequence[int] | None = None) -> None:
+        super().__init__(detail)
+        if listening is not None:
+            self.members["listening"] = list(listening)
+
+
+class PortFailed(SandboxFault):
+    """The server in the sandbox ended the connection without an answer, was silent for longer than
+    `SANDBOX_PORT_IDLE_TIMEOUT`, or what it sent is not HTTP."""
+
+    code = "port_failed"
+    title = N_("The server in the sandbox did not answer as HTTP demands")
 
 
 class CommandLost(SandboxFault):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from gateway import __version__
+from gateway.api.ports.watch import OpenExchanges
 from gateway.api.rest.backend import ReadinessService
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws.keep_alive import Connections
@@ -25,6 +26,7 @@ from gateway.errors import (
     GatewayFull,
     TooManyCommands,
     TooManyConnections,
+    TooManyPortConnections,
     TooManyStreams,
     TooMuchQueued,
     TooMuchUnread,
@@ -47,6 +49,7 @@ from gateway.link.links import Links
 from gateway.logs.audit_log_file import log_of
 from gateway.metrics import Exposition, Metrics
 from gateway.middleware.connection_limits import ClientConnections, bounded_by_descriptors
+from gateway.ports.dialling import Container, Ports
 from gateway.process.byte_budget import ByteBudget
 from gateway.process.change_feed import ChangeFeed
 from gateway.process.change_signal import ChangeSignal
@@ -135,6 +138,7 @@ class Runtime:
         self._file_links = Links(self._dial_files)
         self._history = CommandHistory(HistoryStore(self._database), self._links)
         self._build_commands()
+        self._build_ports()
         self._build_sandboxes()
         self._build_housekeeping()
 
@@ -187,6 +191,13 @@ class Runtime:
             ),
         )
         self.waiting = Waiting()
+
+    def _build_ports(self) -> None:
+        self.ports = Ports(self._links, self.engine, self._container_of, directly=self._directly)
+        self.exchanges = OpenExchanges()
+        self.port_connections = Slots(
+            self._settings.port_connections_per_key, TooManyPortConnections
+        )
 
     def _build_sandboxes(self) -> None:
         settings, worker_id = self._settings, self._workers.worker_id
@@ -376,6 +387,12 @@ class Runtime:
         container = self.engine.inspect(container_id)
         return Known(container.pid, limits, container_hardening.user_of(uid_of(container.labels)))
 
+    def _container_of(self, container_id: str) -> Container:
+        row = self._store.of_container(container_id)
+        if row is None:
+            return Container(None, has_own_stack=True)
+        return Container(row.pid, has_own_stack=row.isolation == "gvisor")
+
     def _user_of(self, container_id: str) -> str:
         row = self._store.of_container(container_id)
         uid = uid_of(self.engine.inspect(container_id).labels) if row is None else row.uid
@@ -426,6 +443,7 @@ class Runtime:
         self.creation.close()
         self._standby.close()
         self.waiting.close()
+        self.exchanges.close()
         self.connections.close()
         self._history.close()
 
@@ -433,6 +451,7 @@ class Runtime:
         """After `close`, when all handlers have returned: free what they used."""
         self.watcher.close()
         self._file_links.close()
+        self.ports.close()
         self._links.close()
         self.engine.close()
         self._workers.close()

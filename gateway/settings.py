@@ -105,6 +105,33 @@ class Settings(BaseSettings):
     token_ttl: float = Field(
         86400, ge=1, le=366 * 86400, description="Seconds that an access token is valid."
     )
+    ports_domain: str = Field(
+        "localhost",
+        description="Domains under which servers in sandboxes have names of their own, as "
+        "`8000-<sandbox id>.localhost`, separated by commas. Give them to nothing else. Empty: "
+        "such servers are reached by path only.",
+    )
+    port_token_ttl: float = Field(
+        3600,
+        ge=1,
+        le=366 * 86400,
+        description="Seconds that the address of a port is valid which asks for no `ttl`, and at "
+        "most `SANDBOX_TOKEN_TTL`.",
+    )
+    port_connections_per_key: int = Field(
+        512,
+        ge=1,
+        le=100000,
+        description="Connections to servers in sandboxes, of one API key or, without keys, of one "
+        "sandbox, per worker.",
+    )
+    port_idle_timeout: float = Field(
+        3600,
+        ge=1,
+        le=366 * 86400,
+        description="Seconds after which a connection to a server in a sandbox is ended on which "
+        "nothing is sent either way.",
+    )
     public_hosts: str = Field(
         "",
         description="Further names of the gateway, of a proxy or in the LAN, separated by "
@@ -555,6 +582,19 @@ class Settings(BaseSettings):
             if not _HOST_NAME.fullmatch(name):
                 raise ValueError(f"{name!r:.80} is no name of a host (without a port)")
         return names
+
+    @field_validator("ports_domain")
+    @classmethod
+    def _ports_domain_is_domains(cls, names: str) -> str:
+        for name in _lowered(names):
+            if name.startswith("*.") or ":" in name or not _HOST_NAME.fullmatch(name):
+                raise ValueError(f"{name!r:.80} is no domain (without `*.` and a port)")
+        return names
+
+    @property
+    def ports_domains(self) -> tuple[str, ...]:
+        """`ports_domain`, one by one and in lower case."""
+        return tuple(dict.fromkeys(name.rstrip(".") for name in _lowered(self.ports_domain)))
 
     @field_validator("cors_origins")
     @classmethod

@@ -38,6 +38,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/tried_twice.sh"
 # shellcheck source=scripts/lib/postgres.sh
 . "$ROOT/scripts/lib/postgres.sh"
+# shellcheck source=scripts/lib/chromium.sh
+. "$ROOT/scripts/lib/chromium.sh"
 
 fast=
 while (($#)); do
@@ -76,6 +78,7 @@ ensure_venv dev
 if [[ -z $fast ]]; then
   preflight test
   ensure_postgres
+  ensure_chromium
   stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py
 fi
 

@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the engine, by folder, so that no module can forget to. Of several processes
     none shall be left alone with something long at the end: that begins first."""
     for item in items:
-        if {"e2e", "faults", "lifecycle", "security", "soak"} & set(item.path.parts):
+        if {"e2e", "faults", "lifecycle", "ports", "security", "soak"} & set(item.path.parts):
             item.add_marker(pytest.mark.engine)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_turn)

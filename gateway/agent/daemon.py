@@ -13,6 +13,7 @@ from .loop import WRITE, Loop
 from .operations.commands import CommandOperations
 from .operations.sandbox import QuietWaits, SandboxOperations
 from .operations.table import Operations
+from .ports.connection import PortOperations
 from .processes.runner import Runner
 from .retention import Limits, Retention
 
@@ -28,7 +29,8 @@ class Daemon:
         self._runner = Runner(self._loop, limits, self._retention, environment, quiet.tell)
         commands = CommandOperations(self._runner, self._retention)
         sandbox = SandboxOperations(self._runner, limits, quiet)
-        tables = (commands.table(), sandbox.table(), FileProcess(environment).table())
+        files, ports = FileProcess(environment), PortOperations(self._loop)
+        tables = (commands.table(), sandbox.table(), files.table(), ports.table())
         self._operations = Operations({name: do for table in tables for name, do in table.items()})
         self._identity = binascii.hexlify(os.urandom(16)).decode("ascii")
         self._links = {}

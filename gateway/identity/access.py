@@ -9,10 +9,10 @@ from typing import Protocol
 
 from gateway import clock
 from gateway.errors import RateLimited, SandboxNotFound, Unauthorized
-from gateway.identity.access_tokens import Claim, TokenSigner
+from gateway.identity.access_tokens import Claim, PortClaim, TokenSigner
 from gateway.identity.caller import ANONYMOUS, Caller, may_use
 from gateway.identity.key_source import KeySource
-from gateway.identity.keys import TOKEN_PREFIX
+from gateway.identity.keys import PORT_TOKEN_PREFIX, TOKEN_PREFIX
 from gateway.identity.rate_limits import RateLimits
 
 MOST_KNOWN = 10_000
@@ -99,6 +99,24 @@ class Access:
         self._take(caller.name, caller.limits.rate)
         return caller
 
+    def identify_for_port(self, token: str, port: str) -> Caller | None:
+        """Whoever opens the address of a port, as the sandbox's owner but for that port only; None
+        when the token is not valid, or of another port. Raises RateLimited."""
+        claim = self._signer.read_port(token, now=self._wall_s())
+        if claim is None or str(claim.port) != port:
+            return None
+        caller = self._by_claim(claim)
+        if caller is not None:
+            self._take(caller.name, caller.limits.rate)
+        return caller
+
+    def knows(self, shown: str) -> bool:
+        """Whether something is a key or a token of this gateway's, so that it is for nobody else;
+        tokens also when they have expired."""
+        if shown.startswith((TOKEN_PREFIX, PORT_TOKEN_PREFIX)):
+            return True
+        return self.needs_key and self._keys.current().find(shown) is not None
+
     def count(self, caller: Caller) -> None:
         """Count something that a known caller asks for, by the limits that its name has now.
 
@@ -119,8 +137,13 @@ class Access:
 
     def _by_token(self, shown: str) -> Caller | None:
         claim = self._signer.read(shown, now=self._wall_s())
-        if claim is None or self._generations.generation_of(claim.sandbox_id) != claim.generation:
+        return None if claim is None else self._by_claim(claim)
+
+    def _by_claim(self, claim: Claim) -> Caller | None:
+        if self._generations.generation_of(claim.sandbox_id) != claim.generation:
             return None
+        if not self.needs_key:
+            return Caller("", sandbox_id=claim.sandbox_id, proof=claim)
         owner = self._owner_of(claim.sandbox_id) or ""
         # A token is worth no more than the keys of its sandbox's owner.
         limits = self._keys.current().limits_of(owner)
@@ -138,7 +161,7 @@ class Access:
             return (
                 self._wall_s() < proof.expires_at
                 and generations.get(proof.sandbox_id) == proof.generation
-                and keyring.limits_of(caller.name) is not None
+                and (caller.is_anonymous or keyring.limits_of(caller.name) is not None)
             )
         return caller.is_anonymous or (isinstance(proof, bytes) and keyring.holds(proof))
 
@@ -169,6 +192,16 @@ class Access:
         return AccessToken(
             self._signer.sign(Claim(sandbox_id, generation, expires_at)), float(expires_at)
         )
+
+    def issue_for_port(self, sandbox_id: str, port: int, ttl_s: float) -> AccessToken:
+        """A new token for a port of a sandbox, valid for `ttl_s` seconds. It is revoked with the
+        sandbox's access tokens. Raises SandboxNotFound."""
+        generation = self._generations.begin_generation(sandbox_id, _new_generation())
+        if generation is None:
+            raise SandboxNotFound(sandbox_id)
+        expires_at = int(self._wall_s() + ttl_s)
+        claim = PortClaim(sandbox_id, generation, expires_at, port)
+        return AccessToken(self._signer.sign_port(claim), float(expires_at))
 
     def revoke(self, sandbox_id: str) -> None:
         """End all tokens of a sandbox. Raises SandboxNotFound."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from gateway.identity.keys import TOKEN_PREFIX
+from gateway.identity.keys import PORT_TOKEN_PREFIX, TOKEN_PREFIX
 
 LONGEST_TOKEN = 1024
 
@@ -27,15 +27,19 @@ class Claim:
     """Seconds since the epoch."""
 
 
+@dataclass(frozen=True)
+class PortClaim(Claim):
+    """What the token of a port says. It opens nothing else of the sandbox."""
+
+    port: int = 0
+
+
 class TokenSigner:
     """Writes tokens and reads them."""
 
     def __init__(self, secret: bytes) -> None:
-        self._serializer = URLSafeSerializer(
-            secret,
-            salt="sandbox-gateway.access-token",
-            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-        )
+        self._serializer = _serializer(secret, "sandbox-gateway.access-token")
+        self._of_ports = _serializer(secret, "sandbox-gateway.port-token")
 
     def sign(self, claim: Claim) -> str:
         """The token that says so."""
@@ -56,3 +60,29 @@ class TokenSigner:
         except (BadData, ValueError):  # ValueError: not ASCII
             return None
         return Claim(sandbox_id, generation, expires_at) if now < expires_at else None
+
+    def sign_port(self, claim: PortClaim) -> str:
+        """The token of a port that says so."""
+        said = [claim.sandbox_id, claim.generation, claim.expires_at, claim.port]
+        return PORT_TOKEN_PREFIX + self._of_ports.dumps(said)
+
+    def read_port(self, token: str, *, now: float) -> PortClaim | None:
+        """What the token of a port says; see `read`."""
+        if len(token) > LONGEST_TOKEN or not token.startswith(PORT_TOKEN_PREFIX):
+            return None
+        try:
+            sandbox_id, generation, expires_at, port = self._of_ports.loads(
+                token.removeprefix(PORT_TOKEN_PREFIX)
+            )
+        except (BadData, ValueError):
+            return None
+        return PortClaim(sandbox_id, generation, expires_at, port) if now < expires_at else None
+
+
+def _serializer(secret: bytes, salt: str) -> URLSafeSerializer:
+    """Tokens of one kind are none of another: their keys differ by the salt."""
+    return URLSafeSerializer(
+        secret,
+        salt=salt,
+        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+    )

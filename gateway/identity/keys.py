@@ -21,6 +21,7 @@ LONGEST_KEY = 256
 
 KEY_PREFIX = "sgk_"
 TOKEN_PREFIX = "sgt_"  # noqa: S105  (tells tokens from keys)
+PORT_TOKEN_PREFIX = "sgp_"  # noqa: S105  (likewise)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASHED = re.compile(r"sha256:([0-9a-fA-F]{64})")
@@ -146,8 +147,9 @@ def _digest(secret: str, *, hashed_only: bool) -> bytes:
         return bytes.fromhex(hashed[1])
     if hashed_only or secret.startswith("sha256:"):
         raise SettingsError("the key must be sha256: and 64 hexadecimal digits")
-    if secret.startswith(TOKEN_PREFIX):
-        raise SettingsError(f"the key must not begin with {TOKEN_PREFIX}")
+    for prefix in (TOKEN_PREFIX, PORT_TOKEN_PREFIX):
+        if secret.startswith(prefix):
+            raise SettingsError(f"the key must not begin with {prefix}")
     if not SHORTEST_KEY <= len(secret) <= LONGEST_KEY or not _PLAIN.fullmatch(secret):
         raise SettingsError(
             f"the key must be {SHORTEST_KEY} to {LONGEST_KEY} visible ASCII characters; "

@@ -49,6 +49,8 @@ MODULES = (
     "agent.operations.commands",
     "agent.operations.sandbox",
     "agent.files.start",
+    "agent.ports.listening",
+    "agent.ports.connection",
     "agent.daemon",
 )
 """From `gateway` on, in the order of their imports."""

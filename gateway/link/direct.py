@@ -7,11 +7,9 @@ socket works everywhere. Bulk data then no longer passes through the engine and 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket as sockets
 import struct
-from pathlib import Path
 
 import gevent
 import gevent.socket
@@ -19,6 +17,7 @@ from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 from gateway.errors import AgentUnavailable, LinkLost
+from gateway.link import network_namespace
 from gateway.link.bundle import NAMES
 
 RECEIVE_BYTES = 64 * 1024
@@ -28,9 +27,6 @@ BULK_BYTES = 512 * 1024
 
 IS_LINK = b"L"
 """What says to the agent that this connection itself is the link."""
-
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class DirectStream:
@@ -141,14 +137,7 @@ def _attempt(container_id: str, pid: int, names: tuple[str, ...]) -> int | OSErr
 
 def _connect_in_namespace(container_id: str, pid: int, names: tuple[str, ...]) -> int:
     """Runs in a thread that does nothing else: the namespace is the thread's. A descriptor."""
-    with Path(f"/proc/{pid}/ns/net").open("rb") as namespace:
-        # Looked at after the namespace is held: the pid may have been given to another process,
-        # and that of an engine elsewhere means nothing here.
-        if container_id not in Path(f"/proc/{pid}/cgroup").read_text():
-            raise ProcessLookupError(f"process {pid} is not of container {container_id:.12}")
-        if _libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+    network_namespace.enter(container_id, pid)
     connection = gevent.monkey.get_original("socket", "socket")(sockets.AF_UNIX)
     try:
         connection.settimeout(2.0)

@@ -12,5 +12,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     # Other sites' pages cannot embed answers, whatever their type.
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Pages of sandboxes that are opened from here cannot reach back by `window.opener`.
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 """What a surface's answers carry unless it says otherwise."""

@@ -28,11 +28,13 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/sandboxes/{}/resume"): "resume",
     ("POST", "/sandboxes/{}/token"): "token_issue",
     ("DELETE", "/sandboxes/{}/token"): "token_revoke",
+    ("POST", "/sandboxes/{}/ports/{}/token"): "port_token_issue",
     ("POST", "/sandboxes/{}/commands"): "command_start",
     ("POST", "/sandboxes/{}/commands/{}/stdin"): "command_stdin",
     ("POST", "/sandboxes/{}/commands/{}/signal"): "command_signal",
 }
-"""By method and rule, parameters as `{}`. Other routes that change something are noted by both."""
+"""By method and rule, parameters as `{}`. What servers in sandboxes are asked is traffic, and not
+noted. Other routes that change something are noted by both."""
 
 DENIED_PER_S = 10.0
 """Refusals noted per caller and worker, and as many at once; of more there is the number only, for
@@ -59,7 +61,7 @@ def install(app: Flask, audit_log: AuditLog | None) -> None:
         denied = g.get("denied")
         if denied:
             refusals.note(_entry("denied", response.status_code, reason=denied))
-        elif rule is not None and not rule.websocket and request.method not in _READING:
+        elif rule is not None and not rule.websocket and _changes(rule.endpoint):
             entry = _entry(action_of(request.method, rule.rule), response.status_code)
             if entry["action"] == "create":
                 entry["sandbox_id"] = (
@@ -70,6 +72,10 @@ def install(app: Flask, audit_log: AuditLog | None) -> None:
 
     app.url_value_preprocessor(begin)
     app.after_request(note)
+
+
+def _changes(endpoint: str) -> bool:
+    return request.method not in _READING and not endpoint.startswith("port_traffic.")
 
 
 def action_of(method: str, rule: str) -> str:

@@ -12,10 +12,12 @@ from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
 
-from gateway.errors import GatewayError, TokenNotEnough
+from gateway.errors import GatewayError, TokenNotEnough, Unauthorized
 from gateway.identity.access import Access, AccessToken
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.middleware.connection_limits import ClientConnections
+from gateway.middleware.port_credentials import SUBPROTOCOL, PortCaller, identify
+from gateway.middleware.port_target import PortTarget, port_target
 from gateway.middleware.target import FindByName, sandbox_id_of
 from gateway.process.time_shares import wait_for_share, work_for
 from gateway.settings import is_loopback
@@ -23,11 +25,8 @@ from gateway.settings import is_loopback
 OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
 """What needs no key. Everything else does, and every address that does not exist."""
 
-KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke"))
+KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke", "ports.issue"))
 """Below a sandbox, but not for its access token: who found one could renew it for ever."""
-
-SUBPROTOCOL = "bearer."
-"""Before a token in `Sec-WebSocket-Protocol`: browsers can set no other header there."""
 
 ANYBODY = "*"
 """Whoever asks for no particular sandbox where no keys are configured."""
@@ -73,7 +72,8 @@ def install(
         if endpoint in OPEN_ENDPOINTS:
             return
         try:
-            g.caller = access.identify(shown())
+            target = port_target()
+            g.caller = access.identify(shown()) if target is None else _of_port(access, target)
             work_for(g.caller.name or (values or {}).get("sandbox_id") or ANYBODY)
             wait_for_share()
             sandbox_id = None
@@ -83,6 +83,8 @@ def install(
                 if sandbox_id != given and not g.caller.name:
                     work_for(sandbox_id)  # one account, by whichever word it is asked for
                 access.check(g.caller, sandbox_id)
+                if target is not None and g.caller.sandbox_id not in (None, sandbox_id):
+                    raise Unauthorized("the address is not valid for this sandbox")
             if g.caller.sandbox_id is not None and (
                 sandbox_id is None or endpoint in KEYS_ONLY_ENDPOINTS
             ):
@@ -96,7 +98,7 @@ def install(
 
     def watch(response: Response) -> Response:
         endless = response.is_streamed and "Content-Length" not in response.headers
-        if endless and not caller().is_anonymous:
+        if endless and not caller().is_anonymous and port_target() is None:
             pieces = cast("Iterable[bytes]", response.response)
             response.response = _while_valid(access, caller(), pieces)
         return response
@@ -109,6 +111,25 @@ def install(
 def caller() -> Caller:
     """Who the current request comes from; nobody in particular where no keys are configured."""
     return cast(Caller, g.get("caller", ANONYMOUS))
+
+
+def _of_port(access: Access, target: PortTarget) -> Caller:
+    g.port_caller = identify(access, target, shown())
+    return cast(PortCaller, g.port_caller).caller
+
+
+def port_caller() -> PortCaller:
+    """Who the current request for a port comes from, and what of it was for the gateway."""
+    return cast(PortCaller, g.get("port_caller", PortCaller(ANONYMOUS)))
+
+
+def still_welcome() -> Callable[[], bool]:
+    """Tells, of the current request's caller and in any greenlet, whether the key or token that was
+    shown is still valid."""
+    access, who = _access(), caller()
+    if access is None or who.proof is None:
+        return lambda: True
+    return lambda: not access.lapsed({who})
 
 
 def meant(given: str) -> str:

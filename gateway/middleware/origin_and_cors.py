@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.errors import ForeignHost, ForeignOrigin
+from gateway.middleware.port_target import PortTarget, port_target, sandbox_host_of
 from gateway.settings import Settings
 
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -63,18 +64,23 @@ def install(app: Flask, settings: Settings) -> None:
     own = _LOOPBACK | {settings.host.lower()}
     addresses = settings.host in _ANY_ADDRESS
     allowed = settings.origins
+    domains = settings.ports_domains
 
     def check(_endpoint: str | None, _values: object) -> None:
         host = site_of(request.headers.get("Host", ""))
+        target = port_target()
+        if target is not None and target.by_host:
+            check_host_of_a_port(target, host)
+            return
         if not _names_only(host, request.environ.get("RAW_URI", "/")):
             host = NOWHERE
         if not (host.name in own or is_named(host.name, names) or (addresses and _is_ip(host))):
             g.denied = ForeignHost.code
             raise ForeignHost()
         origin = request.headers.get("Origin")
-        if origin is None:
-            return
-        if _is_allowed(origin, allowed):
+        if origin is None or (origin == "null" and target is not None and target.token):
+            return  # a page that was opened by the address of a port has no other origin
+        if _is_allowed(origin, allowed) and _sandbox_of(origin, domains) is None:
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 # Raised, not returned: no view and no other check may come between.
                 raise HTTPException(response=_preflight())
@@ -82,10 +88,24 @@ def install(app: Flask, settings: Settings) -> None:
             g.denied = ForeignOrigin.code
             raise ForeignOrigin()
 
+    def check_host_of_a_port(target: PortTarget, host: Site) -> None:
+        """The server has its own rules for other sites, but whoever opens it in a browser brings
+        credentials of the gateway: pages of the sandbox itself are welcome."""
+        origin = request.headers.get("Origin")
+        if origin is None or _is_same(origin, host, frozenset()) or _is_allowed(origin, allowed):
+            return
+        if _sandbox_of(origin, domains) != target.given:
+            g.denied = ForeignOrigin.code
+            raise ForeignOrigin()
+
     def share(response: Response) -> Response:
         origin = request.headers.get("Origin")
         response.vary.add("Origin")
-        if origin is not None and _is_allowed(origin, allowed):
+        if (
+            origin is not None
+            and _is_allowed(origin, allowed)
+            and _sandbox_of(origin, domains) is None
+        ):
             response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
         return response
@@ -158,6 +178,13 @@ def _is_same(origin: str, host: Site, own: Collection[str]) -> bool:
     if theirs == NOWHERE or (theirs.port or default) != (host.port or default):
         return False
     return theirs.name == host.name or (theirs.name in own and host.name in own)
+
+
+def _sandbox_of(origin: str, domains: Collection[str]) -> str | None:
+    """The sandbox, by id or name, that serves the pages of an origin."""
+    found = _ORIGIN.fullmatch(origin)
+    means = found and sandbox_host_of(found["authority"], domains)
+    return means[0] if means else None
 
 
 def _preflight() -> Response:

@@ -60,6 +60,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.TooManyWaiting: 429,
     errors.TooManyFollowers: 429,
     errors.TooManyStreams: 429,
+    errors.TooManyPortConnections: 429,
     errors.TooMuchQueued: 429,
     errors.TooMuchUnread: 429,
     errors.RateLimited: 429,

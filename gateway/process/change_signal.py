@@ -46,17 +46,18 @@ class ChangeSignal:
     def wait(self, timeout_s: float) -> None:
         """Return when there was a signal since the last call, or the time is up, also after
         `close`."""
-        if self._notices is None:
+        notices = self._notices
+        if notices is None:
             gevent.sleep(min(timeout_s, WITHOUT_INOTIFY_S))
             return
         try:
-            gevent_socket.wait_read(self._notices, timeout=timeout_s)
+            gevent_socket.wait_read(notices, timeout=timeout_s)
         except TimeoutError:
             return
-        if self._notices is None:
+        if self._notices != notices:
             return  # closed meanwhile
         try:
-            os.read(self._notices, _READ_BYTES)  # equal ones that follow each other are one
+            os.read(notices, _READ_BYTES)  # equal ones that follow each other are one
         except BlockingIOError:
             pass
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import gevent
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
-from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders
+from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
@@ -108,6 +108,7 @@ class FairChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
         self._source = unreader
         self._begun_at = unreader.received
         self._content = 0
+        self._pieces = 0
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes. Raises InvalidChunkSize where framing is out of proportion."""
@@ -122,10 +123,28 @@ class FairChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
             chunks += 1
             if chunks % CHUNKS_PER_READ == 0:
                 self._source.give_way()
-            if self._source.received - self._begun_at > 2 * self._content + FRAMING_BYTES:
-                raise InvalidChunkSize(b"the chunks are too small")
+            self._check_framing()
         read: bytes = super().read(size)
         return read
+
+    def piece(self) -> bytes:
+        """What comes next of the content, without waiting for more; b"" at its end. Raises as
+        `read` does, with which it is not mixed."""
+        if self.parser is None:
+            return b""
+        self._pieces += 1
+        if self._pieces % CHUNKS_PER_READ == 0:
+            self._source.give_way()
+        piece = next(self.parser, b"")
+        if not piece:
+            self.parser = None
+        self._content += len(piece)
+        self._check_framing()
+        return piece
+
+    def _check_framing(self) -> None:
+        if self._source.received - self._begun_at > 2 * self._content + FRAMING_BYTES:
+            raise InvalidChunkSize(b"the chunks are too small")
 
 
 class WholeBody(Body):  # type: ignore[misc]  # gunicorn has no types
@@ -160,15 +179,17 @@ class AwaitedBody(WholeBody):
 
     def raw(self) -> tuple[bytes, Any] | None:
         """See `WholeBody`."""
-        if self._is_awaited:
-            self._is_awaited = False
-            self._unreader.ask_for_body()
+        self.ask()
         return super().raw()
 
-    def _read_reader(self, size: int) -> bytes:
+    def ask(self) -> None:
+        """Tell the client to send it, unless it was told. Raises OSError."""
         if self._is_awaited:
             self._is_awaited = False
             self._unreader.ask_for_body()
+
+    def _read_reader(self, size: int) -> bytes:
+        self.ask()
         read: bytes = super()._read_reader(size)
         return read
 
@@ -206,6 +227,41 @@ class BoundedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
         is_awaited = self._expected_100_continue and not self.is_read
         self._expected_100_continue = False
         self.body = AwaitedBody(reader, self.unreader) if is_awaited else WholeBody(reader)
+        # Where an application finds more than WSGI tells of a request.
+        self.body.request = self
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the length of the body is not known beforehand."""
+        return isinstance(self.body.reader, ChunkedReader)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the client waits to be told to send the body."""
+        return isinstance(self.body, AwaitedBody) and self.body._is_awaited
+
+    def piece(self) -> bytes:
+        """What comes next of the body, without waiting for more; b"" at its end. In the place of
+        reading `body`. Raises what gunicorn raises for broken bodies, and OSError."""
+        body, reader = self.body, self.body.reader
+        try:
+            if isinstance(body, AwaitedBody):
+                body.ask()
+            if isinstance(reader, FairChunks):
+                return reader.piece()
+            if reader.length == 0:
+                return b""
+            found: bytes = self.unreader.read(None, read_ahead=reader.length)
+            if not found:
+                raise NoMoreData()
+            piece = found[: reader.length]
+            if len(piece) < len(found):
+                self.unreader.unread(found[len(piece) :])
+            reader.length -= len(piece)
+            return piece
+        except BaseException:  # also when its greenlet is killed: something may be lost then
+            body.failed = True
+            raise
 
     @property
     def is_read(self) -> bool:

@@ -23,6 +23,7 @@ from . import (
     files,
     machine,
     neighbours,
+    port_latency,
     report,
     session_latency,
     stream_throughput,
@@ -98,6 +99,15 @@ BENCHMARKS = {
         samples=300,
         quick_rounds=2,
         quick_samples=200,
+    ),
+    "ports": Benchmark(
+        "a server in a sandbox through the gateway, against a connection of one's own",
+        port_latency.run,
+        port_latency.TARGETS,
+        rounds=10,
+        samples=50,
+        quick_rounds=3,
+        quick_samples=20,
     ),
     "session": Benchmark(
         "a command in a warm session against a plain one",

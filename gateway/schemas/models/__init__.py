@@ -26,6 +26,7 @@ from gateway.schemas.models.files import (
     WatchQuery,
     WriteQuery,
 )
+from gateway.schemas.models.ports import ListeningPort, PortToken, PortTokenRequest
 from gateway.schemas.models.queries import (
     CommandQuery,
     EventQuery,
@@ -112,6 +113,7 @@ __all__ = [
     "LastCommand",
     "ListMessage",
     "ListQuery",
+    "ListeningPort",
     "MakeDirectory",
     "NetworkUsage",
     "OutputGap",
@@ -121,6 +123,8 @@ __all__ = [
     "PathQuery",
     "PingMessage",
     "Pong",
+    "PortToken",
+    "PortTokenRequest",
     "PostureCheck",
     "Problem",
     "Readiness",

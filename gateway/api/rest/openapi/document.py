@@ -47,6 +47,7 @@ _TAGS = [
     Tag(name="Sandboxes", description="Create, change, pause, watch, delete."),
     Tag(name="Commands", description="Run commands in a sandbox."),
     Tag(name="Files", description="Read, write, list and move files of a sandbox."),
+    Tag(name="Ports", description="Reach servers that listen in a sandbox."),
     Tag(name="Tokens", description="Let somebody into one sandbox."),
     Tag(name="Service", description="The gateway itself."),
 ]

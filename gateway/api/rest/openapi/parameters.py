@@ -32,6 +32,11 @@ _IN_PATH: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": ID_OR_NAME_PATTERN},
         "example": "5f0c6d0f6b0e4f6e9a1d2c3b4a596877",
     },
+    "port": {
+        "description": "A TCP port of the sandbox, from 1 to 65535.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 65535},
+        "example": 8000,
+    },
     "request_id": {
         "description": "That of the command, percent-encoded where it is not made of letters, "
         "digits, `-`, `_`, `~` and `.`: a slash is `%2F`. Of several commands with the same one "

@@ -12,7 +12,10 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from gateway.api import rest, ws
+from gateway.api import ports, rest, ws
+from gateway.api.ports import routes as port_traffic
+from gateway.api.ports.watch import OpenExchanges
+from gateway.api.rest import port_routes
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws import routes
 from gateway.api.ws.keep_alive import Connections
@@ -30,6 +33,7 @@ from gateway.link.links import Links
 from gateway.metrics import Metrics
 from gateway.middleware import authentication, language, surfaces
 from gateway.process.byte_budget import ByteBudget
+from gateway.use.sandbox_use import SandboxUses
 from tests.support.change_feeds import quiet_feed
 from tests.support.keys import INLINE, NOBODYS
 from tests.unit.api.rest.fake_commands import FakeCommands, FakeCommandWatcher
@@ -37,6 +41,7 @@ from tests.unit.api.rest.fake_tenancy import FakeTenancy
 from tests.unit.api.rest.fakes import (
     CheckedClient,
     FakeMetrics,
+    FakePorts,
     FakeReadiness,
     FakeSandbox,
     FakeSandboxes,
@@ -177,6 +182,16 @@ def app(
         routes.blueprint(
             sandboxes, commands, _no_files(), watcher, connections, counted, held, slots
         ),
+    )
+    uses = SandboxUses(sandboxes, commands, watcher)
+    surface.register(
+        app,
+        port_routes.blueprint(
+            FakePorts(), uses, FakePorts.issue, ttl_s=60, longest_ttl_s=600, domains=["localhost"]
+        ),
+    )
+    ports.PORTS.register(
+        app, port_traffic.blueprint(FakePorts(), uses, slots, OpenExchanges(), idle_s=60)
     )
     app.test_client_class = CheckedClient
     yield app

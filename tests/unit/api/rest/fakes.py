@@ -270,3 +270,14 @@ class CheckedClient(FlaskClient):
             )
         path = re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
         return document["paths"][path][asked.method.lower()]["responses"][str(response.status_code)]
+
+
+class FakePorts:
+    """Nothing listens."""
+
+    def listening(self, container_id: str) -> list[Any]:
+        return []
+
+    @staticmethod
+    def issue(sandbox_id: str, port: int, ttl_s: float) -> Any:
+        return FakeTokens().issue(sandbox_id)

@@ -155,6 +155,7 @@ def test_bodies_are_required_where_a_field_is(document: Any) -> None:
         "/sandboxes": False,
         "/sandboxes/{sandbox_id}": False,
         "/sandboxes/{sandbox_id}/token": False,
+        "/sandboxes/{sandbox_id}/ports/{port}/token": False,
         "/sandboxes/{sandbox_id}/commands": True,
         "/sandboxes/{sandbox_id}/commands/{request_id}/stdin": False,
         "/sandboxes/{sandbox_id}/commands/{request_id}/signal": True,

@@ -1,0 +1,1 @@
+"""TCP servers in the sandbox: which there are, and connections to them."""
