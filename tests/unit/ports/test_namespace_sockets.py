@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -88,12 +87,8 @@ def test_where_nothing_listens_there_is_no_connection(sockets: NamespaceSockets)
         assert sockets.connect(ANY_CONTAINER, pid, 8001) is None
 
 
-@pytest.mark.parametrize(
-    ("container_id", "pid"), [("f" * 64, os.getpid()), (ANY_CONTAINER, os.getpid())]
-)
-def test_no_other_network_is_entered(
-    sockets: NamespaceSockets, container_id: str, pid: Any
-) -> None:
+@pytest.mark.parametrize("container_id", ["f" * 64, ANY_CONTAINER])
+def test_no_other_network_is_entered(sockets: NamespaceSockets, container_id: str) -> None:
     """A pid may have been given to another process; the gateway's own network is no sandbox's."""
     with pytest.raises(NamespaceUnreachable):
-        sockets.connect(container_id, pid, 1)
+        sockets.connect(container_id, os.getpid(), 1)
