@@ -25,6 +25,14 @@ CHECKS = (
     "response_schema_conformance",
 )
 
+NOT_OURS_TO_DESCRIBE = (
+    # What a server in the sandbox answers, or that there is none (502), also below `…/token`.
+    # And the fuzzer makes up paths that no request line takes (414, before any route is found).
+    *("--exclude-path-regex", r"/ports/\{port\}/|/files|/watch$"),
+    # The fuzzer can write no tar.
+    *("--exclude-path", "/sandboxes/{sandbox_id}/archive"),
+)
+
 
 def _fuzz(gateway: GatewayProcess, directory: Path, *more: str, checks: tuple[str, ...]) -> None:
     """Let schemathesis ask; its own report is the assertion's text."""
@@ -32,12 +40,12 @@ def _fuzz(gateway: GatewayProcess, directory: Path, *more: str, checks: tuple[st
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.url}/openapi.json"),
         *("--url", gateway.url, "--checks", ",".join(checks)),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES)),
-        *("--request-timeout", "30", "--no-color", "--seed", "1", *more),
+        *("--request-timeout", "30", "--no-color", "--seed", "1", *NOT_OURS_TO_DESCRIBE, *more),
     ]
     done = subprocess.run(
         command, cwd=directory, capture_output=True, text=True, timeout=1500, check=False
     )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
     # One that had nothing to ask would be content too.
     assert "generated" in done.stdout, done.stdout[-2000:]
 
