@@ -17,6 +17,8 @@ GatewayError
 │   ├── BadMediaType
 │   ├── BodyTooLarge
 │   ├── BodyTimeout               the body did not come in time
+│   ├── AddressTooLong            the request line does not fit
+│   ├── HeadersTooLarge           the header fields do not fit
 │   ├── UpgradeRequired           a WebSocket endpoint was asked by plain HTTP
 │   ├── SandboxNotFound
 │   ├── SandboxBusy               it is in the middle of another change
@@ -238,6 +240,21 @@ class BodyTimeout(ClientFault):
 
     code = "body_timeout"
     title = N_("The body did not arrive in time")
+
+
+class AddressTooLong(ClientFault):
+    """The request line is longer than 28 KiB. The server says so before any route is looked for."""
+
+    code = "uri_too_long"
+    title = N_("URI Too Long")
+
+
+class HeadersTooLarge(ClientFault):
+    """The header fields are larger than the server takes. It says so before any route is looked
+    for."""
+
+    code = "request_header_fields_too_large"
+    title = N_("Request Header Fields Too Large")
 
 
 class UpgradeRequired(ClientFault):

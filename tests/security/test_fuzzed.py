@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,13 +26,11 @@ CHECKS = (
     "response_schema_conformance",
 )
 
-NOT_OURS_TO_DESCRIBE = (
-    # What a server in the sandbox answers, or that there is none (502), also below `…/token`.
-    # And the fuzzer makes up paths that no request line takes (414, before any route is found).
-    *("--exclude-path-regex", r"/ports/\{port\}/|/files|/watch$"),
-    # The fuzzer can write no tar.
-    *("--exclude-path", "/sandboxes/{sandbox_id}/archive"),
-)
+NOT_OURS_TO_DESCRIBE = ("--exclude-path", "/sandboxes/{sandbox_id}/ports/{port}/")
+"""What a server in the sandbox answers, or that there is none (502)."""
+
+ROOT = Path(__file__).parents[2]
+HOOKS = {"SCHEMATHESIS_HOOKS": "tests.support.fuzzer_hooks", "PYTHONPATH": str(ROOT)}
 
 
 def _fuzz(gateway: GatewayProcess, directory: Path, *more: str, checks: tuple[str, ...]) -> None:
@@ -43,7 +42,13 @@ def _fuzz(gateway: GatewayProcess, directory: Path, *more: str, checks: tuple[st
         *("--request-timeout", "30", "--no-color", "--seed", "1", *NOT_OURS_TO_DESCRIBE, *more),
     ]
     done = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, timeout=1500, check=False
+        command,
+        cwd=directory,
+        env=os.environ | HOOKS,
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
     # One that had nothing to ask would be content too.

@@ -19,10 +19,12 @@ from openapi_pydantic import (
 from gateway.api.rest.openapi.parameters import parameters
 from gateway.errors import (
     AddressNotFound,
+    AddressTooLong,
     BadRequest,
     ForeignHost,
     ForeignOrigin,
     GatewayError,
+    HeadersTooLarge,
     RateLimited,
     TokenNotEnough,
     TooManyConnections,
@@ -42,7 +44,7 @@ _SERVER_SENT_EVENT = {
     "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
 }
 
-_ANYWHERE = (BadRequest, ForeignHost, ForeignOrigin)
+_ANYWHERE = (BadRequest, ForeignHost, ForeignOrigin, AddressTooLong, HeadersTooLarge)
 _WITH_KEYS = (Unauthorized, TokenNotEnough, RateLimited, TooManyConnections)
 
 
