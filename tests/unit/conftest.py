@@ -1,13 +1,21 @@
-"""The databases that the store's contract is tested with."""
+"""The time of gevent's loop, and the databases that the store's contract is tested with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 
 from tests.support.postgres_server import PostgresServer, server_programs
+
+
+@pytest.fixture(autouse=True)
+def _the_loop_knows_the_time() -> None:
+    """gevent counts a time limit from when its loop last ran: after seconds of tests without it, a
+    limit of five seconds would be over when it begins."""
+    gevent.get_hub().loop.update_now()
 
 
 @pytest.fixture(scope="session")
