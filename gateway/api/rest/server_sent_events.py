@@ -130,20 +130,33 @@ class _Events:
             yield from self._failure(GatewayError(type(error).__name__))
 
     def _failure(self, error: GatewayError) -> Iterator[bytes]:
-        if isinstance(error, ContainerGone | SandboxFault):
-            reason = self._uses.end_of(self._use.place.sandbox_id)
-            if reason is not None:
-                ended = SandboxEnded(type="ended", reason=reason)
-                yield from event_bytes("ended", encode_message(ended))
-                return
-        failed = SocketError(
-            type="error",
-            code=error.code,
-            message=self._texts.localised(error),
-            detail=public_detail(error),
-            request_id=self._request_id,
-        )
-        yield from event_bytes("error", encode_message(failed))
+        sandbox_id = self._use.place.sandbox_id
+        return failure_bytes(error, self._uses, sandbox_id, self._texts, self._request_id)
+
+
+def failure_bytes(
+    error: GatewayError,
+    uses: SandboxUses,
+    sandbox_id: str,
+    texts: Texts,
+    request_id: str | None = None,
+) -> Iterator[bytes]:
+    """The last event of a stream that cannot go on: `ended` where the sandbox is no more, else
+    `error`."""
+    if isinstance(error, ContainerGone | SandboxFault):
+        reason = uses.end_of(sandbox_id)
+        if reason is not None:
+            ended = SandboxEnded(type="ended", reason=reason)
+            yield from event_bytes("ended", encode_message(ended))
+            return
+    failed = SocketError(
+        type="error",
+        code=error.code,
+        message=texts.localised(error),
+        detail=public_detail(error),
+        request_id=request_id,
+    )
+    yield from event_bytes("error", encode_message(failed))
 
 
 def event_bytes(kind: str, payload: bytes | Iterable[bytes], id_line: str = "") -> Iterator[bytes]:

@@ -12,22 +12,18 @@ from gateway.api.rest import answers
 from gateway.api.rest.client_presence import leaving
 from gateway.api.rest.file_routes import FAULTS, path_in
 from gateway.api.rest.query_strings import read_query
-from gateway.api.rest.server_sent_events import HEARTBEAT_S, MEDIA_TYPE, event_bytes
-from gateway.api.rest.stoppable_waits import Waiting
-from gateway.errors import (
-    ContainerGone,
-    GatewayError,
-    GatewayFull,
-    SandboxFault,
-    TooManyWatches,
-    TooMuchUnread,
+from gateway.api.rest.server_sent_events import (
+    HEARTBEAT_S,
+    MEDIA_TYPE,
+    event_bytes,
+    failure_bytes,
 )
+from gateway.api.rest.stoppable_waits import Waiting
+from gateway.errors import GatewayError, GatewayFull, TooManyWatches, TooMuchUnread
 from gateway.files.entries import Entry
 from gateway.files.service import Files
 from gateway.middleware import language
 from gateway.middleware.language import Texts
-from gateway.middleware.problem_documents import public_detail
-from gateway.schemas.event_encoder import encode_message
 from gateway.schemas.models import (
     FileEvent,
     Overflow,
@@ -128,17 +124,4 @@ def _stream(
                 for piece in event_bytes(event["type"], orjson.dumps(event))
             )
     except GatewayError as error:
-        reason = None
-        if isinstance(error, ContainerGone | SandboxFault):
-            reason = uses.end_of(sandbox_id)
-        if reason is not None:
-            ended = SandboxEnded(type="ended", reason=reason)
-            yield from event_bytes("ended", encode_message(ended))
-            return
-        failed = SocketError(
-            type="error",
-            code=error.code,
-            message=texts.localised(error),
-            detail=public_detail(error),
-        )
-        yield from event_bytes("error", encode_message(failed))
+        yield from failure_bytes(error, uses, sandbox_id, texts)
