@@ -48,6 +48,8 @@ class Caller:
             timeout=TIMEOUT_S,
             header=[f"{name}: {value}" for name, value in self.headers.items()],
             sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            # Done in Python it took more of the CPU than the gateway that is looked at.
+            skip_utf8_validation=True,
         )
 
     def dial(self) -> socket.socket:
