@@ -14,6 +14,7 @@ from werkzeug.routing import Rule
 from gateway.app import create_app, runtime_of
 from gateway.identity.access import Access
 from gateway.middleware import authentication
+from gateway.runtime import Runtime
 from gateway.schemas.route_documentation import not_part_of_the_api
 from gateway.settings import Settings
 from tests.support.keys import ALICE, BOB, INLINE, NOBODYS, bearer
@@ -69,10 +70,13 @@ WRONG = {
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The real application, all routes that there are. Nothing in it starts: a request that the
-    guard refuses gets no further."""
-    app = create_app(
-        Settings(data_dir=tmp_path_factory.mktemp("data"), api_keys=INLINE, audit_log="off")
-    )
+    guard refuses gets no further, and an open one would begin to keep house on this machine's
+    engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runtime, "start", lambda _runtime: None)
+        app = create_app(
+            Settings(data_dir=tmp_path_factory.mktemp("data"), api_keys=INLINE, audit_log="off")
+        )
     yield app
     runtime_of(app).close()
     runtime_of(app).release()
