@@ -276,6 +276,7 @@ class Runtime:
             self._pool,
             self._removal,
             self._probe,
+            self._warm,
             worker_id,
             self.metrics,
             self._feed,

@@ -65,9 +65,11 @@ class AdmissionStore:
         key: Key | None = None,
         ticket: int | None = None,
         needs_update: bool = False,
+        leave_pooled: int = 0,
     ) -> Admission:
         """Admit the sandbox `wanted` (in state `starting`, with the `pool_key` of those that will
-        do in its place, or None), or say why not.
+        do in its place, or None), or say why not. One of those is only taken while more than
+        `leave_pooled` of them stand ready.
 
         Without a `ticket` it is refused while somebody waits who could be served.
         Raises StoreUnavailable.
@@ -86,7 +88,7 @@ class AdmissionStore:
                 return Admission(refused="labels")
             if not has_room(connection, wanted, limits, ticket, now):
                 return Admission(refused="full")
-            taken = take_pooled(connection, wanted, needs_update=needs_update)
+            taken = take_pooled(connection, wanted, needs_update=needs_update, leave=leave_pooled)
             row = taken or note_new(connection, wanted, self._uids)
             if key is not None:
                 connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from gateway.store import rows as reading
 from gateway.store.events import record
@@ -15,10 +15,10 @@ from gateway.store.uids import free_uid
 
 
 def take_pooled(
-    connection: Connection, wanted: SandboxRow, *, needs_update: bool
+    connection: Connection, wanted: SandboxRow, *, needs_update: bool, leave: int = 0
 ) -> SandboxRow | None:
-    """The pooled sandbox that waits longest, made over to whoever wants it; None when none serves.
-    Raises SQLAlchemyError."""
+    """The pooled sandbox that waits longest, made over to whoever wants it; None when none serves,
+    or no more than `leave` do. Raises SQLAlchemyError."""
     if wanted.pool_key is None:
         return None
     values = _values(wanted)
@@ -26,7 +26,9 @@ def take_pooled(
     if not needs_update:
         values["worker_id"] = None
     given = {f"new_{name}": values[name] for name in _GIVEN_OVER}
-    taken = connection.execute(_TAKE, {"key": wanted.pool_key, **given}).one_or_none()
+    taken = connection.execute(
+        _TAKE, {"key": wanted.pool_key, "leave": leave, **given}
+    ).one_or_none()
     if taken is None:
         return None
     row = SandboxRow(**taken._mapping, lease_count=0)
@@ -57,15 +59,19 @@ _GIVEN_OVER = [
 ]
 """What a taken sandbox has from the request."""
 
+_SERVES = (sandboxes.c.state == "pooled", sandboxes.c.pool_key == bindparam("key"))
+
 _TAKE = (
     update(sandboxes)
     .where(
         sandboxes.c.sandbox_id
         == select(sandboxes.c.sandbox_id)
-        .where(sandboxes.c.state == "pooled", sandboxes.c.pool_key == bindparam("key"))
+        .where(*_SERVES)
         .order_by(sandboxes.c.created_at)
         .limit(1)
-        .scalar_subquery()
+        .scalar_subquery(),
+        select(func.count()).select_from(sandboxes).where(*_SERVES).scalar_subquery()
+        > bindparam("leave"),
     )
     .values({name: bindparam(f"new_{name}", type_=sandboxes.c[name].type) for name in _GIVEN_OVER})
     .returning(*reading.COLUMNS)

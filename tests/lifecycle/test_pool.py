@@ -19,6 +19,9 @@ from tests.support.rest_commands import finished, in_background, result_of
 MIB = 1024 * 1024
 FILLED_S = 60.0
 
+BUSY, CALM = f"sgk_{'b' * 43}", f"sgk_{'c' * 43}"
+KEYS = f"busy:{BUSY},calm:{CALM}"
+
 
 def _filled(gateway: GatewayProcess, size: int = 2) -> dict[str, str]:
     """The pool once it is full and each of its containers has its agent."""
@@ -332,3 +335,42 @@ def test_taking_and_deleting_leaves_nothing(own_gateway: MakeGateway) -> None:
                 for answer in pool.map(lambda one: gateway.delete(f"/sandboxes/{one}"), made):
                     assert answer.status_code == 200
     _filled(gateway)
+
+
+def test_something_is_kept_for_who_has_had_less(own_gateway: MakeGateway) -> None:
+    """One key takes the whole pool, and one more create of its own waits for room. What the pool
+    keeps for another key is made all the same, and is left to it."""
+    gateway = own_gateway(
+        pool_size="2", workers="1", max="6", queue_wait="60", share_per_key="0.5", api_keys=KEYS
+    )
+    busy, calm = {"X-API-Key": BUSY}, {"X-API-Key": CALM}
+
+    def create(who: dict[str, str], **options: object) -> str:
+        answer = gateway.post("/sandboxes", json=options, headers=who)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["sandbox_id"]
+
+    gateway.headers = calm
+    pooled = _started(gateway)
+    taken = [create(busy), create(busy)]
+    assert set(pooled) == set(taken)
+    create(calm, env={"MADE": "cold"})
+    create(busy)
+    with ThreadPoolExecutor(1) as waits:
+        waiting = waits.submit(create, busy)
+        kept = eventually(lambda: _standing(gateway), within_s=FILLED_S)
+        assert not waiting.done()
+        gateway.delete(f"/sandboxes/{taken[0]}", headers=busy)
+        assert waiting.result() not in kept
+    assert create(calm) in kept
+
+
+def _standing(gateway: GatewayProcess) -> set[str]:
+    pooled = gateway.engine.pooled()
+    return {one for one in pooled if stored_state(gateway, one) == "pooled"}
+
+
+def test_one_that_had_to_be_made_has_its_agent_as_well(own_gateway: MakeGateway) -> None:
+    """Who has created it need not wait for that with the first command."""
+    gateway = own_gateway(pool_size="0").start_ready()
+    assert len(gateway.engine.agents(gateway.create())) == 1

@@ -69,10 +69,12 @@ class AdmissionController:
         key: Key | None,
         *,
         needs_update: bool,
+        leave_pooled: int = 0,
         has_left: Callable[[], bool] = lambda: False,
     ) -> Admission:
         """The sandbox that was noted or taken, or the first one of the key. Waits for room, as
-        long as the client has not left.
+        long as the client has not left. One of the pool is only taken while more than
+        `leave_pooled` stand ready.
 
         Raises TooManySandboxes, TooManyLabels, NameTaken, TooManyWaiting,
         CapacityExhausted, IdempotencyKeyReused, GatewayStopping and the engine's errors.
@@ -90,6 +92,7 @@ class AdmissionController:
                 key=key,
                 ticket=ticket,
                 needs_update=needs_update,
+                leave_pooled=leave_pooled,
             )
             if admission.refused == "owner":
                 raise TooManySandboxes()

@@ -18,6 +18,7 @@ from gateway.sandboxes.create.container_names import new_pool_name
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.image_ids import ImageIds
 from gateway.sandboxes.create.new_row import new_row
+from gateway.sandboxes.create.pool_shares import PoolShares, kept_for_others
 from gateway.sandboxes.spec.container_labels import uid_of
 from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, fixed_in_the_pool
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
@@ -78,6 +79,7 @@ class Pool:
         self._worker_id = worker_id
         self._feed = feed
         self._image_ids = ImageIds(engine)
+        self.shares = PoolShares()
 
     # --- who may take --------------------------------------------------------------------------
 
@@ -101,6 +103,11 @@ class Pool:
         """Whether pooled sandboxes have these limits already."""
         return limits == self._resolver.default().limits
 
+    def leaves_to_others(self, owner: str) -> int:
+        """How many pooled sandboxes of a kind an owner who asks now has to leave to others."""
+        self.shares.asked(owner)
+        return kept_for_others(self._plan.size) if self.shares.has_had_more(owner) else 0
+
     # --- filling -------------------------------------------------------------------------------
 
     def tend_for_ever(self) -> None:
@@ -116,7 +123,8 @@ class Pool:
 
     def tend(self) -> None:
         """One round: drop what nobody may take any more, and make what is missing, one after the
-        other and only while nobody waits for a sandbox."""
+        other and only while nobody waits for a sandbox. What is kept for owners who have had less
+        is made all the same: one owner who creates without a pause would keep the pool empty."""
         wanted = self._wanted()
         pooled = self._store.all()
         excess = Counter(row.pool_key for row in pooled) - Counter(
@@ -127,9 +135,9 @@ class Pool:
                 excess[row.pool_key] -= 1
                 self._discard(row)
         for key, (spec, count) in wanted.items():
-            missing = count - sum(row.pool_key == key for row in pooled)
-            for _ in range(missing):
-                if self._admission.has_work(now=clock.boot_s()):
+            kept = kept_for_others(self._plan.size) if self.shares.several() else 0
+            for there in range(sum(row.pool_key == key for row in pooled), count):
+                if there >= kept and self._admission.has_work(now=clock.boot_s()):
                     return
                 self._add(key, spec)
 
