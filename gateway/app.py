@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load_settings()
     check_reach(settings, settings.host)
     runtime = Runtime(settings)
+    base, inside, services = runtime.base, runtime.inside, runtime.services
     app = Flask("gateway", static_folder=None)
     app.extensions[_EXTENSION] = runtime
     app.config["SOCK_SERVER_OPTIONS"] = {
@@ -46,49 +47,49 @@ def create_app(settings: Settings | None = None) -> Flask:
     }
     port_target.install(app, settings.ports_domains)
     # In this order: each sees a request before those after it, and before any route.
-    audit.install(app, runtime.audit_log)
+    audit.install(app, base.audit_log)
     origin_and_cors.install(app, settings)
     authentication.install(
-        app, runtime.access, settings.operator_names, runtime.clients, runtime.find_by_name
+        app, base.access, settings.operator_names, base.clients, base.find_by_name
     )
     app.before_request(runtime.start)
     language.install(app, settings.data_dir / "locale")
     surfaces.install(app, rest.REST)
     rest.register(
         app,
-        creation=runtime.creation,
-        sandboxes=runtime.sandboxes,
-        changes=runtime.changes,
-        lifecycle=runtime.lifecycle,
-        commands=runtime.commands,
-        files=runtime.files,
-        watcher=runtime.watcher,
-        readiness=runtime.readiness,
-        metrics=runtime.exposition,
-        tokens=runtime.access,
+        creation=services.creation,
+        sandboxes=services.sandboxes,
+        changes=services.changes,
+        lifecycle=services.lifecycle,
+        commands=inside.commands,
+        files=inside.files,
+        watcher=services.watcher,
+        readiness=services.readiness,
+        metrics=base.exposition,
+        tokens=base.access,
         waiting=runtime.waiting,
     )
     ws.WS.register(
         app,
         routes.blueprint(
-            runtime.sandboxes,
-            runtime.commands,
-            runtime.files,
-            runtime.watcher,
-            runtime.connections,
-            runtime.metrics,
-            runtime.held_input,
+            services.sandboxes,
+            inside.commands,
+            inside.files,
+            services.watcher,
+            services.connections,
+            base.metrics,
+            inside.held_input,
             runtime.websockets,
             settings.write_timeout,
         ),
     )
-    uses = SandboxUses(runtime.sandboxes, runtime.commands, runtime.watcher)
+    uses = SandboxUses(services.sandboxes, inside.commands, services.watcher)
     rest.REST.register(
         app,
         port_routes.blueprint(
-            runtime.ports,
+            inside.ports,
             uses,
-            runtime.access.issue_for_port,
+            base.access.issue_for_port,
             ttl_s=settings.port_token_ttl,
             longest_ttl_s=settings.token_ttl,
             domains=settings.ports_domains,
@@ -97,14 +98,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     ports.PORTS.register(
         app,
         port_traffic.blueprint(
-            runtime.ports,
+            inside.ports,
             uses,
-            runtime.port_connections,
+            inside.port_connections,
             runtime.exchanges,
             settings.port_idle_timeout,
         ),
     )
-    unread_answers.install(app, runtime.held_output)
+    unread_answers.install(app, inside.held_output)
     return app
 
 

@@ -17,6 +17,7 @@ from gevent.event import Event
 from gateway.agent.surroundings import GIVEN
 from gateway.engine.interface import Engine
 from gateway.errors import CommandLost, EngineRefused
+from gateway.link.dial import Known
 from gateway.link.exited import Exited
 from gateway.process.byte_budget import Budget
 from gateway.schemas.command_result import HeadAndTail, Outcome
@@ -49,12 +50,13 @@ class _Shell:
 
 
 class DockerExecRunner:
-    """Runs commands in sandboxes without an agent. `user_of` a container is whom they run as."""
+    """Runs commands in sandboxes without an agent. `known_of` a container says whom they run as,
+    and may raise the engine's errors."""
 
-    def __init__(self, engine: Engine, budget: Budget, user_of: Callable[[str], str]) -> None:
+    def __init__(self, engine: Engine, budget: Budget, known_of: Callable[[str], Known]) -> None:
         self._engine = engine
         self._budget = budget
-        self._user_of = user_of
+        self._known_of = known_of
         self._shells: dict[str, _Shell] = {}
 
     @contextmanager
@@ -97,7 +99,7 @@ class DockerExecRunner:
         kept = {1: HeadAndTail(cap, grow), 2: HeadAndTail(cap, grow)}
         with contextlib.closing(
             self._engine.open_run(
-                container_id, argv, self._user_of(container_id), home, environment
+                container_id, argv, self._known_of(container_id).user, home, environment
             )
         ) as process:
             if handed_over is not None:

@@ -9,12 +9,12 @@ from typing import Any
 from gateway.errors import AgentMissing, AgentUnavailable, FeatureMissing, LinkLost, PathError
 from gateway.files.exchange import Exchange
 from gateway.link.bulk import Bulk
+from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.use.place import Place
 from gateway.use.sandbox_use import LINK_KEPT_S
 
 TRIES = 3
-
 
 OpenBulk = Callable[[str, dict[str, Any]], Bulk]
 """A connection for one large transfer, to a container and with a message. Raises AgentUnavailable
@@ -23,6 +23,17 @@ where there is no direct way."""
 
 def _no_bulk(_container_id: str, _message: dict[str, Any]) -> Bulk:
     raise AgentUnavailable("there is no direct way")
+
+
+def links_to_files(links_to_agents: Links, dial: Callable[[str, Link], Link]) -> Links:
+    """Links to the processes that serve files. `dial` makes one over a link to the agent, which is
+    held meanwhile (`gateway.link.dial.Dialler.files`)."""
+
+    def dial_by_agent(container_id: str) -> Link:
+        with links_to_agents.using(container_id, LINK_KEPT_S):
+            return dial(container_id, links_to_agents.get(container_id))
+
+    return Links(dial_by_agent)
 
 
 class FileLinks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -42,7 +42,7 @@ class Links:
     """At most one link per container, open as long as somebody here uses the container, or has
     done so lately. Owns one greenlet for each link that waits for its end.
 
-    `dial` makes a link to a container and raises what `gateway.link.dial.dial` does.
+    `dial` makes a link to a container and raises what `gateway.link.dial.Dialler.agent` does.
     """
 
     def __init__(self, dial: Callable[[str], Link]) -> None:
@@ -149,3 +149,9 @@ class Links:
         self._closed = True
         for container_id in list(self._entries):
             self.drop(container_id)
+
+
+def drop_everywhere(all_links: Sequence[Links], container_id: str) -> None:
+    """Drop every link into a container, whatever it serves."""
+    for links in all_links:
+        links.drop(container_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import gevent
 
@@ -16,6 +15,7 @@ from gateway.errors import (
     PortClosed,
     PortFailed,
 )
+from gateway.link.dial import Known
 from gateway.link.links import Links
 from gateway.logs.line_budget import bounded_log
 from gateway.ports.agent_connection import AgentConnection
@@ -25,16 +25,6 @@ from gateway.ports.listeners import ListeningPort, ports_by_agent, ports_by_kern
 from gateway.ports.namespace_sockets import NamespaceSockets, NamespaceUnreachable
 
 log = bounded_log(__name__)
-
-
-@dataclass(frozen=True)
-class Container:
-    """What must be known of a container to connect into it. `pid` is that of its first process on
-    the engine's host; None: not known. `has_own_stack`: its network is not the host kernel's
-    (gVisor), so that only its agent reaches it."""
-
-    pid: int | None
-    has_own_stack: bool
 
 
 class Ports:
@@ -48,7 +38,7 @@ class Ports:
         self,
         links: Links,
         engine: Engine,
-        known_of: Callable[[str], Container],
+        known_of: Callable[[str], Known],
         *,
         directly: bool,
     ) -> None:

@@ -153,7 +153,7 @@ def post_worker_init(worker: Any) -> None:
     runtime = _runtime(worker)
     runtime.start()
     if worker.age == 1:  # the first one; the others would say the same
-        gevent.spawn(runtime.posture.report)
+        gevent.spawn(runtime.services.posture.report)
 
     def close_when_told_to_stop() -> None:
         while worker.alive:
@@ -177,8 +177,10 @@ def worker_exit(_server: Any, worker: Any) -> None:
     """The handlers have returned: free what they used."""
     if getattr(worker, "wsgi", None) is not None:
         runtime = _runtime(worker)
-        runtime.close()
-        runtime.release()
+        try:
+            runtime.close()
+        finally:
+            runtime.release()
         # Python takes gevent's modules apart before the handlers, each of which would ask them for
         # logging's lock then, and end in a traceback. What they had to write is written.
         logging._handlerList.clear()  # type: ignore[attr-defined]

@@ -67,7 +67,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         # Not imported above: this module is read before the monkey-patching.
         from gateway.app import runtime_of
 
-        return runtime_of(self.wsgi).clients
+        return runtime_of(self.wsgi).base.clients
 
     def _serve(self, listener: Any, client: Any, addr: Any, held: Held) -> bool:
         """Answer request after request; whether the client may still be sending at the end."""

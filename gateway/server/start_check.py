@@ -9,7 +9,7 @@ import sys
 
 from gateway.engine.docker.docker_engine import DockerEngine
 from gateway.errors import SettingsError
-from gateway.runtime import posture_of
+from gateway.sandboxes.upkeep.host_enforcement import posture_before_start
 from gateway.settings import load_settings
 
 
@@ -19,7 +19,7 @@ def main() -> int:
         settings = load_settings()
         engine = DockerEngine(settings.engine_timeout)
         try:
-            posture_of(engine, settings).demand()
+            posture_before_start(engine, settings).demand()
         finally:
             engine.close()
     except SettingsError as error:

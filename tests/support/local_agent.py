@@ -17,8 +17,8 @@ import gevent.socket
 from gateway.link import bundle
 from gateway.link.channel import frames_for
 from gateway.link.collector import Collector
-from gateway.link.dial import shake_hands
 from gateway.link.direct import IS_LINK, DirectStream
+from gateway.link.handshake import shake_hands
 from gateway.link.link import Link
 from gateway.protocol import frames
 

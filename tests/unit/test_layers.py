@@ -87,7 +87,6 @@ def test_the_top_holds_no_loose_modules() -> None:
         "app",
         "clock",
         "errors",
-        "runtime",
         "settings",
     }
 

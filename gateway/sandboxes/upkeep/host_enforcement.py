@@ -13,7 +13,7 @@ from gateway.engine.interface import (
     Isolation,
     Preparation,
 )
-from gateway.health.posture import asked
+from gateway.health.posture import Posture, asked
 from gateway.host import name_limits, oom_score, packet_filter, programs
 from gateway.host.cpu_weight import CpuWeights
 from gateway.host.disk_rate import DiskRate
@@ -180,8 +180,11 @@ class Enforcement:
         found = self._engine.containers({INSTANCE: ""})
         return {self._engine.inspect(one.container_id).layer or "" for one in found}
 
-    def checks(self) -> dict[str, Callable[[], PostureCheck]]:
-        """For the posture report, by name."""
+    def posture(self) -> Posture:
+        """What is known of the host's safety."""
+        return Posture(self._engine, self._settings.required, further=self._checks())
+
+    def _checks(self) -> dict[str, Callable[[], PostureCheck]]:
         return {
             "users": asked(self._users.check),
             "network": asked(self._network),
@@ -198,3 +201,8 @@ class Enforcement:
     def close(self) -> None:
         """Let go of the proxy; rules and disks stay. May be repeated."""
         self._proxy.close()
+
+
+def posture_before_start(engine: Engine, settings: Settings) -> Posture:
+    """What is known of the host's safety before there is a worker that enforces anything."""
+    return Enforcement(engine, settings, list, lambda _sandbox_id, _why: None).posture()

@@ -13,9 +13,9 @@ import pytest
 from gateway.errors import FeatureMissing, LinkLost, ProtocolBroken
 from gateway.link import protocol_1
 from gateway.link.collector import EAGER_CREDIT, Collector
-from gateway.link.dial import shake_hands
 from gateway.link.direct import DirectStream
 from gateway.link.follower import WINDOW, Follower
+from gateway.link.handshake import shake_hands
 from gateway.link.input import InputWriter
 from gateway.protocol import frames
 from gateway.protocol.streams import STDOUT
