@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import gevent
@@ -264,7 +265,10 @@ class Files:
                 self.links.open(place, "pack", WINDOW_BYTES, path=packed(path), gzip=gzip)
             )
             exchange.event()
-            yield _to_the_end(exchange)
+            pieces = _to_the_end(exchange)
+            # What goes wrong before anything is sent shall be an answer, and not a cut connection.
+            first = next(pieces, b"")
+            yield chain((first,), pieces)
 
     def unpack(self, place: Place, path: bytes, content: Iterable[bytes]) -> tuple[Entry, bool]:
         """Unpack a tar archive, plain or as gzip, into a directory, which is made where it is

@@ -106,7 +106,7 @@ def test_what_is_packed_can_be_unpacked(files: SandboxFiles, accept: str) -> Non
 
     answer = pack(files, "pack", **({"Accept": accept} if accept else {}))
 
-    assert answer.headers["Content-Type"] == accept or "application/x-tar"
+    assert answer.headers["Content-Type"] == (accept or "application/x-tar")
     assert answer.headers["Content-Disposition"].startswith("attachment")
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
         names = {info.name for info in tar.getmembers()}

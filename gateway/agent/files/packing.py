@@ -1,5 +1,6 @@
 """A directory as a tar archive, made while it is sent."""
 
+import errno
 import os
 import stat
 
@@ -9,6 +10,12 @@ from .tar_format import Member
 PIECE_BYTES = 256 * 1024
 LEVEL = 3
 """Of gzip: half the size of none for most of what there is, at three times the speed of 6."""
+
+_CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
+"""Something has gone, or another thing has its name: a link, say, which is never followed."""
+
+TRIES = 5
+"""What changes all the time is left out, as what has gone is."""
 
 
 def pack(channel, message):
@@ -69,20 +76,30 @@ def _walk(walk, out):
         name, _ = entries.pop()
         if name.startswith(paths.TEMPORARY):
             continue
-        try:
-            found = os.stat(name, dir_fd=walk.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            continue  # it went meanwhile
-        whole = prefix + name
-        if stat.S_ISDIR(found.st_mode):
-            out.write(_header(whole + b"/", tar_format.DIRECTORY, found))
-            walk.down(name)
-            todo.append((whole + b"/", trees.sorted_content(walk.fd)))
-        elif stat.S_ISLNK(found.st_mode):
-            target = os.readlink(name, dir_fd=walk.fd)
-            out.write(_header(whole, tar_format.SYMLINK, found, target))
-        elif stat.S_ISREG(found.st_mode):
-            _file(walk.fd, name, whole, out)
+        for _ in range(TRIES):
+            try:
+                if _entry(walk, name, prefix + name, out):
+                    todo.append((prefix + name + b"/", trees.sorted_content(walk.fd)))
+                break
+            except OSError as error:
+                if error.errno not in _CHANGED:
+                    raise
+
+
+def _entry(walk, name, whole, out):
+    """Pack it; whether it is a directory, in which the walk is then. Nothing is written when it
+    is not any more what it was a moment ago: then the error is one of _CHANGED."""
+    found = os.stat(name, dir_fd=walk.fd, follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):
+        walk.down(name)
+        out.write(_header(whole + b"/", tar_format.DIRECTORY, os.fstat(walk.fd)))
+        return True
+    if stat.S_ISLNK(found.st_mode):
+        target = os.readlink(name, dir_fd=walk.fd)
+        out.write(_header(whole, tar_format.SYMLINK, found, target))
+    elif stat.S_ISREG(found.st_mode):
+        _file(walk.fd, name, whole, out)
+    return False
 
 
 def _header(name, kind, found, target=b"", size=0):
@@ -93,10 +110,7 @@ def _header(name, kind, found, target=b"", size=0):
 def _file(dir_fd, name, whole, out):
     """As long as it was when it was opened: what it loses meanwhile is filled with zeros."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        fd = os.open(name, flags, dir_fd=dir_fd)
-    except FileNotFoundError:
-        return
+    fd = os.open(name, flags, dir_fd=dir_fd)
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):

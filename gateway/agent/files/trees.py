@@ -1,5 +1,6 @@
 """Directories with all that is in them, by descriptor: nobody can swap a part for a link."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -11,6 +12,10 @@ TELL_S = 2.0
 """How often the gateway learns that something still goes on."""
 
 PIECE_BYTES = 1024 * 1024
+
+TRIES = 20
+"""To delete what others delete as well."""
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -61,7 +66,23 @@ class Walk:
 
 
 def remove(dir_fd, name, progress):
-    """Whatever it is, with all that is in it."""
+    """Whatever it is, with all that is in it. Raises FileNotFoundError when there is nothing;
+    whoever else deletes it at the same time does no harm."""
+    os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    for _ in range(TRIES):
+        try:
+            _remove(dir_fd, name, progress)
+            return
+        except FileNotFoundError:
+            # A directory went while the walk was in it, and there is no way up from there.
+            try:
+                os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+            except FileNotFoundError:
+                return
+    raise OSError(errno.EBUSY, "it changes all the time")
+
+
+def _remove(dir_fd, name, progress):
     try:
         walk = Walk(dir_fd, name)
     except OSError as error:
@@ -77,7 +98,8 @@ def remove(dir_fd, name, progress):
                 todo.pop()
                 if todo:
                     walk.up()
-                    os.rmdir(names.pop(), dir_fd=walk.fd)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rmdir(names.pop(), dir_fd=walk.fd)
                 continue
             progress.step()
             entry, is_directory = todo[-1].pop()
@@ -86,7 +108,8 @@ def remove(dir_fd, name, progress):
                 names.append(entry)
                 todo.append(_content(walk.fd))
             else:
-                os.unlink(entry, dir_fd=walk.fd)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry, dir_fd=walk.fd)
     finally:
         walk.close()
     os.rmdir(name, dir_fd=dir_fd)
