@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from gateway.errors import GatewayError
 from gateway.metrics.metric_types import Counter, Histogram, LiveGauge
 from gateway.metrics.multiprocess_slots import MultiprocessSlot
 
@@ -82,6 +83,25 @@ class Metrics:
             ("direction",),
             (("to_client",), ("from_client",)),
         )
+        self._port_requests = Counter(
+            slot,
+            "port_requests",
+            "Requests to servers in sandboxes. `answered`: by the server, whatever it said. "
+            "`failed`: there was none, or it did not answer. `left`: the client did.",
+            ("outcome",),
+            [(outcome,) for outcome in ("answered", "failed", "left")],
+        )
+        self._port_bytes = Counter(
+            slot,
+            "port_bytes",
+            "Between clients and servers in sandboxes: answers with their heads, what clients "
+            "send without.",
+            ("direction",),
+            (("to_client",), ("from_client",)),
+        )
+        self._port_exchanges = LiveGauge(
+            slot, "port_exchanges", "Requests to servers in sandboxes under way, tunnels included."
+        )
         self._links = LiveGauge(slot, "links", "Open links to agents.")
         self._websockets = LiveGauge(slot, "websockets", "Open WebSockets.")
         self._workers = LiveGauge(slot, "workers", "Worker processes that are alive.")
@@ -155,6 +175,39 @@ class Metrics:
             yield
         finally:
             self._websockets.add(-1)
+
+    # --- servers in sandboxes --------------------------------------------------------------------
+
+    @contextmanager
+    def port_exchange(self) -> Iterator[None]:
+        """One is under way while inside."""
+        self._port_exchanges.add(1)
+        try:
+            yield
+        finally:
+            self._port_exchanges.add(-1)
+
+    @contextmanager
+    def port_answer(self) -> Iterator[None]:
+        """The head of an answer is waited for inside. A GatewayError is a failure, and all else
+        the client's leaving or the gateway's end."""
+        try:
+            yield
+        except GatewayError:
+            self._port_requests.add(1, "failed")
+            raise
+        except BaseException:
+            self._port_requests.add(1, "left")
+            raise
+        self._port_requests.add(1, "answered")
+
+    def port_sent(self, size: int) -> None:
+        """Bytes of an answer or of a tunnel went to the client."""
+        self._port_bytes.add(size, "to_client")
+
+    def port_received(self, size: int) -> None:
+        """Bytes of a body or of a tunnel came from the client."""
+        self._port_bytes.add(size, "from_client")
 
     # --- what is below -------------------------------------------------------------------------
 

@@ -36,6 +36,12 @@ class Leases(Protocol):
     def release(self, lease: Any) -> None:
         """May be repeated."""
 
+    def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
+        """Those of the sandboxes that are paused, with the boot time since when."""
+
+    def resume_leased(self, sandbox_id: str) -> None:
+        """Resume a sandbox for somebody who has a lease. Raises what `lease` does."""
+
     def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
         """Those of the sandboxes that are no more, with why."""
 
@@ -71,6 +77,17 @@ class SandboxUse:
     def linked(self, linger_s: float = 0.0) -> AbstractContextManager[None]:
         """Keep the link into the sandbox, as long as inside and `linger_s` seconds longer."""
         return self._commands.using(self.place.container_id, linger_s)
+
+    def wake(self, asked_at: float) -> None:
+        """Whoever works here has asked for something at `asked_at` (boot time) and waits: resume
+        the sandbox if it was paused before that. What is paused later stays paused."""
+        sandbox_id = self.place.sandbox_id
+        try:
+            since = self._leases.paused_among({sandbox_id}).get(sandbox_id)
+            if since is not None and since < asked_at:
+                self._leases.resume_leased(sandbox_id)
+        except GatewayError as error:
+            log.warning("cannot resume sandbox %s: %s", sandbox_id, error)
 
     def end(self) -> None:
         """Give the lease back or, while a command may run, leave it to whoever watches what runs

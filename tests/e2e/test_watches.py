@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.clients import connect
 from tests.support.events import EventStream
-from tests.support.eventually import eventually
+from tests.support.eventually import always, eventually
 from tests.support.files import SandboxFiles, code_of
 from tests.support.gateway_process import GatewayProcess
 
@@ -125,6 +125,20 @@ def test_of_10_000_files_none_is_lost(files: SandboxFiles) -> None:
     assert len(written) == 10_000 or ("overflow",) in told
     assert len(written) > 1000
     files.delete("w4", recursive="true")
+
+
+def test_a_watch_stands_through_a_pause(files: SandboxFiles) -> None:
+    """It does not resume the sandbox, and goes on with it: nothing is lost or told as lost."""
+    files.post("mkdir", path="w7", parents=True)
+    with watching(files, "w7") as watch:
+        files.shell("touch w7/before")
+        assert files.gateway.post(f"/sandboxes/{files.sandbox_id}/pause").status_code == 200
+        always(lambda: files.gateway.status_of(files.sandbox_id) == "paused", for_s=2.5)
+        files.shell("touch w7/after; rm w7/after")
+        told = watch.until(f"{HOME}/w7/after")
+
+    created = [event[1] for event in told if event[0] == "created"]
+    assert created == [f"{HOME}/w7/before", f"{HOME}/w7/after"]
 
 
 def test_one_file_is_watched(files: SandboxFiles) -> None:

@@ -10,10 +10,12 @@ import time
 import pytest
 import requests
 
+from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.plain_http import answer_of, exchange, opened
-from tests.support.port_servers import by_path, open_ports, seen
+from tests.support.port_servers import by_path, open_ports, seen, start_odd_server
 from tests.support.problems import check_problem, problem_of
+from tests.support.scrape import Scrape
 
 
 @pytest.mark.parametrize(
@@ -417,3 +419,41 @@ def test_a_port_of_one_sandbox_is_none_of_another(gateway: GatewayProcess, odd: 
         assert problem["code"] == "port_closed"
     finally:
         gateway.delete(f"/sandboxes/{other}")
+
+
+def test_traffic_is_measured(gateway: GatewayProcess, odd: str) -> None:
+    """What operators size a gateway by: how many at a time, how many in all, and bytes."""
+    before = Scrape(gateway)
+    with gateway.get(by_path(odd, "events"), stream=True) as endless:
+        assert next(endless.iter_lines()) == b"data: 0"
+        gateway.post(by_path(odd), data=bytes(300_000))
+        gateway.get(by_path(odd, "big?1000000"))
+        problem_of(gateway.get(by_path(odd, port=9)), 502)
+        during = Scrape(gateway)
+
+    def grown(name: str, **labels: str) -> float:
+        return during(name, **labels) - before(name, **labels)
+
+    assert grown("port_exchanges") == 1
+    assert grown("port_requests_total", outcome="answered") == 3
+    assert grown("port_requests_total", outcome="failed") == 1
+    assert grown("port_bytes_total", direction="from_client") == 300_000
+    assert 1_000_000 < grown("port_bytes_total", direction="to_client") < 1_100_000
+    eventually(lambda: Scrape(gateway)("port_exchanges") == before("port_exchanges"))
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"), [("::", "::"), ("0.0.0.0", "0.0.0.0"), ("localhost", "127.0.0.1")]
+)
+def test_a_server_is_reached_wherever_it_listens(
+    gateway: GatewayProcess, odd: str, address: str, shown: str
+) -> None:
+    """On all addresses, of both families. `localhost` is ::1 as well in /etc/hosts, which a sandbox
+    does not have: so it must lead to 127.0.0.1."""
+    start_odd_server(gateway, odd, port=8006, host=address)
+    try:
+        assert gateway.get(by_path(odd, "x", port=8006)).status_code == 200
+        assert open_ports(gateway, odd)[8006]["addresses"] == [shown]
+    finally:
+        gateway.post(f"/sandboxes/{odd}/commands/server-8006/signal", json={"signal": "KILL"})
+        eventually(lambda: 8006 not in open_ports(gateway, odd))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import pytest
 import websocket
 
-from tests.support.eventually import eventually
+from tests.support.eventually import always, eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.plain_http import answer_of, opened
 from tests.support.port_servers import by_path, start_odd_server
@@ -123,7 +124,7 @@ def test_a_server_that_refuses_answers_as_ever(gateway: GatewayProcess, odd: str
 
 
 def test_an_open_connection_does_not_keep_a_gateway_that_stops(own_gateway) -> None:
-    """It ends at once, not when the time for it is over."""
+    """It ends soon, not when the time for it is over, and a WebSocket with its close frame."""
     gateway = own_gateway(workers="1").start_ready()
     sandbox_id = gateway.create()
     start_odd_server(gateway, sandbox_id)
@@ -131,6 +132,51 @@ def test_an_open_connection_does_not_keep_a_gateway_that_stops(own_gateway) -> N
         client.send("x")
         assert client.recv() == "x"
         gateway.signal(15)
-        with pytest.raises((websocket.WebSocketException, OSError)):
-            client.recv()
+        opcode, frame = client.recv_data_frame(control_frame=True)
+        assert (opcode, frame.data) == (websocket.ABNF.OPCODE_CLOSE, (1001).to_bytes(2, "big"))
         assert gateway.wait_stopped(within_s=8) == 0
+
+
+def test_a_revoked_token_closes_with_a_code(keyed: GatewayProcess, alices: str) -> None:
+    """As the gateway's own WebSockets; and the server hears of it by what the client answers."""
+    token = keyed.post(f"/sandboxes/{alices}/token").json()["access_token"]
+    header = [f"Authorization: Bearer {token}"]
+    closed = int(keyed.get(by_path(alices, "closed")).text)
+    with connected(keyed, by_path(alices, "ws"), header=header) as client:
+        client.send("x")
+        assert client.recv() == "x"
+        assert keyed.delete(f"/sandboxes/{alices}/token").status_code in (200, 204)
+        opcode, frame = client.recv_data_frame(control_frame=True)
+        assert (opcode, frame.data) == (websocket.ABNF.OPCODE_CLOSE, (1008).to_bytes(2, "big"))
+    # websocket-client always answers with 1000.
+    assert keyed.get(by_path(alices, "closed")).text == str(closed + 1)
+
+
+@pytest.mark.parametrize("way", ["direct", "by its agent"])
+def test_a_message_resumes_a_paused_sandbox(request: pytest.FixtureRequest, way: str) -> None:
+    """The connection stands through the pause. Who says nothing leaves it paused, for somebody has
+    wanted that; who says something is answered, without connecting anew."""
+    names = ("shared_gateway", "odd") if way == "direct" else ("keyed", "alices")
+    gateway, sandbox_id = (request.getfixturevalue(name) for name in names)
+    header = [f"{name}: {value}" for name, value in gateway.headers.items()]
+    with connected(gateway, by_path(sandbox_id, "ws"), header=header) as client:
+        for number in range(2):
+            client.send(f"before {number}")
+            assert client.recv() == f"before {number}"
+            assert gateway.post(f"/sandboxes/{sandbox_id}/pause").status_code == 200
+            always(lambda: gateway.status_of(sandbox_id) == "paused", for_s=2.5)
+            client.send(f"after {number}")
+            assert client.recv() == f"after {number}"
+            assert gateway.status_of(sandbox_id) == "connected"
+
+
+def test_an_answer_goes_on_when_its_sandbox_does(gateway: GatewayProcess, odd: str) -> None:
+    """Who only reads does not resume it, and loses nothing."""
+    with gateway.get(by_path(odd, "events"), stream=True) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == b"data: 0"
+        assert gateway.post(f"/sandboxes/{odd}/pause").status_code == 200
+        always(lambda: gateway.status_of(odd) == "paused", for_s=2.5)
+        assert gateway.post(f"/sandboxes/{odd}/resume").status_code == 200
+        numbers = [int(line[6:]) for line in islice(filter(None, lines), 20)]
+    assert numbers == list(range(1, 21))

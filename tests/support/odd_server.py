@@ -12,6 +12,7 @@ import threading
 import time
 
 accepted = 0
+closed = 0
 
 
 class Request:
@@ -161,6 +162,9 @@ def websocket(request, out):
         size = start[1] & 0x7F
         mask = request.file.read(4)
         data = bytes(b ^ mask[n % 4] for n, b in enumerate(request.file.read(size)))
+        if start[0] & 0x0F == 8:
+            global closed
+            closed += 1
         out(bytes((start[0], len(data))) + data)
         if start[0] & 0x0F == 8:
             return
@@ -176,6 +180,7 @@ PATHS = {
     "/cookies": cookies,
     "/ws": websocket,
     "/connections": lambda request, out: plain(out, b"%d" % accepted),
+    "/closed": lambda request, out: plain(out, b"%d" % closed),
     "/slow": lambda request, out: (time.sleep(3), plain(out, b"slow")),
     "/large-head": lines_of("HTTP/1.1 200 OK\nX-Large: " + "x" * 100000 + "\nContent-Length: 0"),
     "/redirect": lines_of("HTTP/1.1 302 Found\nLocation: /there?x=1\nContent-Length: 0"),
@@ -218,10 +223,11 @@ def serve(connection):
 def main():
     global accepted
     host = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # The first address is taken, as Node.js does.
+    first = socket.getaddrinfo(host, int(sys.argv[1]), type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(first[0])
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, int(sys.argv[1])))
+    listener.bind(first[4])
     listener.listen(64)
     while True:
         connection, _ = listener.accept()

@@ -12,6 +12,7 @@ from gunicorn.workers.base_async import ALREADY_HANDLED
 
 from gateway.api.ports.request_headers import Headers, of_connection
 from gateway.errors import GatewayError
+from gateway.metrics import Metrics
 
 
 class ClientLeft(Exception):
@@ -45,7 +46,8 @@ class ReceivedRequest(Protocol):
 class Client:
     """Whoever has made the current request. Does not own the connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._socket: Any = request.environ.get("gunicorn.socket")
         found = getattr(request.environ.get("wsgi.input"), "request", None)
         if self._socket is None or found is None:
@@ -90,14 +92,18 @@ class Client:
     def piece(self) -> bytes:
         """What comes next of the body, b"" at its end. Raises ClientLeft."""
         try:
-            return self.request.piece()
+            piece = self.request.piece()
         except (OSError, NoMoreData, ParseException, StopIteration) as error:
             self._must_close = True
             raise ClientLeft(str(error)) from error
+        self._metrics.port_received(len(piece))
+        return piece
 
     def unread(self) -> bytes:
         """What has come after the request."""
-        return cast(bytes, self.request.unreader.take_buffered())
+        found = cast(bytes, self.request.unreader.take_buffered())
+        self._metrics.port_received(len(found))
+        return found
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -109,13 +115,16 @@ class Client:
         except OSError as error:
             self._must_close = True
             raise ClientLeft(str(error)) from error
+        self._metrics.port_sent(len(data))
 
     def receive_into(self, buffer: memoryview) -> int:
         """Read what follows an Upgrade; 0 at the end. Blocks without limit."""
         try:
-            return int(self._socket.recv_into(buffer))
+            count = int(self._socket.recv_into(buffer))
         except OSError:
             return 0
+        self._metrics.port_received(count)
+        return count
 
     def end(self) -> None:
         """Nothing more will be written."""

@@ -205,7 +205,9 @@ class Exchange:
         if not any(name.lower() == "sec-websocket-protocol" for name, _value in switched):
             fields += self._selected_for_the_server()
         self._client.write(written_head(_SWITCHED, bytes(self._switched.reason), fields))
-        Tunnel(self._client, self._server, self._watch).run(bytes(self._parser.trailing_data[0]))
+        protocol = next((value for name, value in fields if name.lower() == "upgrade"), "")
+        tunnel = Tunnel(self._client, self._server, self._watch, protocol)
+        tunnel.run(bytes(self._parser.trailing_data[0]))
 
     def _selected_for_the_server(self) -> Headers:
         """A browser ends the connection unless one of the subprotocols that it has offered is

@@ -30,6 +30,7 @@ from gateway.errors import (
     TooManyPortConnections,
 )
 from gateway.identity.slots import Slots
+from gateway.metrics import Metrics
 from gateway.middleware import authentication
 from gateway.middleware.port_target import PortTarget, number_of, port_target
 from gateway.ports.dialling import Ports
@@ -65,6 +66,7 @@ def blueprint(
     uses: SandboxUses,
     slots: Slots,
     exchanges: OpenExchanges,
+    metrics: Metrics,
     idle_s: float,
 ) -> Blueprint:
     """The route, for all methods and for WebSockets. `slots` bound what an owner may have at a
@@ -97,18 +99,19 @@ def blueprint(
             return _with_slash(target)
         if token_cookie.is_wanted(target):
             return token_cookie.redirect(target)
-        client = Client()
+        client = Client(metrics)
         held = g.port_held = ExitStack()
         use = held.enter_context(uses.begin(sandbox_id))
         held.enter_context(use.linked(LINK_KEPT_S))
         held.enter_context(slots.one(use.place.owner))
-        watch = Watch(idle_s, client.has_left, authentication.still_welcome())
+        held.enter_context(metrics.port_exchange())
+        watch = Watch(idle_s, client.has_left, authentication.still_welcome(), use.wake)
         own = authentication.port_caller().own
         place = (use.place.container_id, number)
         exchange = Exchange(client, target, own, watch, ports, place)
         held.callback(exchange.close)
         try:
-            with _ended(uses, sandbox_id):
+            with metrics.port_answer(), _ended(uses, sandbox_id):
                 exchange.begin()
         except Stopped:
             raise GatewayStopping from None

@@ -18,6 +18,11 @@ class Server:
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of it. Raises OSError, LinkLost, and what `Watch` does."""
+        self._watch.check()
+        self.write_unchecked(data)
+
+    def write_unchecked(self, data: bytes | memoryview) -> None:
+        """The same, though the exchange is to be ended: for last words."""
         view = memoryview(data)
         while view:
             try:
@@ -25,11 +30,12 @@ class Server:
             except TimeoutError:
                 self._watch.look()
             else:
-                self._watch.moved()
+                self._watch.asked()
 
     def read_into(self, buffer: memoryview) -> int:
-        """What has come, 0 at the end. Raises likewise."""
+        """What has come, 0 at the end. Raises likewise, and then nothing was taken."""
         self._turn.took(self._last)
+        self._watch.check()
         while True:
             try:
                 self._last = self.connection.receive_into(buffer)
@@ -37,7 +43,7 @@ class Server:
                 self._watch.look()
                 continue
             self._turn.begins()
-            self._watch.moved()
+            self._watch.answered()
             return self._last
 
 

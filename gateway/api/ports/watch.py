@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from weakref import WeakSet
 
+from gateway import clock
 from gateway.api.ports.client import ClientLeft
 from gateway.errors import PortFailed
 
@@ -18,22 +19,43 @@ class Stopped(Exception):
 
 
 class Watch:
-    """Looked at by whoever waits, and whenever bytes have passed; for one exchange."""
+    """Looked at by whoever waits, and before bytes are passed; for one exchange.
+
+    `wake` is told since when (boot time) the client waits for the server to say something: the
+    sandbox may have been paused before.
+    """
 
     def __init__(
-        self, idle_s: float, has_left: Callable[[], bool], is_welcome: Callable[[], bool]
+        self,
+        idle_s: float,
+        has_left: Callable[[], bool],
+        is_welcome: Callable[[], bool],
+        wake: Callable[[float], None],
     ) -> None:
         self._idle_s = idle_s
         self._has_left = has_left
         self._is_welcome = is_welcome
-        self._is_stopping = False
+        self._wake = wake
+        self._asked_at: float | None = clock.boot_s()
+        self.is_stopping = False
+        """Whether the gateway is."""
         now = time.monotonic()
         self._moved_at = now
         self._next_check = now + CHECK_S
 
-    def moved(self) -> None:
-        """Bytes have passed. Raises Stopped."""
-        now = self._moved_at = time.monotonic()
+    def asked(self) -> None:
+        """The client has sent something."""
+        self._moved_at = time.monotonic()
+        self._asked_at = clock.boot_s()
+
+    def answered(self) -> None:
+        """The server has sent something."""
+        self._moved_at = time.monotonic()
+        self._asked_at = None
+
+    def check(self) -> None:
+        """To be called between bytes. Raises Stopped."""
+        now = time.monotonic()
         if now >= self._next_check:
             self._check(now)
 
@@ -42,6 +64,8 @@ class Watch:
         longest silence."""
         now = time.monotonic()
         self._check(now)
+        if self._asked_at is not None:
+            self._wake(self._asked_at)
         if self._has_left():
             raise ClientLeft("it has ended the connection")
         if now - self._moved_at >= self._idle_s:
@@ -49,12 +73,12 @@ class Watch:
 
     def _check(self, now: float) -> None:
         self._next_check = now + CHECK_S
-        if self._is_stopping or not self._is_welcome():
+        if self.is_stopping or not self._is_welcome():
             raise Stopped
 
     def stop(self) -> None:
         """Let the exchange end within a second or so."""
-        self._is_stopping = True
+        self.is_stopping = True
 
 
 class OpenExchanges:
