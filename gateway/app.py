@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             uses,
             inside.port_connections,
             runtime.exchanges,
-            runtime.metrics,
+            base.metrics,
             settings.port_idle_timeout,
         ),
     )
