@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, insert, select
 
 from gateway.errors import StoreUnavailable
 from gateway.store import database
@@ -20,9 +19,9 @@ from gateway.store.end_records import EndRecordStore
 from gateway.store.leases import LeaseStore
 from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
+from gateway.store.tables import sandboxes
+from tests.support.prepared_python import PreparedPython
 from tests.support.rows import row_of
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -35,6 +34,7 @@ class _Stores(SandboxStore, EndRecordStore, LeaseStore):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        self.database = database
         self._admission = AdmissionStore(database)
 
     def add_starting(self, sandbox_id: str, **changed: Any) -> None:
@@ -253,30 +253,33 @@ print(" ".join(won), flush=True)
 
 def _contend(place: str, names: list[str], rounds: int) -> dict[str, set[str]]:
     """Let processes try the same step on the same sandboxes at the same time; who won which."""
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, "-c", _CONTENDER, place, name, str(rounds)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+    processes = {name: PreparedPython(_CONTENDER, place, name, str(rounds)) for name in names}
+    for process in processes.values():
+        assert process.line() == "ready\n"
+    for process in processes.values():
+        process.say("go")
+    return {name: set(process.output(within_s=60).split()) for name, process in processes.items()}
+
+
+def _make_many_ready(store: _Stores, count: int) -> None:
+    """`s0` to the last: the first by the usual steps, the others as it is, in one transaction."""
+    _make_ready(store, "s0")
+
+    def copy(connection: Connection) -> None:
+        first = dict(
+            zip(sandboxes.c.keys(), connection.execute(select(sandboxes)).one(), strict=True)
         )
-        for name in names
-    }
-    for process in processes.values():
-        assert process.stdout.readline() == "ready\n"
-    for process in processes.values():
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    won = {name: set(p.communicate(timeout=60)[0].split()) for name, p in processes.items()}
-    assert [process.returncode for process in processes.values()] == [0] * len(processes)
-    return won
+        others = [
+            {**first, "sandbox_id": f"s{n}", "container_id": f"c-s{n}"} for n in range(1, count)
+        ]
+        connection.execute(insert(sandboxes), others)
+
+    store.database.write(copy)
 
 
 def test_of_several_processes_one_claims(store: _Stores, place: str) -> None:
     """Parallel delete in different workers."""
-    for number in range(200):
-        _make_ready(store, f"s{number}")
+    _make_many_ready(store, 200)
 
     won = _contend(place, ["delete-a", "delete-b", "delete-c"], 200)
 
@@ -289,8 +292,7 @@ def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
     store: _Stores, place: str
 ) -> None:
     """Two processes race for each of a thousand sandboxes at its deadline: exactly one wins."""
-    for number in range(1000):
-        _make_ready(store, f"s{number}", now=10.0)
+    _make_many_ready(store, 1000)
 
     won = _contend(place, ["cleanup", "connect"], 1000)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.store.database import Database
 from gateway.store.events import EventStore
 from tests.support.postgres_server import PostgresServer
+from tests.support.prepared_python import PreparedPython
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,16 +68,16 @@ def test_numbers_of_events_become_visible_in_their_order(postgres_server: Postgr
         "for _ in range(50): events.note('s', 'oom')\n"
     )
     database = Database(place)
-    writers = [subprocess.Popen([sys.executable, "-c", script, place], cwd=ROOT) for _ in range(6)]
+    writers = [PreparedPython(script, place) for _ in range(6)]
     seen: list[int] = []
     is_over = False
     while not is_over:
-        is_over = all(writer.poll() is not None for writer in writers)
+        is_over = not any(writer.is_running() for writer in writers)
         after = seen[-1] if seen else 0
         found = EventStore(database).since(after, sandbox_id=None, owner=None, limit=500)
         seen += [event.number for event in found]
     database.close()
 
-    assert [writer.returncode for writer in writers] == [0] * 6
+    assert [writer.output(within_s=1) for writer in writers] == [""] * 6
     assert seen == sorted(seen)
     assert len(seen) == 300
