@@ -8,7 +8,8 @@ Usage: scripts/test.sh [--fast] [--no-install] [PYTEST-ARGUMENT…]
 Sets up what the tests need, as start.sh does, then runs every check in turn and stops at the
 first that fails: ruff, mypy, lint-imports, the tables of docs/, pytest.
 
-  --fast         only tests that need no Docker Engine, and no set-up of one
+  --fast         only tests that need neither a Docker Engine nor PostgreSQL, and no set-up of them,
+                 and none that takes seconds of processor time: for use while writing
   --no-install   do not install Debian packages; say what is missing instead
 
 What follows goes to pytest: scripts/test.sh tests/unit -k frames
@@ -98,5 +99,12 @@ stage "docs" scripts/docs --check
 
 if [[ -n ${compiling:-} ]]; then wait "$compiling" || true; fi
 say "pytest"
-if [[ -n $fast ]]; then set -- -m "not engine" "$@"; fi
+if [[ -n $fast ]]; then
+  set -- -m "not engine and not postgresql and not long" "$@"
+  # Every test beside tests/unit needs the engine, and to import them all takes two seconds in each
+  # of the processes.
+  for folder in tests/*/; do
+    case $folder in tests/support/ | tests/unit/) ;; *) set -- --ignore "${folder%/}" "$@" ;; esac
+  done
+fi
 tried_twice "$PROCESSES" "$@"

@@ -23,11 +23,14 @@ _FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the engine, by folder, so that no module can forget to. Of several processes
-    none shall be left alone with something long at the end: that begins first."""
+    """Mark what needs the engine, by folder, so that no module can forget to, and what needs
+    PostgreSQL. Of several processes none shall be left alone with something long at the end: that
+    begins first."""
     for item in items:
         if {"e2e", "faults", "lifecycle", "ports", "security", "soak"} & set(item.path.parts):
             item.add_marker(pytest.mark.engine)
+        if _is_over_postgresql(item):
+            item.add_marker(pytest.mark.postgresql)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_turn)
 
@@ -42,10 +45,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SpreadS
     return SpreadScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+_LONG_UNIT_FILES_FIRST = (
+    *("test_store.py", "test_allowance.py", "test_admission_controller.py"),
+    *("test_store_postgresql.py", "test_start.py", "test_store_upgrade.py"),
+)
+"""Of the tests without the engine, which come last: 10 to 30 s each, and the others one or two."""
+
+
 def _turn(item: pytest.Item) -> tuple[bool, int]:
     is_quick = item.get_closest_marker("engine") is None
+    if is_quick:
+        return is_quick, item.path.name not in _LONG_UNIT_FILES_FIRST
     folders = [n for n, name in enumerate(_LONG_FILES_FIRST) if name in item.path.parts]
     return is_quick, min(folders, default=len(_LONG_FILES_FIRST))
+
+
+def _is_over_postgresql(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function):
+        return False
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("place") == "postgresql" or "postgres_server" in item.fixturenames
 
 
 @pytest.hookimpl(wrapper=True)

@@ -89,6 +89,7 @@ def _traces_of_quiet(world: World) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.long
 def test_events_of_an_owner_are_bounded(world: World) -> None:
     """Thousands of changes: the latest stay, and the other owner's are all there."""
     before = _traces_of_quiet(world)
@@ -104,6 +105,7 @@ def test_events_of_an_owner_are_bounded(world: World) -> None:
     assert _traces_of_quiet(world) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("longest", [10, 256])
 def test_notes_about_once_are_bounded(world: World, longest: int) -> None:
     """The latest are known, whatever the length of their names; the oldest may run again."""
@@ -215,6 +217,7 @@ _ACTS = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_ACTS)
 def test_what_is_counted_is_what_is_there(

@@ -15,6 +15,8 @@ from tests.support.eventually import eventually
 from tests.support.gateway_process import BY_COMMAND_LINE, ROOT, free_port
 from tests.support.prepared_gateways import PreparedGateways
 
+pytestmark = pytest.mark.long
+
 _CHECK = ["--check-config", "--config", "python:gateway.server.gunicorn_config", "wsgi:app"]
 
 

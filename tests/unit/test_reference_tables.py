@@ -29,6 +29,7 @@ def _marked(words: str, between: str = "") -> str:
     return f"# Title\n\n<!-- table: {words} -->\n{between}<!-- end of table -->\n\nEnd.\n"
 
 
+@pytest.mark.long
 def test_the_pages_are_as_the_code_wants_them() -> None:
     """A setting, an error or a route that was changed without `scripts/docs` fails here."""
     check = subprocess.run(

@@ -159,6 +159,7 @@ def test_the_instance_follows_the_data_directory(tmp_path: Path) -> None:
     assert load_settings(data_dir=real, instance="mine").instance_id == "mine"
 
 
+@pytest.mark.long
 def test_a_start_with_a_wrong_value_ends_with_that_line(tmp_path: Path) -> None:
     """What the operator really sees: gunicorn ends, and the line is there."""
     done = subprocess.run(
@@ -181,6 +182,7 @@ def test_a_start_with_a_wrong_value_ends_with_that_line(tmp_path: Path) -> None:
     assert "SANDBOX_PORT=http" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [

@@ -277,6 +277,7 @@ def _make_many_ready(store: _Stores, count: int) -> None:
     store.database.write(copy)
 
 
+@pytest.mark.long
 def test_of_several_processes_one_claims(store: _Stores, place: str) -> None:
     """Parallel delete in different workers."""
     _make_many_ready(store, 200)
@@ -288,6 +289,7 @@ def test_of_several_processes_one_claims(store: _Stores, place: str) -> None:
     )
 
 
+@pytest.mark.long
 def test_cleanup_and_connect_exclude_each_other_a_thousand_times(
     store: _Stores, place: str
 ) -> None:
@@ -382,6 +384,7 @@ def test_the_directory_is_for_its_owner_only(file_store: _Stores, path: Path) ->
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.long
 def test_many_processes_may_open_it_at_once(place: str) -> None:
     """All workers start at the same moment, over a file that does not exist yet."""
     won = _contend(place, ["connect-a", "connect-b", "connect-c", "connect-d"], 1)

@@ -174,6 +174,7 @@ def test_it_is_as_a_new_one(old: Callable[[int], Path], tmp_path: Path, version:
         assert _schema(migrated) == _schema(new)
 
 
+@pytest.mark.long
 def test_several_workers_may_open_it_at_once(old: Callable[[int], Path], tmp_path: Path) -> None:
     """One migrates it, the others wait for that."""
     path = old(7)

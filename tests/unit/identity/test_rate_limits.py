@@ -119,6 +119,7 @@ def test_workers_share_one_limit(tmp_path: Path) -> None:
     assert 120 <= taken <= 51 + 50 * took_s
 
 
+@pytest.mark.long
 def test_a_busy_machine_lets_no_more_through(tmp_path: Path) -> None:
     """More processes than cores, and others that use all they get: each is interrupted for long in
     the middle of counting. With a lock that was given up after 200 attempts, and a clock read

@@ -69,6 +69,7 @@ def test_a_renamed_file_is_left_alone(tmp_path: Path) -> None:
     assert _lines(path) == [{"n": 3}]
 
 
+@pytest.mark.long
 def test_workers_write_whole_lines_and_share_one_limit(tmp_path: Path) -> None:
     """Four processes, while the file is renamed under them again and again: no line is torn, and
     no more than two files are ever there."""

@@ -264,6 +264,7 @@ def test_the_next_worker_counts_on_in_the_dead_ones_place(
     assert len(list(tmp_path.rglob("*.db"))) == 2 * 3
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_it_counts_spoils_nothing(
     metrics: Metrics, workers: _Workers
 ) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import gevent
+import pytest
 
 from gateway.process.slices_of_work import slice_of_work
 from gateway.sandboxes.life.event_followers import Followers
@@ -55,6 +56,7 @@ def _lifecycle(database: Database) -> Lifecycle:
     return Lifecycle(events, SandboxStore(database), followers)
 
 
+@pytest.mark.long
 def test_a_page_of_events_is_whole_though_others_run(tmp_path: Path) -> None:
     """A thousand events in slices: in order, none twice, with somebody else between; and what is
     written meanwhile does not disturb it."""

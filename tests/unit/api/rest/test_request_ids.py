@@ -114,6 +114,7 @@ def test_an_id_of_a_sandbox_cannot_reach_over_a_slash(
     assert sandboxes.asked == []
 
 
+@pytest.mark.long
 @given(st.text(min_size=1, max_size=256).filter(lambda text: text not in (".", "..")))
 def test_any_text_survives_its_address(request_id: str) -> None:
     """Through a server that decodes the path, as PEP 3333 has it."""

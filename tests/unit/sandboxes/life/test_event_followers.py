@@ -85,6 +85,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.signal_elsewhere.close()
 
 
+@pytest.mark.long
 def test_six_hundred_followers_read_as_often_as_one(world: World) -> None:
     """Each gets what concerns it, from another worker and from this one, in order; the store is
     read a few times, not some thousands of times."""
