@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import requests
 
 from tests.support.eventually import always, eventually
@@ -17,6 +18,12 @@ from tests.support.problems import problem_of
 from tests.support.rest_commands import finished, in_background, result_of, run
 
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
+    """Nothing here is about a network."""
+    return offline_gateway
 
 
 def test_a_command_in_the_background(gateway: GatewayProcess, sandbox: str) -> None:

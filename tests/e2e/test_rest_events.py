@@ -20,6 +20,12 @@ from tests.support.rest_commands import in_background, read_all, result_of
 MIB = 1024 * 1024
 
 
+@pytest.fixture(scope="module")
+def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
+    """Nothing here is about a network."""
+    return offline_gateway
+
+
 @pytest.fixture(scope="module", autouse=True)
 def silent(shared_gateway: GatewayProcess) -> Iterator[Future[tuple[list[str], int]]]:
     """What comes of a command that says nothing for 17 s, and how many comments: followed in a

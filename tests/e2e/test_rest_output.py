@@ -16,6 +16,12 @@ from tests.support.rest_commands import in_background, read_all, result_of
 MIB = 1024 * 1024
 
 
+@pytest.fixture(scope="module")
+def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
+    """Nothing here is about a network."""
+    return offline_gateway
+
+
 @pytest.mark.parametrize("limit", [MIB, 100_001])
 def test_every_byte_arrives_once(gateway: GatewayProcess, sandbox: str, limit: int) -> None:
     """Random ones, of both streams, while they are being written."""

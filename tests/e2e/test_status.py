@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.support.clients import Connection, connect
 from tests.support.eventually import always, eventually
 from tests.support.gateway_process import GatewayProcess
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
+    """Nothing here is about a network."""
+    return offline_gateway
 
 
 def _connect_to_each_worker(gateway: GatewayProcess, sandbox_id: str) -> list[Connection]:

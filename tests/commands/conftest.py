@@ -1,0 +1,13 @@
+"""Commands need no network: their sandboxes have none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
+    """For all tests of this folder that leave it whole."""
+    return offline_gateway
