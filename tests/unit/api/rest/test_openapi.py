@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -24,11 +23,6 @@ NEVER_OVER_HTTP = {*expanded([errors.SettingsError])}
 ONLY_PARENTS = {errors.ClientFault, errors.HostFault}
 
 
-@pytest.fixture
-def document(client: FlaskClient) -> Any:
-    return client.get("/openapi.json").json
-
-
 def _operations(document: Any) -> list[tuple[str, str, Any]]:
     return [
         (path, method, operation)
@@ -37,6 +31,7 @@ def _operations(document: Any) -> list[tuple[str, str, Any]]:
     ]
 
 
+@pytest.mark.long
 def test_it_is_valid_openapi_3_1(document: Any) -> None:
     """Generators of clients refuse what is not."""
     assert document["openapi"].startswith("3.1.")

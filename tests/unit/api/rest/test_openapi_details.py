@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
-
-
-@pytest.fixture
-def document(client: FlaskClient) -> Any:
-    return client.get("/openapi.json").json
 
 
 def _operations(document: Any) -> list[tuple[str, str, Any]]:
