@@ -158,6 +158,7 @@ def post_worker_init(worker: Any) -> None:
     def close_when_told_to_stop() -> None:
         while worker.alive:
             gevent.sleep(_LOOK_S)
+        worker.take_no_more()
         runtime.close()
 
     gevent.spawn(close_when_told_to_stop)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 from gevent import socket
+from gevent.server import StreamServer
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
@@ -26,6 +28,10 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ([^\r]*)\r\n")
 
 WRITE_LIMIT_S = 5.0
 
+LAST_S = 3.0
+"""Of the grace of a worker that is told to stop: connections that have not sent a request by then
+end, so that there is time to answer those that have."""
+
 
 class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """Reads requests fairly and within bounds, one connection like the other.
@@ -37,6 +43,37 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
     write_timeout_s = 30.0
     """See `gateway.process.slow_client_writes`; gunicorn itself waits for ever."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._servers: list[StreamServer] = []
+        self._connections: set[Requests] = set()
+
+    def server_class(self, listener: Any, *, spawn: Any, **_unused: Any) -> StreamServer:
+        """gunicorn makes its servers by this, as if it were a class."""
+        # Asked now: requests are answered still when the listener is closed.
+        name = listener.getsockname()
+        server = StreamServer(listener, handle=partial(self.handle, name), spawn=spawn)
+        if self.cfg.workers > 1:
+            server.max_accept = 1
+        self._servers.append(server)
+        return server
+
+    def take_no_more(self) -> None:
+        """Leave what comes to other workers, and end connections that are between two requests.
+
+        gunicorn itself accepts for up to another second, and waits for idle connections as for
+        busy ones, to the end of the grace; whatever request has just come then is cut off.
+        """
+        for server in self._servers:
+            server.close()
+        for requests in self._connections:
+            requests.end()
+        gevent.spawn_later(self.cfg.graceful_timeout - LAST_S, self._wait_for_none)
+
+    def _wait_for_none(self) -> None:
+        for requests in self._connections:
+            requests.end_wait()
+
     def patch(self) -> None:
         """In the place of gunicorn's own, which patches again what the master has patched."""
         patch_the_rest()
@@ -45,8 +82,9 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             for each in self.sockets
         ]
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection to its end, and close it. In the place of gunicorn's own."""
+    def handle(self, listener_name: Any, client: Any, addr: Any) -> None:
+        """Serve a connection to its end, and close it. In the place of gunicorn's own, which asks
+        the listener for its name at each request."""
         client.setblocking(1)
         work_for(STRANGERS)
         # Answers are for clients that read. One object for the connection's whole life: by it the
@@ -54,7 +92,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         patient = PatientSocket(client, self.write_timeout_s)
         held = self._clients.enter(patient, addr[0] if isinstance(addr, tuple) else "")
         try:
-            if self._serve(listener, client, addr, held):
+            if self._serve(listener_name, client, addr, held):
                 linger(client)
         except OSError as error:
             self.log.debug("a connection broke: %s", error)
@@ -69,9 +107,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
 
         return runtime_of(self.wsgi).base.clients
 
-    def _serve(self, listener: Any, client: Any, addr: Any, held: Held) -> bool:
+    def _serve(self, listener_name: Any, client: Any, addr: Any, held: Held) -> bool:
         """Answer request after request; whether the client may still be sending at the end."""
         requests, request = Requests(self.cfg, client, addr), None
+        self._connections.add(requests)
         idle_s = HEAD_S
         try:
             while True:
@@ -80,7 +119,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
                 if request is None:
                     return False
                 held.is_busy = True
-                self.handle_request(listener.getsockname(), request, held.socket, addr)
+                self.handle_request(listener_name, request, held.socket, addr)
                 held.is_busy = False
                 idle_s = self.cfg.keepalive
                 requests.give_way()  # what is pipelined is read already, and answers need no wait
@@ -93,6 +132,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             raise
         except Exception as error:  # noqa: BLE001 - the top of a greenlet; it is logged there
             self.handle_error(request, client, addr, error)
+        finally:
+            self._connections.discard(requests)
         return True
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
