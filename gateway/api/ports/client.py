@@ -23,7 +23,6 @@ class ReceivedRequest(Protocol):
     """A request as the server has parsed it: `gateway.server.request_reading.BoundedRequest`."""
 
     method: str
-    uri: str
     version: tuple[int, int]
     headers: Headers
     trailers: Headers
@@ -54,8 +53,6 @@ class Client:
             raise GatewayError("this server does not hand over its connections")
         self.request = cast(ReceivedRequest, found)
         self.address = request.remote_addr or ""
-        self.has_answer = False
-        """Whether something of an answer was written, so that no other can be given."""
         self._must_close = False
 
     # --- what was asked ---------------------------------------------------------------------------
@@ -109,7 +106,6 @@ class Client:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write all of it. Raises ClientLeft; then the connection is of no use."""
-        self.has_answer = True
         try:
             self._socket.sendall(data)
         except OSError as error:
