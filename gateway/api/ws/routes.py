@@ -12,7 +12,7 @@ from flask_sock import Sock
 from pydantic import ValidationError
 from simple_websocket import Server
 
-from gateway.api.ws import frames, watch
+from gateway.api.ws import documentation, frames, watch
 from gateway.api.ws.command_connection import Connection
 from gateway.api.ws.keep_alive import Connections
 from gateway.api.ws.peer import Peer
@@ -20,38 +20,7 @@ from gateway.api.ws.safe_socket import STALL_LIMIT_S, SafeSocket
 from gateway.api.ws.terminal import Terminal
 from gateway.commands.command_spec import request_id_of
 from gateway.commands.run_and_steer import Commands
-from gateway.errors import (
-    BadFields,
-    BadOffset,
-    BadPath,
-    BadRequest,
-    CommandFinished,
-    CommandNotFound,
-    EngineFault,
-    FeatureMissing,
-    FileFault,
-    GatewayError,
-    GatewayFull,
-    LineTooLong,
-    NotDirectory,
-    PathNotFound,
-    PermissionDenied,
-    RateLimited,
-    RequestIdInUse,
-    SandboxFault,
-    SandboxNotFound,
-    StdinFull,
-    StdinNotOpen,
-    StoreUnavailable,
-    TerminalMissing,
-    TooManyCommands,
-    TooManyConnections,
-    TooManyStreams,
-    TooManyWatches,
-    TooMuchQueued,
-    TooMuchUnread,
-    UpgradeRequired,
-)
+from gateway.errors import BadFields, BadRequest, GatewayError, UpgradeRequired
 from gateway.files.service import Files
 from gateway.identity.slots import Slots
 from gateway.logs.line_budget import bounded_log
@@ -59,30 +28,7 @@ from gateway.metrics import Metrics
 from gateway.middleware import audit, authentication
 from gateway.middleware.language import texts
 from gateway.process.byte_budget import ByteBudget, Holding
-from gateway.schemas.models import (
-    AttachMessage,
-    CommandList,
-    CommandRequest,
-    CommandResult,
-    CommandStarted,
-    FileEvent,
-    ListMessage,
-    OutputGap,
-    OutputPiece,
-    Overflow,
-    PingMessage,
-    Pong,
-    ResizeMessage,
-    SandboxEnded,
-    SignalMessage,
-    SocketError,
-    StdinMessage,
-    TerminalQuery,
-    TerminalSize,
-    WatchQuery,
-)
-from gateway.schemas.models import Watching as WatchingMessage
-from gateway.schemas.route_documentation import Reply, Socket, documented
+from gateway.schemas.models import TerminalSize
 from gateway.use.place import Place
 from gateway.use.sandbox_use import CommandWatcher, Leases, SandboxUses
 
@@ -153,63 +99,7 @@ def blueprint(
             use.end()
 
     @sock.route("/<sandbox_id>", bp=routes)  # type: ignore[untyped-decorator]  # has no types
-    @documented(
-        summary="Run commands in a sandbox",
-        description="A WebSocket. Each text frame from the client is a command; each command gets "
-        "one text frame back, in the order in which commands finish. Closing the connection "
-        "neither ends the sandbox nor what runs in it.",
-        tag="Commands",
-        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
-        errors=(
-            SandboxNotFound,
-            UpgradeRequired,
-            TooManyConnections,
-            EngineFault,
-            StoreUnavailable,
-        ),
-        socket=Socket(
-            from_client=(
-                CommandRequest,
-                StdinMessage,
-                SignalMessage,
-                ResizeMessage,
-                AttachMessage,
-                ListMessage,
-                PingMessage,
-            ),
-            to_client=(
-                CommandResult,
-                CommandStarted,
-                OutputPiece,
-                OutputGap,
-                CommandList,
-                Pong,
-                SocketError,
-                SandboxEnded,
-            ),
-            errors=(
-                BadRequest,
-                RateLimited,
-                RequestIdInUse,
-                TooManyCommands,
-                TooManyStreams,
-                TooMuchUnread,
-                TooMuchQueued,
-                GatewayFull,
-                CommandNotFound,
-                CommandFinished,
-                BadOffset,
-                BadPath,
-                StdinNotOpen,
-                StdinFull,
-                LineTooLong,
-                TerminalMissing,
-                FeatureMissing,
-                EngineFault,
-                SandboxFault,
-            ),
-        ),
-    )
+    @documentation.COMMANDS
     def run_commands(websocket: Server, sandbox_id: str) -> None:
         def work(peer: Peer, place: Place, held: Holding) -> bool:
             def resume() -> None:
@@ -220,30 +110,7 @@ def blueprint(
         serve(websocket, sandbox_id, work)
 
     @sock.route("/<sandbox_id>/terminal", bp=routes)  # type: ignore[untyped-decorator]
-    @documented(
-        summary="A raw terminal in a sandbox",
-        description="A WebSocket on which binary frames are the terminal's bytes, both ways. Text "
-        "frames carry `resize` and, at the end, the `result`.",
-        tag="Commands",
-        query=TerminalQuery,
-        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
-        errors=(
-            SandboxNotFound,
-            UpgradeRequired,
-            BadFields,
-            TooManyConnections,
-            EngineFault,
-            StoreUnavailable,
-        ),
-        socket=Socket(
-            from_client=(ResizeMessage,),
-            to_client=(CommandResult, SocketError, SandboxEnded),
-            errors=(
-                *(BadRequest, RateLimited, CommandNotFound, CommandFinished),
-                *(StdinFull, LineTooLong, TooMuchQueued, GatewayFull, EngineFault, SandboxFault),
-            ),
-        ),
-    )
+    @documentation.TERMINAL
     def show_terminal(websocket: Server, sandbox_id: str) -> None:
         size, request_id = g.terminal
 
@@ -254,26 +121,7 @@ def blueprint(
         serve(websocket, sandbox_id, work)
 
     @sock.route("/<sandbox_id>/watch", bp=routes)  # type: ignore[untyped-decorator]
-    @documented(
-        summary="Watch files",
-        description="A WebSocket that tells what happens to a directory or a file from now on. "
-        "`watching` comes first. A new file is `created`, then `attributes` where they are set, "
-        "then `written`; a rename within what is watched is one event. What the gateway itself "
-        "writes shows as `created` or `written`.",
-        tag="Files",
-        query=WatchQuery,
-        replies={101: Reply(description="The WebSocket is open.", media_type=None)},
-        errors=(
-            *(BadFields, BadPath, PathNotFound, PermissionDenied, NotDirectory, TooManyWatches),
-            *(SandboxNotFound, UpgradeRequired, TooManyConnections, FeatureMissing, FileFault),
-            *(SandboxFault, EngineFault, StoreUnavailable),
-        ),
-        socket=Socket(
-            from_client=(),
-            to_client=(WatchingMessage, FileEvent, Overflow, SocketError, SandboxEnded),
-            errors=(BadRequest, SandboxFault),
-        ),
-    )
+    @documentation.WATCH
     def watch_files(websocket: Server, sandbox_id: str) -> None:
         watching, watched = g.watching, g.held
 
