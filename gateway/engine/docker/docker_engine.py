@@ -13,6 +13,7 @@ from docker.utils import kwargs_from_env
 
 from gateway.engine import container_hardening
 from gateway.engine.docker import docker_exec
+from gateway.engine.docker.answers import bridge_of, event_of, inspected, layers_of, listed
 from gateway.engine.docker.container_usage import usage_of
 from gateway.engine.docker.error_translation import of_container, translated
 from gateway.engine.facts import EngineFacts, facts_of, host_of
@@ -98,7 +99,7 @@ class DockerEngine:
 
     def image_layers(self, image: str) -> ImageLayers:
         found = self._inspect_image(image)
-        return ImageLayers(str(found["Id"]), _layers(found.get("GraphDriver") or {}))
+        return ImageLayers(str(found["Id"]), layers_of(found.get("GraphDriver") or {}))
 
     def _inspect_image(self, image: str) -> dict[str, Any]:
         with translated():
@@ -129,15 +130,7 @@ class DockerEngine:
                 found = self._api.inspect_network(name)
             except docker_errors.NotFound:
                 return None
-        if found["Driver"] != "bridge":
-            return None
-        options = found.get("Options") or {}
-        # The engine's own way of naming a bridge (moby, `bridge.go`).
-        interface = options.get(container_hardening.BRIDGE_NAME) or f"br-{found['Id'][:12]}"
-        configured = (found.get("IPAM") or {}).get("Config") or []
-        gateways = [str(one["Gateway"]) for one in configured if one.get("Gateway")]
-        gateway = next((one for one in gateways if ":" not in one), None)
-        return Bridge(interface, bool(found.get("EnableIPv6")), gateway)
+        return bridge_of(found)
 
     def start_container(
         self, spec: ContainerSpec, preparation: Preparation | None = None
@@ -192,35 +185,12 @@ class DockerEngine:
     def inspect(self, container_id: str) -> ContainerInfo:
         with of_container(container_id):
             found = self._api.inspect_container(container_id)
-        state = found["State"]
-        networks = found["NetworkSettings"]["Networks"] or {}
-        return ContainerInfo(
-            container_id=found["Id"],
-            state=cast(ContainerState, state["Status"]),
-            labels=found["Config"]["Labels"] or {},
-            ip_address=_first_address(networks),
-            name=found["Name"].lstrip("/"),
-            pid=state["Pid"] or None,
-            exit_code=None if state["Running"] else state["ExitCode"],
-            oom_killed=bool(state.get("OOMKilled")),
-            env=dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or []),
-            layer=_layer(found.get("GraphDriver") or {}),
-            image_id=found.get("Image"),
-        )
+        return inspected(found)
 
     def containers(self, labels: dict[str, str]) -> list[ContainerInfo]:
         with translated():
             found = self._api.containers(all=True, filters={"label": _label_filter(labels)})
-        return [
-            ContainerInfo(
-                container_id=entry["Id"],
-                state=cast(ContainerState, entry["State"]),
-                labels=entry["Labels"] or {},
-                ip_address=_first_address(entry["NetworkSettings"]["Networks"] or {}),
-                name=(entry["Names"] or [""])[0].lstrip("/"),
-            )
-            for entry in found
-        ]
+        return [listed(entry) for entry in found]
 
     def events(self, labels: dict[str, str], since: float | None) -> Iterator[ContainerEvent]:
         filters = {"type": "container", "label": _label_filter(labels)}
@@ -228,13 +198,7 @@ class DockerEngine:
         begin: Any = None if since is None else f"{since:.9f}"
         with translated():
             for event in self._api.events(since=begin, filters=filters, decode=True):
-                actor = event["Actor"]
-                yield ContainerEvent(
-                    event["Action"],
-                    actor["ID"],
-                    actor.get("Attributes") or {},
-                    event["timeNano"] / 1e9,
-                )
+                yield event_of(event)
 
     def written(self, labels: dict[str, str]) -> dict[str, int]:
         with translated():
@@ -325,27 +289,3 @@ class DockerEngine:
 def _label_filter(labels: dict[str, str]) -> list[str]:
     """An empty value stands for any."""
     return [f"{key}={value}" if value else key for key, value in labels.items()]
-
-
-def _first_address(networks: dict[str, Any]) -> str | None:
-    """The IPv4 address in the first network that has one."""
-    return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
-
-
-def _layer(driver: dict[str, Any]) -> str | None:
-    if driver.get("Name") != "overlay2":
-        return None
-    upper = (driver.get("Data") or {}).get("UpperDir")
-    return os.path.dirname(upper) if upper else None
-
-
-def _layers(driver: dict[str, Any]) -> tuple[str, ...]:
-    if driver.get("Name") != "overlay2":
-        return ()
-    data = driver.get("Data") or {}
-    return tuple(part for part in (data.get("UpperDir"), *_lower(data)) if part)
-
-
-def _lower(data: dict[str, Any]) -> list[str]:
-    """An image of one layer has none."""
-    return (data.get("LowerDir") or "").split(":")
