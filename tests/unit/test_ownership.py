@@ -14,6 +14,7 @@ from gateway.store.history import HistoryStore
 from gateway.store.once import OnceTable
 from gateway.store.ownership import OwnershipTable
 from gateway.store.room import Limits
+from tests.support import ownership_contract
 from tests.support.rows import row_of
 
 
@@ -28,25 +29,21 @@ def database(place: str) -> Iterator[Database]:
 
 def test_the_first_generation_stays_until_it_is_renewed(database: Database) -> None:
     """Two workers that give out the first token at once give out the same."""
-    owners = OwnershipTable(database)
-
-    assert owners.generation_of("a") is None
-    assert owners.begin_generation("a", "first") == "first"
-    assert owners.begin_generation("a", "second") == "first"
-    assert owners.renew_generation("a", "third")
-    assert owners.generations_of(["a", "b", "unknown"]) == {"a": "third"}
-    assert owners.owner_of("a") == "alice"
-    assert owners.owner_of("unknown") is None
+    ownership_contract.the_first_generation_stays_until_it_is_renewed(OwnershipTable(database))
 
 
 def test_what_has_ended_gets_no_token(database: Database) -> None:
     """And still has its owner, who may read its end record."""
-    owners = OwnershipTable(database)
-    EndRecordStore(database).mark_ended("a", "deleted", ended_at=1.0)
 
-    assert owners.begin_generation("a", "first") is None
-    assert not owners.renew_generation("a", "first")
-    assert owners.owner_of("a") == "alice"
+    def end(sandbox_id: str) -> None:
+        EndRecordStore(database).mark_ended(sandbox_id, "deleted", ended_at=1.0)
+
+    ownership_contract.what_has_ended_gets_no_token(OwnershipTable(database), end)
+
+
+def test_what_is_unknown_gets_no_token(database: Database) -> None:
+    """Else a token could be made before its sandbox."""
+    ownership_contract.what_is_unknown_gets_no_token(OwnershipTable(database))
 
 
 def test_there_may_be_thousands_to_ask_for(database: Database) -> None:
