@@ -113,13 +113,31 @@ class LayerDisks:
             return f"no file systems in files: {error}"
         return None
 
+    def images(self) -> Path:
+        """The directory for disks' images. Raises HostToolFailed where there are no such disks."""
+        if self.enforcement() != "loop":
+            raise HostToolFailed(f"there are no disks of sandboxes' own: {self._hindrance}")
+        return self._images()
+
     def _images(self) -> Path:
-        """The directory for images, which have no names: only an empty directory is in it."""
+        """Images of sandboxes have no names: of them only an empty directory is in it."""
         assert self._root is not None
         directory = Path(self._directory or self._root / "sandbox-gateway")
         (directory / "empty").mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
         return directory
+
+    def seen_layer(self, layer: str | None) -> Path:
+        """`checked`, also by a process that has made no disk yet."""
+        self.enforcement()
+        return self.checked(layer)
+
+    def live_layer(self, layer: str | None) -> Path:
+        """A layer that has a disk of its own. Raises HostToolFailed and the engine's errors."""
+        path = self.seen_layer(layer)
+        if not path.is_mount():
+            raise HostToolFailed(f"not a disk of its own: {layer}")
+        return path
 
     def sees_layers(self) -> bool:
         """Whether this process may look into what containers write. Raises the engine's errors."""
@@ -153,7 +171,7 @@ class LayerDisks:
             os.chown(path, before.st_uid, before.st_gid)
             path.chmod(before.st_mode & 0o7777)
         except OSError as error:
-            raise _translated(error, disk_mb) from error
+            raise translated(error, disk_mb) from error
 
     def confirm(self, layer: str | None) -> None:
         """Raises HostToolFailed unless the started container writes to its disk: an engine in
@@ -260,7 +278,7 @@ def _is_in_use(layer: Path) -> bool:
         return False
 
 
-def _translated(error: OSError, disk_mb: int) -> DiskFull | HostToolFailed:
+def translated(error: OSError, disk_mb: int) -> DiskFull | HostToolFailed:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space for a disk of {disk_mb} MiB")
     return HostToolFailed(f"cannot make a disk of {disk_mb} MiB: {error}")

@@ -28,7 +28,7 @@ from gateway.host.kernel_calls import in_thread
 log = logging.getLogger(__name__)
 
 USERS_FILE = "etc/passwd"
-_LONGEST_USERS_FILE = 1024 * 1024
+LONGEST_USERS_FILE = 1024 * 1024
 
 IMAGES_REMEMBERED = 64
 
@@ -192,8 +192,8 @@ def files_of(uid: int, layers: tuple[str, ...]) -> UserFiles:
 
 def _text_of(found: ImageFile) -> bytes:
     with open(os.open(found.source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        text = file.read(_LONGEST_USERS_FILE + 1)
-    if len(text) > _LONGEST_USERS_FILE:
+        text = file.read(LONGEST_USERS_FILE + 1)
+    if len(text) > LONGEST_USERS_FILE:
         raise HostToolFailed("its /etc/passwd is too long")
     return text
 

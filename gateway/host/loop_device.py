@@ -18,11 +18,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.host.nameless_files import (
+    LONGEST_HANDLE,
+    HeldFile,
+    handle_of,
+    nameless_file,
+    opened_by,
+)
+
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
 """Linux 5.8. Before, binding and AUTOCLEAR were two calls, and a kill in between left a device."""
 
-_AUTOCLEAR = 4
+_GET_STATUS = 0x4C05
+
+_INFO_BYTES, _NAME_AT = 232, 56
+"""Of `struct loop_info64`, and where a name has its place in it: 64 bytes, for people."""
+
+_READ_ONLY, _AUTOCLEAR = 1, 4
 _TRIES = 20
 
 _CHUNK = 1024 * 1024
@@ -42,19 +55,43 @@ def loop_device(directory: Path, size: int) -> Iterator[str]:
 
     Raises OSError.
     """
-    file = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    with device_over(nameless_file(directory, size)) as device:
+        yield device
+
+
+@contextmanager
+def device_over(file: HeldFile, *, read_only: bool = False) -> Iterator[str]:
+    """The path of a device over a file. Raises OSError."""
+    device = _bind(file, _READ_ONLY if read_only else 0)
     try:
-        os.truncate(file, size)
-        device = _bind(file)
-        try:
-            yield os.readlink(f"/proc/self/fd/{device}")
-        finally:
-            os.close(device)
+        yield os.readlink(f"/proc/self/fd/{device}")
     finally:
-        os.close(file)
+        os.close(device)
 
 
-def _bind(file: int) -> int:
+def backing_file(mount: str, directory: Path) -> HeldFile:
+    """The file behind what is mounted, to be read, found on the file system of `directory`.
+
+    Its handle is kept in the device, in place of a file's name: so whoever sees the mount finds it,
+    and it is forgotten when the device is. Raises OSError.
+    """
+    number = os.stat(mount).st_dev
+    name = Path(os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")).name
+    device = os.open(f"/dev/{name}", os.O_RDONLY)
+    try:
+        status = fcntl.ioctl(device, _GET_STATUS, bytes(_INFO_BYTES))
+    finally:
+        os.close(device)
+    handle = status[_NAME_AT : _NAME_AT + LONGEST_HANDLE]
+    if not any(handle):
+        raise OSError(errno.ESTALE, "its file cannot be found again", mount)
+    file = opened_by(handle, directory)
+    if os.fstat(file.fd).st_ino != struct.unpack_from("<2Q", status)[1]:
+        raise OSError(errno.ESTALE, "its file is another one", mount)
+    return file
+
+
+def _bind(file: HeldFile, flags: int) -> int:
     """A descriptor of the device."""
     control = os.open("/dev/loop-control", os.O_RDWR)
     try:
@@ -62,7 +99,7 @@ def _bind(file: int) -> int:
             number = fcntl.ioctl(control, _GET_FREE)
             device = os.open(f"/dev/loop{number}", os.O_RDWR)
             try:
-                fcntl.ioctl(device, _CONFIGURE, _configuration(file))
+                fcntl.ioctl(device, _CONFIGURE, _configuration(file, flags))
                 return device
             except OSError as error:
                 os.close(device)
@@ -73,10 +110,11 @@ def _bind(file: int) -> int:
     raise OSError(errno.EBUSY, "no loop device stays free long enough")
 
 
-def _configuration(file: int) -> bytes:
+def _configuration(file: HeldFile, flags: int) -> bytes:
     """`struct loop_config` of linux/loop.h."""
-    info = struct.pack("<5Q4I", 0, 0, 0, 0, 0, 0, 0, 0, _AUTOCLEAR).ljust(232, b"\0")
-    return struct.pack("<2I", file, 0) + info + bytes(64)
+    info = struct.pack("<5Q4I", 0, 0, 0, 0, 0, 0, 0, 0, _AUTOCLEAR | flags)
+    info = (info + handle_of(file)).ljust(_INFO_BYTES, b"\0")
+    return struct.pack("<2I", file.fd, 0) + info + bytes(64)
 
 
 def copy_data(image: int, device: str) -> None:

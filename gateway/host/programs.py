@@ -9,7 +9,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import gevent
@@ -82,6 +83,24 @@ def run(argv: Sequence[str], given: str = "", *, good: tuple[int, ...] = (0,)) -
         return streams[1].content()
     except OSError as error:
         raise HostToolFailed(f"{argv[0]}: {error}") from error
+
+
+@contextmanager
+def started(argv: Sequence[str]) -> Iterator[int]:
+    """The pid of a program that runs until this ends, and is killed then.
+
+    Raises HostToolFailed when it is missing, and OSError.
+    """
+    path = find(argv[0])
+    if path is None:
+        raise HostToolFailed(f"{argv[0]} is not installed")
+    streams = [_Stream(name) for name in ("stdin", "stdout", "stderr")]
+    pid = in_thread(partial(_spawn, path, argv, streams), _end)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        _reap_the_killed(pid, argv[0])
 
 
 class _Stream:
@@ -162,9 +181,13 @@ def _wait(pid: int, name: str) -> int:
     finally:
         if not ended:  # also when the greenlet is killed
             os.kill(pid, signal.SIGKILL)
-            if not _reaped(pid, within_s=_DEATH_LIMIT_S):
-                log.error("%s (%d) does not die: the kernel holds it in a call", name, pid)
-                gevent.spawn(_reaped, pid, within_s=math.inf)
+            _reap_the_killed(pid, name)
+
+
+def _reap_the_killed(pid: int, name: str) -> None:
+    if not _reaped(pid, within_s=_DEATH_LIMIT_S):
+        log.error("%s (%d) does not die: the kernel holds it in a call", name, pid)
+        gevent.spawn(_reaped, pid, within_s=math.inf)
 
 
 def _reaped(pid: int, *, within_s: float) -> bool:

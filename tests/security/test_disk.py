@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -11,21 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
-from gateway.engine import container_hardening
-from gateway.engine.docker.docker_engine import DockerEngine
-from gateway.engine.interface import ContainerInfo, ContainerSpec, Limits
+from gateway.engine.interface import ContainerInfo
 from gateway.errors import HostToolFailed
 from gateway.host.disk_rules import inodes_for
 from gateway.host.layer_disks import LayerDisks
 from gateway.host.loop_device import mounted_from
+from tests.support.disk_workshop import DISK_MB, MIB, Workshop
 from tests.support.engine_view import INSTANCE_LABEL
 from tests.support.eventually import eventually
 
-MIB = 1024 * 1024
-DISK_MB = 64
 ROOT = Path(__file__).resolve().parents[2]
 
 _MANY_FILES = """
@@ -37,62 +32,6 @@ try:
 except OSError as error:
     print(error.errno, number)
 """
-
-
-class Workshop:
-    """Makes sandboxes' containers with disks over images in a directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.label = f"test-{os.getpid()}-{secrets.token_hex(4)}"
-        self.engine = DockerEngine(60)
-        self.api = docker.APIClient(version="auto", timeout=60)
-        self.disks = LayerDisks(lambda: self.engine.host().data_root, str(directory))
-
-    def spec(self) -> ContainerSpec:
-        return ContainerSpec(
-            name=f"sandbox-{self.label}-{secrets.token_hex(4)}",
-            image=os.environ.get("SANDBOX_IMAGE", "sandbox-websocket-image"),
-            network="none",
-            limits=Limits(memory_mb=256, cpus=1, pids=64, file_size_mb=4096, disk_mb=DISK_MB),
-            labels={INSTANCE_LABEL: self.label},
-        )
-
-    def make(self, disk_mb: int | None = DISK_MB) -> ContainerInfo:
-        return self.engine.start_container(self.spec(), self.disks.preparation(disk_mb))
-
-    def run(
-        self, sandbox: ContainerInfo, *argv: str, user: str = container_hardening.SANDBOX_USER
-    ) -> str:
-        """What a program prints on both streams."""
-        made = self.api.exec_create(sandbox.container_id, list(argv), user=user)
-        return self.api.exec_start(made["Id"]).decode()
-
-    def leftovers(self) -> list[str]:
-        """Mounts and loop devices over images of this directory, and files in it."""
-        devices = [
-            str(path)
-            for path in Path("/sys/block").glob("loop*/loop/backing_file")
-            if _text(path).startswith(f"{self.directory}/")
-        ]
-        return mounted_from(self.directory) + devices + _files(self.directory)
-
-    def close(self) -> None:
-        for container_id in self.engine.written({INSTANCE_LABEL: self.label}):
-            self.engine.remove(container_id)
-        self.engine.close()
-        self.api.close()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _files(directory: Path) -> list[str]:
-    return [str(path) for path in directory.rglob("*") if path != directory / "empty"]
 
 
 @pytest.fixture
