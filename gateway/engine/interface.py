@@ -247,6 +247,19 @@ class Engine(Protocol):
     def unpause(self, container_id: str) -> None:
         """Resume it; one that is not paused is a success. Raises ContainerGone."""
 
+    def apparent_bytes(self, container_id: str) -> int:
+        """The lengths of all files that it has written, holes included: what `commit` writes to
+        the host's disk, whatever limits the container's own. Takes 0.3 s for 100,000 files. Raises
+        ContainerGone."""
+
+    def commit(self, container_id: str, image: str) -> str:
+        """Make an image (`repository:tag`) of its file system, and give the image's id. All its
+        processes are paused meanwhile. Lost are users' extended attributes, sockets, names that
+        begin with `.wh.`, and holes. Raises ContainerGone."""
+
+    def remove_image(self, image: str) -> None:
+        """One that is not there is a success; one that has containers is refused."""
+
     def usage(self, container_id: str) -> ContainerUsage:
         """Takes a fraction of a second. Raises ContainerGone."""
 

@@ -12,7 +12,7 @@ from docker import errors as docker_errors
 from docker.utils import kwargs_from_env
 
 from gateway.engine import container_hardening
-from gateway.engine.docker import docker_exec
+from gateway.engine.docker import container_images, docker_exec
 from gateway.engine.docker.answers import bridge_of, event_of, inspected, layers_of, listed
 from gateway.engine.docker.container_usage import usage_of
 from gateway.engine.docker.error_translation import of_container, translated
@@ -249,6 +249,15 @@ class DockerEngine:
             # "Already paused" and "not paused" are a 409 or a 500, as the version has it.
             if self.inspect(container_id).state != wanted:
                 raise
+
+    def apparent_bytes(self, container_id: str) -> int:
+        return container_images.apparent_bytes(self._api, container_id)
+
+    def commit(self, container_id: str, image: str) -> str:
+        return container_images.commit(self._api, container_id, image)
+
+    def remove_image(self, image: str) -> None:
+        container_images.remove_image(self._api, image)
 
     def usage(self, container_id: str) -> ContainerUsage:
         with of_container(container_id):
