@@ -41,6 +41,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/postgres.sh"
 # shellcheck source=scripts/lib/chromium.sh
 . "$ROOT/scripts/lib/chromium.sh"
+# shellcheck source=scripts/lib/fast_disk.sh
+. "$ROOT/scripts/lib/fast_disk.sh"
 
 fast=
 while (($#)); do
@@ -80,6 +82,7 @@ if [[ -z $fast ]]; then
   preflight test
   ensure_postgres
   ensure_chromium
+  ensure_xfsprogs
   stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py
 fi
 
