@@ -26,6 +26,7 @@ from . import (
     port_latency,
     report,
     session_latency,
+    snapshots,
     stream_throughput,
     tails,
 )
@@ -117,6 +118,15 @@ BENCHMARKS = {
         samples=50,
         quick_rounds=5,
         quick_samples=20,
+    ),
+    "snapshots": Benchmark(
+        "snapshots, forks and going back, of 10 files and of 339 MB, against docker commit",
+        snapshots.run,
+        snapshots.TARGETS,
+        rounds=5,
+        samples=2,
+        quick_rounds=2,
+        quick_samples=2,
     ),
     "stream": Benchmark(
         "a streamed output of 1 GB against docker exec; a sample is 20 MB of it",
