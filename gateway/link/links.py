@@ -21,7 +21,8 @@ class _Entry:
     wanted_until: float = 0.0
     """Monotonic seconds. So long it is kept even when nobody uses it."""
     end: gevent.Greenlet | None = None
-    """Waits to drop it, while nobody uses it."""
+    """Waits to drop it. It may wake while somebody uses it, and is not called off for that: each
+    request would end one greenlet and begin another."""
     dialling: RLock = field(default_factory=RLock)
     link: Link | None = None
     made_at: float = 0.0
@@ -60,7 +61,6 @@ class Links:
         """
         entry = self._entries.setdefault(container_id, _Entry())
         entry.users += 1
-        entry.stay()
         try:
             yield
         finally:
@@ -72,14 +72,15 @@ class Links:
     def _let_go(self, container_id: str, entry: _Entry) -> None:
         left_s = entry.wanted_until - time.monotonic()
         if left_s > 0 and not self._closed:
-            entry.end = gevent.spawn_later(left_s, self._end, container_id, entry)
+            if entry.end is None:
+                entry.end = gevent.spawn_later(left_s, self._end, container_id, entry)
         else:
             self.drop(container_id)
 
     def _end(self, container_id: str, entry: _Entry) -> None:
         entry.end = None
         if not entry.users and self._entries.get(container_id) is entry:
-            self.drop(container_id)
+            self._let_go(container_id, entry)
 
     def get(self, container_id: str) -> Link:
         """The container's link, made anew if there is none or it is lost; only within `using`.

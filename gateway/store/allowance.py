@@ -10,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, ScalarSelect, Table, TextClause, func, select, text
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    ScalarSelect,
+    Table,
+    TextClause,
+    func,
+    select,
+    text,
+)
 
 from gateway.store.byte_counts import COUNTED, Counted, Kind, in_dialect
 
@@ -63,7 +72,7 @@ def granted(connection: Connection) -> Allowance:
     return cast(Allowance, connection.info[_CONNECTION_KEY])
 
 
-def next_of(table: Table, owner: str) -> ScalarSelect[int]:
+def next_of(table: Table, owner: str | BindParameter[str]) -> ScalarSelect[int]:
     """The `noted_order` of a new row: behind all that the table has of the owner. A clock may jump;
     the oldest must not become the newest by that."""
     latest = func.coalesce(func.max(table.c.noted_order), 0) + 1

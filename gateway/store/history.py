@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 
 from gateway.store.allowance import next_of, trim
 from gateway.store.database import Database
@@ -33,38 +33,23 @@ class HistoryStore:
         """
 
         def work(connection: Connection) -> bool:
-            query = select(sandboxes.c.state, sandboxes.c.owner).where(
-                sandboxes.c.sandbox_id == sandbox_id
-            )
-            found = connection.execute(query).one_or_none()
+            found = connection.execute(_OWNER, {"of_sandbox": sandbox_id}).one_or_none()
             if found is None:
                 return False
             state, owner = found
+            add = _add_to(connection)
             for key, at, command in records:
-                statement = insert_into(connection, history).values(
-                    sandbox_id=sandbox_id,
-                    key=key.replace("\0", "\ufffd"),
-                    at=at,
-                    command=dict(command),
-                    owner=owner,
-                    noted_order=next_of(history, owner),
-                )
                 connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=["sandbox_id", "key"], set_={"command": dict(command)}
-                    )
+                    add,
+                    {
+                        "new_sandbox_id": sandbox_id,
+                        "new_key": key.replace("\0", "\ufffd"),
+                        "new_at": at,
+                        "new_command": dict(command),
+                        "new_owner": owner,
+                    },
                 )
-            latest = (
-                select(history.c.key)
-                .where(history.c.sandbox_id == sandbox_id)
-                .order_by(history.c.at.desc(), history.c.key)
-                .limit(KEPT)
-            )
-            connection.execute(
-                delete(history).where(
-                    history.c.sandbox_id == sandbox_id, history.c.key.not_in(latest)
-                )
-            )
+            connection.execute(_KEEP_LATEST, {"of_sandbox": sandbox_id})
             trim(connection, owner, "history")
             return bool(state != "ended")
 
@@ -78,3 +63,37 @@ class HistoryStore:
             .order_by(history.c.at, history.c.key)
         )
         return self._database.read(lambda c: [found[0] for found in c.execute(query)])
+
+
+# Built once: each worker that runs commands writes twice a second for each of their sandboxes, and
+# building took most of that.
+_OF_SANDBOX: BindParameter[str] = bindparam("of_sandbox")
+_OWNER = select(sandboxes.c.state, sandboxes.c.owner).where(sandboxes.c.sandbox_id == _OF_SANDBOX)
+_LATEST = (
+    select(history.c.key)
+    .where(history.c.sandbox_id == _OF_SANDBOX)
+    .order_by(history.c.at.desc(), history.c.key)
+    .limit(KEPT)
+)
+_KEEP_LATEST = delete(history).where(
+    history.c.sandbox_id == _OF_SANDBOX, history.c.key.not_in(_LATEST)
+)
+_ADD: dict[str, Any] = {}
+"""By dialect."""
+
+
+def _add_to(connection: Connection) -> Any:
+    """Adds a record or replaces it."""
+    dialect = connection.dialect.name
+    if dialect not in _ADD:
+        given = {
+            name: bindparam(f"new_{name}", type_=history.c[name].type)
+            for name in ("sandbox_id", "key", "at", "command", "owner")
+        }
+        statement = insert_into(connection, history).values(
+            **given, noted_order=next_of(history, given["owner"])
+        )
+        _ADD[dialect] = statement.on_conflict_do_update(
+            index_elements=["sandbox_id", "key"], set_={"command": statement.excluded.command}
+        )
+    return _ADD[dialect]
