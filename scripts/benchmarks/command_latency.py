@@ -1,7 +1,7 @@
 """`exec`: how long a command takes that does nothing.
 
-Over the gateway's WebSocket, by the docker SDK's `exec_run` in the same container, and at the
-least: the time the kernel needs to start the same shell there.
+Over the gateway's WebSocket, over REST, by the docker SDK's `exec_run` in the same container, and
+at the least: the time the kernel needs to start the same shell there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.engine.container_hardening import SANDBOX_USER
 from gateway.sandboxes.spec.container_labels import SANDBOX_ID
 
 from . import fork_floor
-from .client import BenchmarkFailed, CommandSocket, sandbox
+from .client import BenchmarkFailed, CommandSocket, RestCommands, sandbox
 from .gateway import Gateways
 from .rounds import Series, Subject, measure
 from .targets import Target
@@ -26,7 +26,9 @@ from .targets import Target
 TARGETS = (
     Target("exec_run", "websocket", "at least", 25),
     Target("websocket", "floor", "at most", 2.5),
+    Target("rest", "websocket", "at most", 1.6),
     Target("websocket", "baseline"),
+    Target("rest", "baseline_rest"),
 )
 
 SAMPLES_PER_EXEC_RUN = 16
@@ -44,8 +46,10 @@ def run(
     with ExitStack() as held:
         commands, sandbox_id = _connect(gateways.measured, held)
         subjects = [_websocket(commands, samples), _floor(commands, samples)]
+        subjects.append(_rest(gateways.measured, held, "rest", samples))
         if gateways.baseline is not None:
             subjects.append(_baseline(_connect(gateways.baseline, held)[0], samples))
+            subjects.append(_rest(gateways.baseline, held, "baseline_rest", samples))
         container = held.enter_context(_container_of(sandbox_id))
         if container is not None:
             subjects.append(_exec_run(container, samples))
@@ -65,6 +69,14 @@ def _connect(url: str, held: ExitStack) -> tuple[CommandSocket, str]:
 def _websocket(commands: CommandSocket, samples: int) -> Subject:
     about = "through the gateway, one command at a time"
     return Subject("websocket", about, lambda count: commands.time("true", count), samples)
+
+
+def _rest(url: str, held: ExitStack, name: str, samples: int) -> Subject:
+    """In a sandbox of its own, which no WebSocket keeps in use."""
+    commands = held.enter_context(closing(RestCommands(url, held.enter_context(sandbox(url)))))
+    commands.time("true", WARM_UP)
+    about = "over REST, one command at a time on one connection"
+    return Subject(name, about, lambda count: commands.time("true", count), samples)
 
 
 def _baseline(commands: CommandSocket, samples: int) -> Subject:

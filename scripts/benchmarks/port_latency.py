@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urlsplit
 
 import requests
@@ -25,6 +25,7 @@ PORT = 8000
 TARGETS = (
     # What the gateway adds to the first byte, in milliseconds.
     Target("added", None, "at most", 3.0),
+    Target("added", "baseline_added"),
     # Durations: 0.5 of the throughput is the direct one's time divided by the gateway's.
     Target("direct_body", "gateway_body", "at least", 0.5),
 )
@@ -97,7 +98,23 @@ def run(
                 1,
             ),
         ]
-        return measure(subjects, rounds, say)
+        with ExitStack() as held:
+            if gateways.baseline is not None:
+                subjects.append(_baseline(gateways.baseline, held, samples))
+            return measure(subjects, rounds, say)
+
+
+def _baseline(url: str, held: ExitStack, samples: int) -> Subject:
+    """Of a server in a sandbox of its own."""
+    sandbox_id = held.enter_context(sandbox(url))
+    address = held.enter_context(_served(url, sandbox_id))
+    gateway, below = urlsplit(url).netloc, f"/sandboxes/{sandbox_id}/ports/{PORT}/"
+
+    def added(count: int) -> list[float]:
+        return [_first_byte(gateway, below) - _first_byte(address, "/") for _ in range(count)]
+
+    about = "the same difference, the gateway of the other clone"
+    return Subject("baseline_added", about, added, samples)
 
 
 @contextmanager
