@@ -55,6 +55,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(runtime.start)
     language.install(app, settings.data_dir / "locale")
     surfaces.install(app, rest.REST)
+    uses = SandboxUses(services.sandboxes, inside.commands, services.watcher)
+    requests = services.request_leases
+    short_uses = SandboxUses(requests, inside.commands, requests)
     rest.register(
         app,
         creation=services.creation,
@@ -63,7 +66,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         lifecycle=services.lifecycle,
         commands=inside.commands,
         files=inside.files,
-        watcher=services.watcher,
+        uses=uses,
+        short_uses=short_uses,
         readiness=services.readiness,
         metrics=base.exposition,
         tokens=base.access,
@@ -83,12 +87,11 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.write_timeout,
         ),
     )
-    uses = SandboxUses(services.sandboxes, inside.commands, services.watcher)
     rest.REST.register(
         app,
         port_routes.blueprint(
             inside.ports,
-            uses,
+            short_uses,
             base.access.issue_for_port,
             ttl_s=settings.port_token_ttl,
             longest_ttl_s=settings.token_ttl,
@@ -99,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app,
         port_traffic.blueprint(
             inside.ports,
-            uses,
+            short_uses,
             inside.port_connections,
             runtime.exchanges,
             base.metrics,

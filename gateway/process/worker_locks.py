@@ -13,6 +13,7 @@ from typing import IO
 
 from gateway.errors import StoreUnavailable
 from gateway.process.file_lock import is_locked, try_lock
+from gateway.process.use_marks import path_of
 
 
 class WorkerRegistry:
@@ -58,11 +59,13 @@ class WorkerRegistry:
         """Remove the files of dead workers. Raises StoreUnavailable."""
         for path in self._directory.glob("*.lock"):
             if not self.is_alive(path.stem):
+                path_of(self._directory, path.stem).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave. May be repeated."""
         if self._lock is not None:
+            path_of(self._directory, self.worker_id).unlink(missing_ok=True)
             self._path(self.worker_id).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None

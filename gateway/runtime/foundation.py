@@ -17,6 +17,7 @@ from gateway.middleware.connection_limits import ClientConnections, bounded_by_d
 from gateway.process.change_feed import ChangeFeed
 from gateway.process.change_signal import ChangeSignal
 from gateway.process.private_files import close_to_others
+from gateway.process.use_marks import UseMarks
 from gateway.process.worker_locks import WorkerRegistry
 from gateway.runtime.endings import Endings
 from gateway.settings import Settings
@@ -70,5 +71,6 @@ class Foundation:
         # Other workers take over what this one has in hand as soon as its lock is free: only the
         # store is needed after that.
         self.workers = release(WorkerRegistry(data_dir / "workers"))
+        self.use_marks = release(UseMarks(data_dir / "workers", self.workers.worker_id))
         engine: Engine = counted(DockerEngine(settings.engine_timeout), self.metrics.engine_failed)
         self.engine = release(engine)

@@ -24,6 +24,8 @@ from gateway.sandboxes.life.event_followers import Followers
 from gateway.sandboxes.life.event_history import Lifecycle
 from gateway.sandboxes.life.list_and_lease import Sandboxes
 from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.request_leases import RequestLeases
+from gateway.sandboxes.life.requests_at_work import RequestsAtWork
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
 from gateway.sandboxes.spec.policy import policy_of
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
@@ -60,7 +62,15 @@ class SandboxServices:
         self.posture = self.enforcement.posture()
         self.readiness: ReadinessService = Readiness(engine, store, settings.image, self.posture)
         self.pausing = PauseAndResume(store, engine, worker_id, feed)
-        check = SandboxCheck(store, engine, self.removal, self.pausing, inside.history.of, feed)
+        check = SandboxCheck(
+            store,
+            engine,
+            self.removal,
+            self.pausing,
+            inside.history.of,
+            feed,
+            RequestsAtWork(self.leases, base.use_marks),
+        )
         self.sandboxes = Sandboxes(
             store,
             self.leases,
@@ -77,6 +87,9 @@ class SandboxServices:
         )
         self.watcher = endings.releasing.add(
             BackgroundCommandWatcher(inside.links, engine, self.sandboxes)
+        )
+        self.request_leases = endings.releasing.add(
+            RequestLeases(self.leases, self.sandboxes, self.watcher, base.use_marks, worker_id)
         )
         self.connections = endings.closing.add(
             Connections(self.sandboxes, settings.ping_interval, feed, base.access.lapsed)

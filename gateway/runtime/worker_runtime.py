@@ -56,6 +56,7 @@ class Runtime:
         self.inside.history.start()
         self.services.standby.start()
         self.services.connections.start()
+        self.services.request_leases.start()
         self._housekeeping.start()
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ class StoreCensus:
     def sandboxes_by_state(self) -> dict[str, int]:
         """Those that somebody has and that have not ended, in the words that clients know: `ready`
         ones are `idle` or `connected`. Raises StoreUnavailable."""
-        leased = exists().where(leases.c.sandbox_id == sandboxes.c.sandbox_id).label("leased")
+        is_its = leases.c.sandbox_id == sandboxes.c.sandbox_id
+        leased = exists().where(is_its, leases.c.purpose != "request").label("leased")
         query = (
             select(sandboxes.c.state, leased, func.count())
             .where(sandboxes.c.state.not_in(("ended", *POOLED)))

@@ -21,7 +21,8 @@ USABLE = ("ready", "pausing", "paused")
 class SandboxRow:
     """A row of `gateway.store.tables.sandboxes`, which explains the columns.
 
-    `lease_count` is over all workers; `client_count` are those of clients among them.
+    `lease_count` is over all workers; `client_count` are those of clients among them, and
+    `request_count` those of short requests.
     """
 
     sandbox_id: str
@@ -35,6 +36,7 @@ class SandboxRow:
     end_reason: str | None
     lease_count: int
     client_count: int = 0
+    request_count: int = 0
     pid: int | None = None
     uid: int = SHARED_UID
     owner: str = ""
@@ -59,6 +61,11 @@ class SandboxRow:
     exit_code: int | None = None
     ended_at: float | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody is connected, or something runs: short requests do not show."""
+        return self.lease_count > self.request_count
+
 
 COLUMNS = [
     sandboxes.c[one.name].label(one.name) for one in fields(SandboxRow) if one.name in sandboxes.c
@@ -76,6 +83,7 @@ _ROWS = select(
     *COLUMNS,
     _leases_of(None).label("lease_count"),
     _leases_of("client").label("client_count"),
+    _leases_of("request").label("request_count"),
 ).order_by(sandboxes.c.created_at, sandboxes.c.sandbox_id)
 
 # Built once: that takes longer than to carry them out.

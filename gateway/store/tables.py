@@ -78,7 +78,7 @@ leases = Table(
         nullable=False,
     ),
     Column("worker_id", String, nullable=False),
-    Column("purpose", String, nullable=False),  # client, command
+    Column("purpose", String, nullable=False),  # client, command, request
     Column("taken_boot_s", Float, key="taken_at", nullable=False),
 )
 

@@ -54,7 +54,7 @@ def still_idle(sandbox_id: str, state: str, idle_since: float) -> tuple[Any, ...
     `idle_since`. In a paused sandbox only clients count, because no command can run."""
     in_use = exists().where(leases.c.sandbox_id == sandbox_id)
     if state == "paused":
-        in_use = in_use.where(leases.c.purpose == "client")
+        in_use = in_use.where(leases.c.purpose != "command")
     return (
         sandboxes.c.sandbox_id == sandbox_id,
         sandboxes.c.state == state,

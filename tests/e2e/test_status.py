@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.clients import Connection, connect
 from tests.support.eventually import always, eventually
 from tests.support.gateway_process import GatewayProcess
+from tests.support.rest_commands import result_of
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,45 @@ def test_many_connections_in_a_row_leave_it_idle(gateway: GatewayProcess, sandbo
                 client.run("true")
 
     eventually(lambda: {gateway.status_of(sandbox) for _ in range(6)} == {"idle"})
+
+
+def test_requests_leave_it_idle_at_once(gateway: GatewayProcess, sandbox: str) -> None:
+    """Their lease stays a moment for the next request, of which nobody is told in any worker."""
+    for worker in gateway.workers():
+        with gateway.only(worker):
+            assert result_of(gateway, sandbox, "true")["success"]
+            assert gateway.get(f"/sandboxes/{sandbox}/files/list?path=.").status_code == 200
+        for asked in gateway.workers():
+            with gateway.only(asked):
+                assert gateway.status_of(sandbox) == "idle"
+    assert result_of(gateway, sandbox, "sleep 0.3")["success"]
+    assert {gateway.status_of(sandbox) for _ in range(6)} == {"idle"}
+
+
+def test_one_that_runs_over_rest_is_seen_in_every_worker(
+    gateway: GatewayProcess, sandbox: str
+) -> None:
+    """As long as it runs, and no longer."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(result_of, gateway, sandbox, "until test -e go; do sleep 0.05; done")
+        eventually(lambda: gateway.status_of(sandbox) == "connected")
+        for asked in gateway.workers():
+            with gateway.only(asked):
+                assert gateway.status_of(sandbox) == "connected"
+        assert result_of(gateway, sandbox, "touch go")["success"]
+        assert running.result()["success"]
+    assert {gateway.status_of(sandbox) for _ in range(6)} == {"idle"}
+
+
+def test_a_pause_between_two_requests_is_not_refused(gateway: GatewayProcess, sandbox: str) -> None:
+    """Nobody uses it then; and the next request, in either worker, resumes it."""
+    for worker in gateway.workers():
+        with gateway.only(worker):
+            assert gateway.get(f"/sandboxes/{sandbox}/files/list?path=.").status_code == 200
+        assert gateway.post(f"/sandboxes/{sandbox}/pause").status_code == 200
+        assert gateway.status_of(sandbox) == "paused"
+        with gateway.only(worker):
+            assert gateway.get(f"/sandboxes/{sandbox}/files/list?path=.").status_code == 200
 
 
 def test_a_command_outlives_its_client(gateway: GatewayProcess, sandbox: str) -> None:

@@ -37,7 +37,7 @@ from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.rest.token_routes import Tokens
 from gateway.files.service import Files
 from gateway.middleware.surfaces import Surface
-from gateway.use.sandbox_use import CommandWatcher, SandboxUses
+from gateway.use.sandbox_use import SandboxUses
 
 
 def _finish(response: Response) -> Response:
@@ -61,7 +61,8 @@ def register(
     lifecycle: LifecycleService,
     commands: CommandService,
     files: Files,
-    watcher: CommandWatcher,
+    uses: SandboxUses,
+    short_uses: SandboxUses,
     readiness: ReadinessService,
     metrics: MetricsService,
     tokens: Tokens,
@@ -70,22 +71,22 @@ def register(
 ) -> None:
     """Give `app`, where `surfaces.install` has been called, the REST routes.
 
+    `short_uses` are for what is answered at once, `uses` for what goes on while it is answered.
     Whoever made `waiting` closes it.
     """
     request_id_in_path.install(app)
-    uses = SandboxUses(sandboxes, commands, watcher)
     streams = EventStreams(uses, waiting)
     surface.register(
         app,
         sandbox_routes(creation, sandboxes, changes),
         stats_routes.blueprint(sandboxes),
         event_routes.blueprint(lifecycle, waiting),
-        command_routes(commands, uses, waiting, streams),
-        command_output_routes.blueprint(commands, uses, waiting, streams),
-        file_routes.blueprint(files, uses, waiting),
-        archive_routes.blueprint(files, uses, waiting),
+        command_routes(commands, uses, short_uses, waiting, streams),
+        command_output_routes.blueprint(commands, uses, short_uses, waiting, streams),
+        file_routes.blueprint(files, short_uses, waiting),
+        archive_routes.blueprint(files, short_uses, waiting),
         watch_routes.blueprint(files, uses, waiting),
-        path_routes.blueprint(files, uses, waiting),
+        path_routes.blueprint(files, short_uses, waiting),
         token_routes.blueprint(tokens),
         service_routes.blueprint(readiness, metrics),
         route.blueprint(app),

@@ -36,7 +36,11 @@ _NUMBERS = {"stdout": streams.STDOUT, "stderr": streams.STDERR}
 
 
 def blueprint(
-    commands: CommandService, uses: SandboxUses, waiting: Waiting, streams: EventStreams
+    commands: CommandService,
+    uses: SandboxUses,
+    short_uses: SandboxUses,
+    waiting: Waiting,
+    streams: EventStreams,
 ) -> Blueprint:
     """The route `/sandboxes/{sandbox_id}/commands/{request_id}/output`."""
     routes = Blueprint("command_output", __name__, url_prefix="/sandboxes/<sandbox_id>/commands")
@@ -85,7 +89,7 @@ def blueprint(
         _check(query, as_events)
         last = server_sent_events.last_event() if as_events else LastEvent()
         with ExitStack() as held:
-            use = held.enter_context(uses.of(sandbox_id))
+            use = held.enter_context((uses if as_events else short_uses).of(sandbox_id))
             summary = waiting.until(lambda: found(commands, use.place, request_id))
             if last.is_end:
                 return answers.nothing()

@@ -70,7 +70,11 @@ FAULTS = (SandboxNotFound, SandboxFault, EngineFault, StoreUnavailable, GatewayS
 
 
 def blueprint(
-    commands: CommandService, uses: SandboxUses, waiting: Waiting, streams: EventStreams
+    commands: CommandService,
+    uses: SandboxUses,
+    short_uses: SandboxUses,
+    waiting: Waiting,
+    streams: EventStreams,
 ) -> Blueprint:
     """The routes under `/sandboxes/{sandbox_id}/commands`, but for what commands wrote."""
     routes = Blueprint("commands", __name__, url_prefix="/sandboxes/<sandbox_id>/commands")
@@ -106,12 +110,14 @@ def blueprint(
     def run(sandbox_id: str) -> Response:
         body = read_json(CommandRun)
         spec = commands.spec(body, request_id_of(body.request_id))
+        is_streamed = body.stream or server_sent_events.is_asked_for(instead_of="application/json")
+        its_uses = uses if body.background or is_streamed else short_uses
         with ExitStack() as held:
-            use = held.enter_context(uses.of(sandbox_id))
+            use = held.enter_context(its_uses.of(sandbox_id))
             use.may_run = True
             if body.background:
                 return _start(use.place, spec)
-            if body.stream or server_sent_events.is_asked_for(instead_of="application/json"):
+            if is_streamed:
                 return streams.answer(
                     _story(use.place, spec),
                     use=use,
@@ -152,7 +158,7 @@ def blueprint(
         errors=(FeatureMissing, *FAULTS),
     )
     def show_all(sandbox_id: str) -> Response:
-        with uses.of(sandbox_id) as use:
+        with short_uses.of(sandbox_id) as use:
             return answers.many(waiting.until(lambda: commands.list(use.place)))
 
     @routes.get("/<request_id:request_id>")
@@ -167,7 +173,7 @@ def blueprint(
     def show(sandbox_id: str, request_id: str) -> Response:
         query = read_query(CommandQuery)
         with ExitStack() as held:
-            place = held.enter_context(uses.of(sandbox_id)).place
+            place = held.enter_context(short_uses.of(sandbox_id)).place
             summary, result = waiting.until(
                 lambda: _state(place, request_id, query.max_output_bytes, held)
             )
@@ -216,7 +222,7 @@ def blueprint(
     )
     def write_stdin(sandbox_id: str, request_id: str) -> Response:
         body = read_json(CommandInput)
-        with uses.of(sandbox_id) as use:
+        with short_uses.of(sandbox_id) as use:
             waiting.until(
                 lambda: commands.write_stdin(use.place, request_id, body.content, body.eof)
             )
@@ -233,7 +239,7 @@ def blueprint(
     )
     def send_signal(sandbox_id: str, request_id: str) -> Response:
         signal = read_json(CommandSignal).signal
-        with uses.of(sandbox_id) as use:
+        with short_uses.of(sandbox_id) as use:
             try:
                 waiting.until(lambda: commands.send_signal(use.place, request_id, signal))
             except BadRequest as error:

@@ -48,7 +48,7 @@ def _end_of_idleness(row: SandboxRow) -> Deadline | None:
     """Idle is where nobody is connected and nothing runs. In a paused sandbox nothing can run, so
     only clients count; one that was to be paused stays paused."""
     is_paused = row.state == "paused"
-    if row.client_count if is_paused else row.lease_count:
+    if row.client_count + row.request_count if is_paused else row.lease_count:
         return None
     if row.idle_action == "pause":
         if is_paused:

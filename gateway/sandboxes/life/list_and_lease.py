@@ -100,7 +100,7 @@ class Sandboxes:
         while True:
             with slice_of_work():
                 some = self._store.live_after(place, owner=owner, limit=SLICE)
-            yield from some
+            yield from self._check.as_used(some)
             if len(some) < SLICE:
                 return
             place = (some[-1].created_at, some[-1].sandbox_id)
@@ -139,6 +139,10 @@ class Sandboxes:
         row = self._store.get(sandbox_id)
         return None if row is None or row.state in ("pooling", "pooled") else row.owner
 
+    def not_found(self, sandbox_id: str) -> SandboxNotFound:
+        """The error that says so, with the end record of one that has ended."""
+        return self._check.not_found(sandbox_id)
+
     # --- using ---------------------------------------------------------------------------------
 
     def lease(self, sandbox_id: str, purpose: str = "client") -> Lease:
@@ -156,21 +160,31 @@ class Sandboxes:
         if leased.state == "ready" and leased.container_id and self._linked(leased.container_id):
             return Lease(lease_id, sandbox_id, leased.container_id, leased.owner or sandbox_id)
         try:
-            row = self._check.live(sandbox_id)
-            if purpose == "client":
-                row = self._check.resume(row)
-            if row.container_id is None:
-                raise SandboxNotFound(sandbox_id)
-            if not self._linked(row.container_id):
-                container = self._check.container_or_end(row)
-                if container.state == "paused" and purpose == "client":
-                    # By another hand, just now.
-                    self._pausing.follow_engine(row, "paused")
-                    self.resume_leased(sandbox_id)
+            container_id, owner = self.make_usable(sandbox_id, resumes=purpose == "client")
         except BaseException:
             self._leases.release_lease(lease_id, sandbox_id, now=clock.boot_s())
             raise
-        return Lease(lease_id, sandbox_id, row.container_id, row.owner or sandbox_id)
+        return Lease(lease_id, sandbox_id, container_id, owner)
+
+    def is_linked(self, container_id: str) -> bool:
+        """Whether a working link proves that the container runs."""
+        return self._linked(container_id)
+
+    def make_usable(self, sandbox_id: str, *, resumes: bool = True) -> tuple[str, str]:
+        """For somebody who has a lease: the container, which runs unless it is paused and not to
+        be resumed, and the owner as in `Lease`. Raises what `lease` does."""
+        row = self._check.live(sandbox_id)
+        if resumes:
+            row = self._check.resume(row)
+        if row.container_id is None:
+            raise SandboxNotFound(sandbox_id)
+        if not self._linked(row.container_id):
+            container = self._check.container_or_end(row)
+            if container.state == "paused" and resumes:
+                # By another hand, just now.
+                self._pausing.follow_engine(row, "paused")
+                self.resume_leased(sandbox_id)
+        return row.container_id, row.owner or sandbox_id
 
     def resume_leased(self, sandbox_id: str) -> None:
         """Resume a sandbox for somebody who has a lease. Raises what `lease` does."""

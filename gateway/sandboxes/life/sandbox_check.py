@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.engine.interface import ContainerInfo, Engine
@@ -13,6 +13,7 @@ from gateway.sandboxes.ending.end_reasons import GONE, ending_of
 from gateway.sandboxes.ending.ended_not_found import not_found
 from gateway.sandboxes.ending.removal import Removal
 from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.requests_at_work import RequestsAtWork
 from gateway.sandboxes.life.sandbox_view import SandboxView, status_of, view_of
 from gateway.schemas.models import SandboxStatus
 from gateway.store.rows import SandboxRow
@@ -34,6 +35,7 @@ class SandboxCheck:
         pausing: PauseAndResume,
         commands_of: Callable[[str], list[dict[str, Any]]],
         feed: ChangeFeed,
+        requests: RequestsAtWork,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -41,6 +43,7 @@ class SandboxCheck:
         self._pausing = pausing
         self._commands_of = commands_of
         self._feed = feed
+        self._requests = requests
 
     def view(self, sandbox_id: str) -> SandboxView:
         """As clients see it. Raises SandboxNotFound."""
@@ -68,7 +71,12 @@ class SandboxCheck:
         row = self._store.get(sandbox_id)
         if row is None or row.state not in ("starting", "ready", "pausing", "paused"):
             raise not_found(sandbox_id, row, self._commands_of)
+        [row] = self.as_used([row])
         return row
+
+    def as_used(self, rows: Sequence[SandboxRow]) -> list[SandboxRow]:
+        """The rows, in which requests that are at work show. Raises StoreUnavailable."""
+        return self._requests.seen_in(rows)
 
     def not_found(self, sandbox_id: str) -> SandboxNotFound:
         """The error that says so, with the end record of one that has ended."""
@@ -113,5 +121,5 @@ def status_seen(row: SandboxRow, container: ContainerInfo) -> SandboxStatus:
         return "paused"
     status = status_of(row)
     if status == "paused":
-        return "connected" if row.lease_count else "idle"
+        return "connected" if row.is_connected else "idle"
     return status

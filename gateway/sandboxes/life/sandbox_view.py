@@ -17,7 +17,7 @@ def status_of(row: SandboxRow) -> SandboxStatus:
         return "starting"
     if row.state == "paused":
         return "paused"
-    return "connected" if row.lease_count else "idle"
+    return "connected" if row.is_connected else "idle"
 
 
 def view_of(row: SandboxRow, status: SandboxStatus | None = None) -> SandboxView:

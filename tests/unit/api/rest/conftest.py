@@ -160,6 +160,7 @@ def app(
         language.install(app, _catalogues)
     surface = replace(rest.REST, max_body_bytes=MAX_BODY_BYTES)
     surfaces.install(app, surface)
+    uses = SandboxUses(sandboxes, commands, watcher)
     rest.register(
         app,
         creation=sandboxes,
@@ -168,7 +169,8 @@ def app(
         lifecycle=sandboxes,
         commands=commands,
         files=_no_files(),
-        watcher=watcher,
+        uses=uses,
+        short_uses=uses,
         readiness=readiness,
         metrics=metrics,
         tokens=FakeTokens(),
@@ -186,7 +188,6 @@ def app(
             sandboxes, commands, _no_files(), watcher, connections, counted, held, slots
         ),
     )
-    uses = SandboxUses(sandboxes, commands, watcher)
     surface.register(
         app,
         port_routes.blueprint(
