@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 import time
+from contextlib import ExitStack
 
 import pytest
 import requests
@@ -13,7 +14,7 @@ import requests
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.plain_http import answer_of, exchange, opened
-from tests.support.port_servers import by_path, open_ports, seen, start_odd_server
+from tests.support.port_servers import by_path, open_ports, seen, start_odd_server, start_server
 from tests.support.problems import check_problem, problem_of
 from tests.support.scrape import Scrape
 
@@ -457,3 +458,53 @@ def test_a_server_is_reached_wherever_it_listens(
     finally:
         gateway.post(f"/sandboxes/{odd}/commands/server-8006/signal", json={"signal": "KILL"})
         eventually(lambda: 8006 not in open_ports(gateway, odd))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "begin", "end"),
+    [("bytes=0-9", 206, 0, 10), ("bytes=1000-", 206, 1000, 100_096), ("bytes=-5", 206, -5, None)],
+)
+def test_a_part_of_a_file_is_passed_on(
+    gateway: GatewayProcess, odd: str, asked: str, status: int, begin: int, end: int | None
+) -> None:
+    """Videos and downloads that go on: whether a server knows parts is the server's matter."""
+    answer = gateway.get(by_path(odd, "ranged"), headers={"Range": asked})
+
+    assert answer.status_code == status
+    assert answer.content == (bytes(range(256)) * 391)[begin:end]
+    assert answer.headers["Content-Range"].endswith("/100096")
+    too_far = gateway.get(by_path(odd, "ranged"), headers={"Range": "bytes=200000-"})
+    assert (too_far.status_code, too_far.headers["Content-Range"]) == (416, "bytes */100096")
+    other = {"Range": asked, "If-Range": '"2"'}
+    assert gateway.get(by_path(odd, "ranged"), headers=other).status_code == 200
+
+
+def test_a_server_that_knows_no_parts_answers_with_the_whole(
+    gateway: GatewayProcess, odd: str
+) -> None:
+    """`python3 -m http.server` is one. The gateway does not cut a part out: it would have to read
+    all of it, and an answer need not be the same the next time."""
+    gateway.request("PUT", f"/sandboxes/{odd}/files?path=www/file", data=bytes(5000))
+    start_server(gateway, odd, "exec python3 -m http.server -d www 8007", 8007)
+    answer = gateway.get(by_path(odd, "file", port=8007), headers={"Range": "bytes=0-9"})
+
+    assert (answer.status_code, len(answer.content)) == (200, 5000)
+    assert "Content-Range" not in answer.headers
+    gateway.post(f"/sandboxes/{odd}/commands/server-8007/signal", json={"signal": "KILL"})
+    eventually(lambda: 8007 not in open_ports(gateway, odd))
+
+
+def test_an_endless_answer_that_nobody_reads_costs_little(
+    gateway: GatewayProcess, odd: str
+) -> None:
+    """The server is slowed down, not stored: workers stay as they are."""
+    before = sum(worker.memory_info().rss for worker in gateway.workers())
+    request = f"GET {by_path(odd, 'big?100000000000')} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(8):
+            client = held.enter_context(opened(gateway))
+            client.sendall(request.encode())
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        for _ in range(20):
+            assert gateway.get(by_path(odd, "big?1000000")).status_code == 200
+        assert sum(w.memory_info().rss for w in gateway.workers()) - before < 16 * 1024 * 1024

@@ -116,6 +116,24 @@ def big(request, out):
         size -= min(size, len(block))
 
 
+def ranged(request, out):
+    """A file of 100,000 bytes, or one part of it (RFC 9110, section 14)."""
+    content = bytes(range(256)) * 391
+    asked = request.field("range")
+    if asked is None or request.field("if-range") not in (None, '"1"'):
+        plain(out, content, extra='Accept-Ranges: bytes\r\nETag: "1"\r\n')
+        return
+    first, _, last = asked.removeprefix("bytes=").partition("-")
+    begin = int(first) if first else len(content) - int(last)
+    end = min(int(last) + 1, len(content)) if first and last else len(content)
+    if begin >= len(content):
+        head(out, f"HTTP/1.1 416 No\nContent-Range: bytes */{len(content)}\nContent-Length: 0")
+        return
+    told = f"bytes {begin}-{end - 1}/{len(content)}"
+    head(out, f"HTTP/1.1 206 Part\nContent-Range: {told}\nContent-Length: {end - begin}")
+    out(content[begin:end])
+
+
 def interim(request, out):
     head(out, "HTTP/1.1 103 Early Hints\nLink: </a.css>; rel=preload")
     plain(out, b"late")
@@ -175,6 +193,7 @@ PATHS = {
     "/events": events,
     "/stream-echo": stream_echo,
     "/big": big,
+    "/ranged": ranged,
     "/interim": interim,
     "/wait-for-body": wait_for_body,
     "/cookies": cookies,
