@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         sandboxes=services.sandboxes,
         changes=services.changes,
         lifecycle=services.lifecycle,
+        snapshots=runtime.snapshots,
         commands=inside.commands,
         files=inside.files,
         uses=uses,

@@ -27,6 +27,7 @@ GatewayError
 │   ├── TooManyFollowers          of one API key, of events
 │   ├── TooManyWaiting            creates of one API key that wait for room
 │   ├── NameTaken                 another of the owner's has it
+│   │   └── SnapshotNameTaken
 │   ├── IdempotencyKeyReused      for another request
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
@@ -44,6 +45,11 @@ GatewayError
 │   ├── TerminalMissing           the command has no terminal
 │   ├── IsolationUnavailable      the host does not have the isolation level
 │   ├── FeatureMissing            the sandbox's image cannot do that
+│   │   └── SnapshotsMissing      the sandbox has no disk of its own
+│   ├── SnapshotNotFound
+│   ├── TooManySnapshots          of one API key
+│   ├── SnapshotTooLarge          the disk is smaller than that of the snapshot
+│   ├── BaseImageChanged          a snapshot's image is gone
 │   ├── BadRange                  the file has no such part
 │   ├── BadArchive                it is none, or would write beside its target
 │   ├── TooManyWatches            of one sandbox
@@ -276,7 +282,7 @@ class SandboxNotFound(ClientFault):
 
 
 class SandboxBusy(ClientFault):
-    """The sandbox is just being created or paused."""
+    """The sandbox is just being created, paused or restored, or a snapshot of it is taken."""
 
     code = "sandbox_busy"
     title = N_("The sandbox is in the middle of another change")
@@ -437,10 +443,50 @@ class IsolationUnavailable(ClientFault):
 
 
 class FeatureMissing(ClientFault):
-    """The image has no `python3`, which this needs."""
+    """The image has no `python3`, which this needs; or the sandbox has no disk of its own, which
+    snapshots need."""
 
     code = "feature_missing"
     title = N_("This sandbox's image cannot do that: it has no python3")
+
+
+class SnapshotNotFound(ClientFault):
+    """The caller has no snapshot of this id or name."""
+
+    code = "snapshot_not_found"
+    title = N_("No such snapshot is known")
+
+
+class TooManySnapshots(ClientFault):
+    """The key has as many snapshots (`SANDBOX_MAX_SNAPSHOTS`), or as many bytes of them
+    (`SANDBOX_SNAPSHOTS_MB`), as it may have. Checkpoints make room by themselves."""
+
+    code = "too_many_snapshots"
+    title = N_("This API key has as many snapshots as it may have")
+
+
+class SnapshotNameTaken(NameTaken):
+    title = N_("Another snapshot has this name")
+
+
+class SnapshotTooLarge(ClientFault):
+    """The new sandbox's disk (`disk_mb`) is smaller than that of the snapshot."""
+
+    code = "snapshot_too_large"
+    title = N_("The disk is too small for this snapshot")
+
+
+class BaseImageChanged(ClientFault):
+    """The image that the snapshot's sandbox was made from is not on the host any more."""
+
+    code = "base_image_changed"
+    title = N_("The image that this snapshot needs is gone")
+
+
+class SnapshotsMissing(FeatureMissing):
+    """What a snapshot needs is not there: a disk of its own for the sandbox."""
+
+    title = N_("There are no snapshots of such sandboxes on this host")
 
 
 class PathError(ClientFault):

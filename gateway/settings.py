@@ -372,6 +372,20 @@ class Settings(BaseSettings):
         description="Free space of the engine's disk that is kept, in MiB: no sandbox is "
         "created, and those that wrote most end, before less is left.",
     )
+    max_snapshots: int = Field(
+        100,
+        ge=0,
+        le=1000000,
+        description="Snapshots of one API key or, without keys, of all together. 0: none may be "
+        "taken.",
+    )
+    snapshots_mb: int = Field(
+        65536,
+        ge=0,
+        le=104857600,
+        description="What the snapshots of one API key take on the host's disk, in MiB, before "
+        "another may be taken. 0: no limit.",
+    )
     disk_dir: str = Field(
         "",
         description="Directory for the images behind the sandboxes' disks. Empty: "

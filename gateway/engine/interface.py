@@ -237,6 +237,10 @@ class Engine(Protocol):
         """Change memory, cpu and pids of a running container of this level. Raises
         ContainerGone."""
 
+    def restart(self, container_id: str, preparation: Preparation | None) -> ContainerInfo:
+        """Kill all its processes, and start it again after `preparation`; its file system stays,
+        unless that changes it. What fails leaves it stopped. Raises ContainerGone."""
+
     def rename(self, container_id: str, name: str) -> None:
         """Raises ContainerGone."""
 

@@ -73,10 +73,11 @@ class DiskWatch:
         self._counted_at = -COUNT_EVERY_S
         self._given_back_at = -GIVE_BACK_EVERY_S
 
-    def check_room(self) -> None:
-        """Raises DiskFull when no sandbox may be created, and the engine's errors."""
+    def check_room(self, more_bytes: int = 0) -> None:
+        """Raises DiskFull when no sandbox may be created, or nothing else that takes `more_bytes`;
+        and the engine's errors."""
         free = self._free_bytes()
-        if free is not None and is_low(free, self._floor_mb):
+        if free is not None and is_low(free - more_bytes, self._floor_mb):
             raise DiskFull(f"{free // MIB} MiB are free, {self._floor_mb} MiB are kept")
 
     def check(self) -> tuple[bool, str]:

@@ -112,6 +112,26 @@ class Metrics:
         self._ended = Counter(
             slot, "sandboxes_ended", "Sandboxes that are no more, by why.", ("reason",), ()
         )
+        self._snapshots = Counter(
+            slot,
+            "snapshots",
+            "Snapshots taken. `kept`: asked for. `checkpoint`: before a command. `fork`: for one.",
+            ("kind",),
+            (("kept",), ("checkpoint",), ("fork",)),
+        )
+        self._snapshot_pause_seconds = Histogram(
+            slot,
+            "snapshot_pause_seconds",
+            "How long a sandbox stood still for a snapshot.",
+            COMMAND_BOUNDS_S,
+        )
+        self._restores = Counter(
+            slot,
+            "restores",
+            "Sandboxes brought back to a snapshot.",
+            ("outcome",),
+            (("ok",), ("failed",)),
+        )
         self._housekeeping_failures = Counter(
             slot, "housekeeping_failures", "Housekeeping jobs that failed.", ("job",), ()
         )
@@ -146,6 +166,17 @@ class Metrics:
     def housekeeping_failed(self, job: str) -> None:
         """A job ended with an error."""
         self._housekeeping_failures.add(1, job)
+
+    # --- snapshots -----------------------------------------------------------------------------
+
+    def snapshot_taken(self, kind: Literal["kept", "checkpoint", "fork"], paused_s: float) -> None:
+        """One is there; its sandbox stood still for so long."""
+        self._snapshots.add(1, kind)
+        self._snapshot_pause_seconds.observe(paused_s)
+
+    def restored(self, outcome: Literal["ok", "failed"]) -> None:
+        """A sandbox was brought back, or could not be."""
+        self._restores.add(1, outcome)
 
     # --- commands and clients ------------------------------------------------------------------
 

@@ -25,8 +25,9 @@ from gateway.settings import is_loopback
 OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
 """What needs no key. Everything else does, and every address that does not exist."""
 
-KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke", "ports.issue"))
-"""Below a sandbox, but not for its access token: who found one could renew it for ever."""
+KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke", "ports.issue", "snapshots.fork"))
+"""Below a sandbox, but not for its access token: who found one could renew it for ever, or make
+other sandboxes."""
 
 ANYBODY = "*"
 """Whoever asks for no particular sandbox where no keys are configured."""

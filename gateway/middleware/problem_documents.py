@@ -41,6 +41,10 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.SandboxBusy: 409,
     errors.NameTaken: 409,
     errors.IdempotencyKeySpent: 409,
+    errors.SnapshotNotFound: 404,
+    errors.BaseImageChanged: 409,
+    errors.TooManySnapshots: 429,
+    errors.SnapshotTooLarge: 422,
     errors.CommandFinished: 409,
     errors.StdinNotOpen: 409,
     errors.StdinFull: 409,
@@ -118,6 +122,15 @@ def public_detail(error: GatewayError) -> str:
     What the engine and the store say names images, paths and addresses of the host.
     """
     return error.title if isinstance(error, _SAID_BY_THE_HOST) else str(error)
+
+
+def problem_of(error: GatewayError) -> Problem:
+    """The document about one of several things that were asked for, which was refused. What is not
+    the client's doing is logged."""
+    status = status_of(type(error))
+    if status >= 500:
+        _log.warning("%s: %s: %s", request.endpoint, error.code, error)
+    return _document(error, status, detail=public_detail(error))
 
 
 def answer_to(error: Exception) -> Response | HTTPException:

@@ -8,6 +8,7 @@ from gateway.process.housekeeping import Housekeeping
 from gateway.process.leadership import Leadership
 from gateway.runtime.foundation import Foundation
 from gateway.runtime.sandbox_services import SandboxServices
+from gateway.runtime.snapshot_services import SnapshotServices
 from gateway.sandboxes.upkeep.dead_workers import DeadWorkers
 from gateway.sandboxes.upkeep.engine_events import Watch
 from gateway.sandboxes.upkeep.expiry import Expiry
@@ -18,9 +19,12 @@ TAKE_OVER_S = 1.0
 SWEEP_S = 0.5
 FORGET_S = 3600.0
 CHECKPOINT_S = 2.0
+SNAPSHOTS_S = 10.0
 
 
-def housekeeping(base: Foundation, services: SandboxServices) -> Housekeeping:
+def housekeeping(
+    base: Foundation, services: SandboxServices, snapshots: SnapshotServices
+) -> Housekeeping:
     """The housekeeper with all its jobs; to be started."""
     settings = base.settings
     expiry = Expiry(
@@ -35,6 +39,8 @@ def housekeeping(base: Foundation, services: SandboxServices) -> Housekeeping:
         services.pool,
         services.watcher,
         base.workers,
+        snapshots.restoring,
+        snapshots.keeping,
     )
     reconciliation = Reconciliation(
         base.store,
@@ -56,6 +62,7 @@ def housekeeping(base: Foundation, services: SandboxServices) -> Housekeeping:
             ("expire", SWEEP_S, expiry.sweep),
             ("forget", FORGET_S, forget),
             ("checkpoint", CHECKPOINT_S, base.database.checkpoint),
+            ("snapshots", SNAPSHOTS_S, snapshots.keeping.tidy),
             *services.enforcement.jobs(),
         ],
         duties=[

@@ -17,6 +17,7 @@ from gateway.sandboxes.create.capacity import capacity_of
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.creation import Creation
 from gateway.sandboxes.create.pool_links import Standby
+from gateway.sandboxes.create.snapshot_bases import Bases
 from gateway.sandboxes.create.warm_pool import Plan, Pool
 from gateway.sandboxes.ending.removal import Removal
 from gateway.sandboxes.life.changes_by_clients import Changes
@@ -27,6 +28,7 @@ from gateway.sandboxes.life.pause_and_resume import PauseAndResume
 from gateway.sandboxes.life.request_leases import RequestLeases
 from gateway.sandboxes.life.requests_at_work import RequestsAtWork
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
+from gateway.sandboxes.snapshots.host_side import SnapshotNames
 from gateway.sandboxes.spec.policy import policy_of
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.sandboxes.upkeep.full_disks import FullDisks
@@ -34,8 +36,10 @@ from gateway.sandboxes.upkeep.host_enforcement import Enforcement
 from gateway.store.admission import AdmissionStore
 from gateway.store.end_records import EndRecordStore
 from gateway.store.events import EventStore
+from gateway.store.holds import HoldStore
 from gateway.store.leases import LeaseStore
 from gateway.store.pool import PoolStore
+from gateway.store.snapshots import SnapshotStore
 from gateway.use.sandbox_use import LINK_KEPT_S
 
 
@@ -47,11 +51,15 @@ class SandboxServices:
         worker_id = base.workers.worker_id
         self.leases = LeaseStore(base.database)
         self.events = EventStore(base.database)
+        self.holds = HoldStore(base.database)
+        self.snapshot_store = SnapshotStore(base.database)
+        self.snapshot_names = SnapshotNames(settings.instance_id)
+        self.drop_links = partial(drop_everywhere, [inside.file_links, inside.links])
         self.resolver = SpecResolver(policy_of(settings), engine.host)
         self.removal = Removal(
             EndRecordStore(base.database),
             engine,
-            partial(drop_everywhere, [inside.file_links, inside.links]),
+            self.drop_links,
             inside.history.last_look,
             worker_id,
             base.metrics.ended,
@@ -62,7 +70,7 @@ class SandboxServices:
         self.posture = self.enforcement.posture()
         self.readiness: ReadinessService = Readiness(engine, store, settings.image, self.posture)
         self.pausing = PauseAndResume(store, engine, worker_id, feed)
-        check = SandboxCheck(
+        check = self.check = SandboxCheck(
             store,
             engine,
             self.removal,
@@ -80,6 +88,7 @@ class SandboxServices:
             settings.instance_id,
             worker_id,
             inside.links.alive,
+            self.holds,
         )
         self.changes = Changes(store, check, self.removal, self.pausing, self.resolver)
         self.lifecycle = Lifecycle(
@@ -101,8 +110,9 @@ class SandboxServices:
         worker_id = base.workers.worker_id
         admission = AdmissionStore(base.database, settings.uid_range)
         pool_store = PoolStore(base.database, settings.uid_range)
+        bases = Bases(self.snapshot_store, settings.disk_mb, self.snapshot_names.of)
         self.containers = Containers(
-            engine, self.enforcement, settings.instance_id, settings.network
+            engine, self.enforcement, settings.instance_id, settings.network, bases.of
         )
         self.standby = endings.closing.add(
             Standby(
@@ -146,5 +156,6 @@ class SandboxServices:
                 worker_id,
                 base.metrics,
                 feed,
+                bases,
             )
         )

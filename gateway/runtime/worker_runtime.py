@@ -13,6 +13,7 @@ from gateway.runtime.foundation import Foundation
 from gateway.runtime.housekeeping_jobs import housekeeping
 from gateway.runtime.inside_sandboxes import InsideSandboxes
 from gateway.runtime.sandbox_services import SandboxServices
+from gateway.runtime.snapshot_services import SnapshotServices
 from gateway.settings import Settings
 
 
@@ -41,10 +42,13 @@ class Runtime:
         self.base = Foundation(settings, self._endings)
         self.inside = InsideSandboxes(self.base, self._endings)
         self.services = SandboxServices(self.base, self.inside, self._endings)
+        self.snapshots = SnapshotServices(self.base, self.services)
         self.websockets = Slots(settings.websockets_per_key, TooManyConnections)
         self.waiting = self._endings.closing.add(Waiting())
         self.exchanges = self._endings.closing.add(OpenExchanges())
-        self._housekeeping = self._endings.closing.add(housekeeping(self.base, self.services))
+        self._housekeeping = self._endings.closing.add(
+            housekeeping(self.base, self.services, self.snapshots)
+        )
 
     def start(self) -> None:
         """Begin to keep house and to look after connections. Further calls do nothing."""

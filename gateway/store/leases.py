@@ -26,9 +26,9 @@ from sqlalchemy import (
 from gateway import clock
 from gateway.store.database import Database
 from gateway.store.rows import USABLE
-from gateway.store.tables import leases, sandboxes, tickets
+from gateway.store.tables import leases, sandboxes, snapshots, tickets
 
-_BUSY_STATES = ("pooling", "starting", "pausing", "removing")
+_BUSY_STATES = ("pooling", "starting", "pausing", "held", "removing")
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,7 @@ class LeaseStore:
         query = union(
             select(leases.c.worker_id),
             select(sandboxes.c.worker_id).where(sandboxes.c.state.in_(_BUSY_STATES)),
+            select(snapshots.c.worker_id),
             select(tickets.c.worker_id),
         )
         return self._database.read(lambda c: {found[0] for found in c.execute(query) if found[0]})

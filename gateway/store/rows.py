@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 from gateway.settings import SHARED_UID
 from gateway.store.tables import leases, sandboxes
 
-LIVE = ("starting", "ready", "pausing", "paused", "removing")
+LIVE = ("starting", "ready", "pausing", "paused", "held", "removing")
 """States of sandboxes that somebody has asked for and that have not ended."""
 
-USABLE = ("ready", "pausing", "paused")
+USABLE = ("ready", "pausing", "paused", "held")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,10 @@ class SandboxRow:
     idle_timeout_s: float = 3600.0
     idle_action: str = "delete"
     warned_of: float | None = None
+    hold_returns_to: str | None = None
+    restoring_from: str | None = None
+    restored_from: str | None = None
+    restored_count: int = 0
     end_detail: str | None = None
     exit_code: int | None = None
     ended_at: float | None = None

@@ -2,8 +2,8 @@
 
 `starting` → `ready` ⇄ `paused` → `removing` → `ended`, with `pausing` between the first two of
 the middle. Two workers may both try a transition; one wins. How `starting` comes about is in
-`gateway.store.admission`, `pooling` → `pooled` in `gateway.store.pool`, and the end in
-`gateway.store.end_records`.
+`gateway.store.admission`, `pooling` → `pooled` in `gateway.store.pool`, `held` in
+`gateway.store.holds`, and the end in `gateway.store.end_records`.
 """
 
 from __future__ import annotations

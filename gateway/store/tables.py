@@ -27,12 +27,12 @@ sandboxes = Table(
     "sandboxes",
     metadata,
     Column("sandbox_id", String, primary_key=True),
-    # pooling, pooled, starting, ready, pausing, paused, removing, ended
+    # pooling, pooled, starting, ready, pausing, paused, held, removing, ended
     Column("state", String, nullable=False),
     Column("owner", String, nullable=False, default=""),  # name of an API key; "" without keys
     Column("name", String),  # of a live one, unique among its owner's
     Column("container_id", String),
-    Column("worker_id", String),  # who is at work on it: pooling, starting, pausing, removing
+    Column("worker_id", String),  # who is at work on it: pooling, starting, pausing, held, removing
     Column("created_at_s", Float, key="created_at", nullable=False),
     Column("born_boot_s", Float, key="born", nullable=False),
     Column("boot_id", String, nullable=False),
@@ -60,6 +60,11 @@ sandboxes = Table(
     Column("idle_action", String, nullable=False, default="delete"),  # delete, pause
     Column("idle_since_boot_s", Float, key="idle_since", nullable=False),  # valid without leases
     Column("warned_of_boot_s", Float, key="warned_of"),  # the end that followers were warned of
+    # While it is held (`gateway.store.holds`), and after.
+    Column("hold_returns_to", String),  # ready, paused
+    Column("restoring_from", String),  # the snapshot, while it is brought back
+    Column("restored_from", String),  # the last one that was brought back
+    Column("restored_count", Integer, nullable=False, default=0, server_default="0"),
     # How it ended.
     Column("end_reason", String),
     Column("end_detail", String),
@@ -157,6 +162,27 @@ history = Table(
     Column("noted_order", Number, nullable=False, server_default="0"),  # among the owner's
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("snapshot_id", String, primary_key=True),
+    Column("state", String, nullable=False),  # making, there, removing
+    Column("kind", String, nullable=False),  # kept, checkpoint, fork
+    Column("owner", String, nullable=False),
+    Column("name", String),  # unique among its owner's
+    Column("worker_id", String),  # who is making it or, of the kind `fork`, who needs it
+    Column("sandbox_id", String, nullable=False),  # whose files they were; it may have ended
+    Column("created_at_s", Float, key="created_at", nullable=False),
+    Column("noted_order", Number, nullable=False),  # among the owner's
+    # What a sandbox with these files must be made of: an image's name may have moved on.
+    Column("image", String, nullable=False),
+    Column("image_id", String, nullable=False),
+    Column("uid", Integer, nullable=False),  # of the user whose files they are
+    Column("disk_mb", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("labels", JSON, nullable=False, default=dict),
+)
+
 # What is there of each owner, by kind: written by the triggers of `gateway.store.allowance` alone.
 kept = Table(
     "kept_bytes",
@@ -178,6 +204,15 @@ Index(
     sqlite_where=sandboxes.c.name.is_not(None),
     postgresql_where=sandboxes.c.name.is_not(None),
 )
+Index(
+    "snapshots_by_name",
+    snapshots.c.owner,
+    snapshots.c.name,
+    unique=True,
+    sqlite_where=snapshots.c.name.is_not(None),
+    postgresql_where=snapshots.c.name.is_not(None),
+)
+Index("snapshots_by_owner", snapshots.c.owner, snapshots.c.noted_order)
 Index("leases_by_sandbox", leases.c.sandbox_id)
 Index("leases_by_worker", leases.c.worker_id)
 Index("idempotency_by_sandbox", idempotency.c.sandbox_id)

@@ -52,6 +52,11 @@ _ANSWERS = TypeAdapter(
     | models.Pong
     | models.SocketError
     | models.SandboxEnded
+    | models.SandboxRestored
+    | models.Snapshot
+    | models.SnapshotCreate
+    | models.RestoreRequest
+    | models.ForkRequest
     | models.SandboxCreated
     | models.Sandbox
     | models.SandboxStats
@@ -66,6 +71,7 @@ _ANSWERS = TypeAdapter(
     | list[models.Event]
     | list[models.CommandSummary]
     | list[models.ListeningPort]
+    | list[models.Forked]
 )
 
 

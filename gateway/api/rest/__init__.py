@@ -16,6 +16,7 @@ from gateway.api.rest import (
     path_routes,
     request_id_in_path,
     service_routes,
+    snapshot_routes,
     stats_routes,
     token_routes,
     watch_routes,
@@ -28,6 +29,7 @@ from gateway.api.rest.backend import (
     MetricsService,
     ReadinessService,
     SandboxService,
+    SnapshotServices,
 )
 from gateway.api.rest.command_routes import blueprint as command_routes
 from gateway.api.rest.openapi import route
@@ -59,6 +61,7 @@ def register(
     sandboxes: SandboxService,
     changes: ChangeService,
     lifecycle: LifecycleService,
+    snapshots: SnapshotServices,
     commands: CommandService,
     files: Files,
     uses: SandboxUses,
@@ -79,6 +82,7 @@ def register(
     surface.register(
         app,
         sandbox_routes(creation, sandboxes, changes),
+        snapshot_routes.blueprint(snapshots),
         stats_routes.blueprint(sandboxes),
         event_routes.blueprint(lifecycle, waiting),
         command_routes(commands, uses, short_uses, waiting, streams),

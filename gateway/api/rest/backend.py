@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 from gateway.commands.command_spec import CommandSpec
+from gateway.errors import GatewayError
 from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import (
@@ -132,6 +133,91 @@ class ChangeService(Protocol):
 
     def delete(self, sandbox_id: str) -> None:
         """Gone when this returns. Raises SandboxNotFound."""
+
+
+class SnapshotView(Protocol):
+    """A snapshot; it has the fields of `gateway.schemas.models.Snapshot`."""
+
+    @property
+    def snapshot_id(self) -> str: ...
+
+
+class SnapshotTaking(Protocol):
+    """Takes snapshots."""
+
+    def take(self, sandbox_id: str, *, name: str | None, labels: Mapping[str, str]) -> SnapshotView:
+        """Raises SandboxNotFound, SandboxBusy, SnapshotsMissing, SnapshotNameTaken,
+        TooManySnapshots and any HostFault."""
+
+
+class SnapshotKeeping(Protocol):
+    """Shows and removes an owner's snapshots. Any method may raise a HostFault, and
+    SnapshotNotFound."""
+
+    def get(self, word: str, *, owner: str) -> SnapshotView: ...
+
+    def list(
+        self,
+        *,
+        owner: str,
+        sandbox_id: str | None,
+        labels: Mapping[str, str],
+        limit: int | None,
+        after: str | None,
+    ) -> tuple[Sequence[SnapshotView], bool]:
+        """Those that fit, oldest first, and whether there are more than `limit`."""
+
+    def delete(self, word: str, *, owner: str) -> None:
+        """Nobody finds it any more when this returns."""
+
+
+class ForkedView(Protocol):
+    """One of a fork's copies, or why there is none."""
+
+    @property
+    def view(self) -> SandboxView | None: ...
+
+    @property
+    def error(self) -> GatewayError | None: ...
+
+
+class ForkService(Protocol):
+    """Makes sandboxes with the files of another."""
+
+    def fork(
+        self,
+        sandbox_id: str,
+        request: SandboxCreate,
+        count: int,
+        *,
+        owner: Owner,
+        has_left: Callable[[], bool],
+    ) -> Sequence[ForkedView]:
+        """Raises what `SnapshotTaking.take` does."""
+
+
+class RestoreService(Protocol):
+    """Brings sandboxes back."""
+
+    def restore(self, sandbox_id: str, word: str, *, of_sandbox: str | None) -> SandboxView:
+        """Raises SandboxNotFound, SandboxBusy, SnapshotNotFound, SnapshotTooLarge,
+        BaseImageChanged, SnapshotsMissing and any HostFault."""
+
+
+class SnapshotServices(Protocol):
+    """All that is done with snapshots."""
+
+    @property
+    def taking(self) -> SnapshotTaking: ...
+
+    @property
+    def keeping(self) -> SnapshotKeeping: ...
+
+    @property
+    def forking(self) -> ForkService: ...
+
+    @property
+    def restoring(self) -> RestoreService: ...
 
 
 class EventLike(Protocol):

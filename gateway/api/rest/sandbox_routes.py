@@ -13,11 +13,13 @@ from gateway.api.rest.backend import ChangeService, CreationService, SandboxServ
 from gateway.api.rest.client_presence import leaving
 from gateway.api.rest.json_bodies import read_json
 from gateway.api.rest.query_strings import read_query
+from gateway.api.rest.request_owner import owner_of_request
 from gateway.errors import (
     N_,
     BadFields,
     BadMediaType,
     BadRequest,
+    BaseImageChanged,
     BodyTimeout,
     BodyTooLarge,
     CapacityExhausted,
@@ -31,6 +33,9 @@ from gateway.errors import (
     NameTaken,
     SandboxBusy,
     SandboxNotFound,
+    SnapshotNotFound,
+    SnapshotsMissing,
+    SnapshotTooLarge,
     StoreUnavailable,
     TooManyLabels,
     TooManySandboxes,
@@ -38,7 +43,6 @@ from gateway.errors import (
 )
 from gateway.middleware import authentication
 from gateway.middleware.language import translate
-from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.models import (
     Deleted,
     Sandbox,
@@ -49,7 +53,7 @@ from gateway.schemas.models import (
 )
 from gateway.schemas.route_documentation import Reply, documented
 
-_CREATED = N_("Sandbox container created successfully")
+CREATED = N_("Sandbox container created successfully")
 _DELETED = N_("Sandbox %(sandbox_id)s deleted successfully")
 
 _BACKEND_FAULTS = (EngineFault, StoreUnavailable)
@@ -87,6 +91,10 @@ def blueprint(
             *_BODY_FAULTS,
             IsolationUnavailable,
             NameTaken,
+            SnapshotNotFound,
+            SnapshotTooLarge,
+            BaseImageChanged,
+            SnapshotsMissing,
             IdempotencyKeyReused,
             IdempotencyKeySpent,
             TooManySandboxes,
@@ -102,14 +110,14 @@ def blueprint(
     def create() -> Response:
         wanted = read_json(SandboxCreate)
         created = creation.create(
-            wanted, owner=_owner(), key=_idempotency_key(), has_left=leaving()
+            wanted, owner=owner_of_request(), key=_idempotency_key(), has_left=leaving()
         )
         sandbox_id = created.view.sandbox_id
         token = authentication.new_token(sandbox_id)
         answer = SandboxCreated(
             sandbox_id=sandbox_id,
             status="created",
-            message=translate(_CREATED),
+            message=translate(CREATED),
             access_token=None if token is None else token.text,
         )
         response = answers.one(answer, 201, without_none=True)
@@ -150,7 +158,7 @@ def blueprint(
         errors=(SandboxNotFound, *_BACKEND_FAULTS),
     )
     def show(sandbox_id: str) -> Response:
-        return answers.one(_shown(sandboxes.get(sandbox_id)))
+        return answers.one(shown(sandboxes.get(sandbox_id)))
 
     @routes.patch("/<sandbox_id>")
     @documented(
@@ -162,7 +170,7 @@ def blueprint(
         errors=(*_BODY_FAULTS, SandboxNotFound, TooManyLabels, *_BACKEND_FAULTS),
     )
     def change(sandbox_id: str) -> Response:
-        return answers.one(_shown(changes.change(sandbox_id, read_json(SandboxChange))))
+        return answers.one(shown(changes.change(sandbox_id, read_json(SandboxChange))))
 
     @routes.post("/<sandbox_id>/pause")
     @documented(
@@ -174,7 +182,7 @@ def blueprint(
         errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
     )
     def pause(sandbox_id: str) -> Response:
-        return answers.one(_shown(changes.pause(sandbox_id)))
+        return answers.one(shown(changes.pause(sandbox_id)))
 
     @routes.post("/<sandbox_id>/resume")
     @documented(
@@ -185,7 +193,7 @@ def blueprint(
         errors=(SandboxNotFound, SandboxBusy, *_BACKEND_FAULTS),
     )
     def resume(sandbox_id: str) -> Response:
-        return answers.one(_shown(changes.resume(sandbox_id)))
+        return answers.one(shown(changes.resume(sandbox_id)))
 
     @routes.delete("/<sandbox_id>")
     @documented(
@@ -202,19 +210,6 @@ def blueprint(
         return answers.one(Deleted(message=translate(_DELETED, sandbox_id=sandbox_id)))
 
     return routes
-
-
-def _owner() -> Owner:
-    """Whoever the current request comes from, as the owner of what it creates."""
-    caller = authentication.caller()
-    limits = caller.limits
-    return Owner(
-        caller.name,
-        limits.max_sandboxes,
-        limits.max_cpus,
-        limits.max_memory_mb,
-        has_neighbours=authentication.has_neighbours(),
-    )
 
 
 def _idempotency_key() -> str | None:
@@ -238,7 +233,7 @@ def _next_page(last: str) -> str:
     return f"{url_for('sandboxes.show_all')}?{urlencode([*kept, ('after', last)])}"
 
 
-def _shown(sandbox: SandboxView) -> Sandbox:
+def shown(sandbox: SandboxView) -> Sandbox:
     return Sandbox.model_validate(
         {name: getattr(sandbox, name) for name in Sandbox.model_fields}, strict=False
     )

@@ -48,6 +48,7 @@ from gateway.schemas.models import (
     Pong,
     ResizeMessage,
     SandboxEnded,
+    SandboxRestored,
     SignalMessage,
     SocketError,
     StdinMessage,
@@ -90,6 +91,7 @@ COMMANDS = documented(
             Pong,
             SocketError,
             SandboxEnded,
+            SandboxRestored,
         ),
         errors=(
             BadRequest,
@@ -133,7 +135,7 @@ TERMINAL = documented(
     ),
     socket=Socket(
         from_client=(ResizeMessage,),
-        to_client=(CommandResult, SocketError, SandboxEnded),
+        to_client=(CommandResult, SocketError, SandboxEnded, SandboxRestored),
         errors=(
             *(BadRequest, RateLimited, CommandNotFound, CommandFinished),
             *(StdinFull, LineTooLong, TooMuchQueued, GatewayFull, EngineFault, SandboxFault),
@@ -158,7 +160,14 @@ WATCH = documented(
     ),
     socket=Socket(
         from_client=(),
-        to_client=(WatchingMessage, FileEvent, Overflow, SocketError, SandboxEnded),
+        to_client=(
+            WatchingMessage,
+            FileEvent,
+            Overflow,
+            SocketError,
+            SandboxEnded,
+            SandboxRestored,
+        ),
         errors=(BadRequest, SandboxFault),
     ),
 )

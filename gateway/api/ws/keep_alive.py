@@ -42,6 +42,10 @@ class Sandboxes(Protocol):
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         """Those of the sandboxes that are paused, with the boot time since when."""
 
+    def restored_among(self, sandbox_ids: set[str]) -> dict[str, tuple[int, str]]:
+        """Those of the sandboxes that were ever restored: how often, and from what the last
+        time."""
+
     def resume_leased(self, sandbox_id: str) -> None:
         """Resume one."""
 
@@ -66,6 +70,8 @@ class Connections:
         self._ping_interval_s = ping_interval_s
         self._by_sandbox: dict[str, set[Peer]] = defaultdict(set)
         self._paused: dict[str, float] = {}
+        self._restores: dict[str, int] = {}
+        """How often each sandbox was restored, as far as its clients were told."""
         self._due: list[Peer] = []
         """To be looked at in this round of keeping alive."""
         self._at_a_time = 0
@@ -97,6 +103,7 @@ class Connections:
             if not self._by_sandbox[sandbox_id]:
                 del self._by_sandbox[sandbox_id]
                 self._paused.pop(sandbox_id, None)
+                self._restores.pop(sandbox_id, None)
 
     def __len__(self) -> int:
         """How many clients are connected."""
@@ -130,9 +137,21 @@ class Connections:
         if not self._by_sandbox:
             return
         self._paused = self._sandboxes.paused_among(set(self._by_sandbox))
+        self._tell_of_restores()
         for sandbox_id, reason in self._sandboxes.ended_among(set(self._by_sandbox)).items():
             for connection in list(self._by_sandbox.get(sandbox_id, ())):
                 gevent.spawn(connection.end, reason)
+
+    def _tell_of_restores(self) -> None:
+        """Not of those from before the first look: clients came after them."""
+        present = set(self._by_sandbox)
+        restored = self._sandboxes.restored_among(present)
+        for sandbox_id in present & self._by_sandbox.keys():
+            count, snapshot_id = restored.get(sandbox_id, (0, ""))
+            if count > self._restores.setdefault(sandbox_id, count):
+                self._restores[sandbox_id] = count
+                for peer in list(self._by_sandbox.get(sandbox_id, ())):
+                    gevent.spawn(peer.tell_restored, snapshot_id)
 
     def _resume_whose_clients_wait(self) -> None:
         """A client that is connected and asks for something resumes its sandbox: at once where this

@@ -17,7 +17,7 @@ from gateway.logs.line_budget import bounded_log
 from gateway.middleware.audit import AuditContext
 from gateway.middleware.language import Texts
 from gateway.process.byte_budget import Holding
-from gateway.schemas.models import SandboxEnded
+from gateway.schemas.models import SandboxEnded, SandboxRestored
 
 log = bounded_log(__name__)
 
@@ -129,6 +129,10 @@ class Peer:
         held = self._received
         if held is not None and (surplus := held.size - self._unfinished()) > 0:
             held.give_back(surplus)
+
+    def tell_restored(self, snapshot_id: str) -> None:
+        """The sandbox was brought back to a snapshot."""
+        self.outbox.send_message(SandboxRestored(type="restored", snapshot_id=snapshot_id))
 
     def end(self, reason: str) -> None:
         """The sandbox went away: say why, and close."""

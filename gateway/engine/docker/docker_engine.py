@@ -229,6 +229,18 @@ class DockerEngine:
         answer = api._post_json(api._url("/containers/{0}/update", container_id), data=changes)
         api._raise_for_status(answer)
 
+    def restart(self, container_id: str, preparation: Preparation | None) -> ContainerInfo:
+        with of_container(container_id):
+            self._api.stop(container_id, timeout=0)
+        if preparation is not None:
+            preparation.before_start(self.inspect(container_id))
+        with of_container(container_id):
+            self._api.start(container_id)
+        started = self.inspect(container_id)
+        if preparation is not None:
+            preparation.after_start(started)
+        return started
+
     def rename(self, container_id: str, name: str) -> None:
         with of_container(container_id):
             self._api.rename(container_id, name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import gevent
@@ -17,7 +18,14 @@ from gateway.engine.interface import (
     Isolation,
     Preparation,
 )
-from gateway.errors import EngineRefused, EngineTimeout, ImageMissing
+from gateway.errors import (
+    BaseImageChanged,
+    EngineRefused,
+    EngineTimeout,
+    ImageMissing,
+    SnapshotNotFound,
+    SnapshotsMissing,
+)
 from gateway.sandboxes.spec.container_labels import INSTANCE, SANDBOX_ID, labels_of
 from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, labelled
 from gateway.settings import SHARED_UID
@@ -48,16 +56,41 @@ class HostGuard(Protocol):
     ) -> Preparation | None:
         """What gives a container its `user`, and limits what it may write."""
 
+    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> Preparation:
+        """In the place of `preparation`: what gives a container the files of a snapshot, whose
+        user the first of `uids` was and the second shall be."""
+
     def variables(self) -> Mapping[str, str]:
         """Environment by which programs in sandboxes find their way out."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A snapshot, as a container is made from it: its `name` on the host's disk, the image that it
+    needs, and whose its files are."""
+
+    name: str
+    image_id: str
+    uid: int
+
+
+def _no_bases(_snapshot_id: str) -> Base:
+    raise SnapshotNotFound()
 
 
 class Containers:
     """Starts containers on the gateway's network, which is made when it is missing."""
 
     def __init__(
-        self, engine: Engine, host_guard: HostGuard, instance_id: str, network: str
+        self,
+        engine: Engine,
+        host_guard: HostGuard,
+        instance_id: str,
+        network: str,
+        base_of: Callable[[str], Base] = _no_bases,
     ) -> None:
+        """`base_of` finds a snapshot by its id; it raises SnapshotNotFound."""
+        self._base_of = base_of
         self._engine = engine
         self._host_guard = host_guard
         self._instance_id = instance_id
@@ -67,8 +100,8 @@ class Containers:
     def make(self, row: SandboxRow, spec: SandboxSpec, name: str) -> ContainerInfo:
         """Its labels say which user it has (`container_labels.uid_of`): the row's, where the host
         and the image allow it. On failure nothing of it is left behind, or reconciliation removes
-        it. Raises ImageMissing, DiskFull, HostToolFailed and the engine's errors;
-        EngineTimeout also after `LIMIT_S` seconds."""
+        it. Raises ImageMissing, SnapshotNotFound, BaseImageChanged, DiskFull, HostToolFailed and
+        the engine's errors; EngineTimeout also after `LIMIT_S` seconds."""
         overdue = EngineTimeout(f"{name} was not made within {LIMIT_S:g} s")
         try:
             with gevent.Timeout(LIMIT_S, overdue):
@@ -82,13 +115,21 @@ class Containers:
         self._host_guard.check_room()
         network = "none" if spec.network == "none" else self._network
         variables = {} if network == "none" else self._host_guard.variables()
+        base = None if spec.snapshot is None else self._base_of(spec.snapshot)
+        image = spec.image if base is None else base.image_id
         user = None
-        if row.uid != SHARED_UID:
-            user = self._host_guard.own_user(spec.image, row.uid)
+        try:
+            if row.uid != SHARED_UID:
+                user = self._host_guard.own_user(image, row.uid)
+        except ImageMissing as error:
+            if base is None:
+                raise
+            raise BaseImageChanged() from error
         uid = SHARED_UID if user is None else row.uid
+        preparation = self._prepared(spec, user, base, uid)
         wanted = ContainerSpec(
             name=name,
-            image=spec.image,
+            image=image,
             network=network,
             limits=spec.limits,
             isolation=spec.isolation,
@@ -97,11 +138,11 @@ class Containers:
             labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row), uid),
         )
         if network == "none":
-            return self._start(wanted, user)
+            return self._started(wanted, preparation, base)
         was_ready = self._network_ready
         self._ensure_network()
         try:
-            return self._start(wanted, user)
+            return self._started(wanted, preparation, base)
         except ImageMissing:
             raise
         except EngineRefused:
@@ -110,7 +151,7 @@ class Containers:
             # The network may have been removed since it was last looked for.
             self._network_ready = False
             self._ensure_network()
-            return self._start(wanted, user)
+            return self._started(wanted, preparation, base)
 
     def remove_those_of(self, sandbox_id: str) -> None:
         """Remove whatever container was made for a sandbox whose row does not know it. Raises the
@@ -119,9 +160,24 @@ class Containers:
         for container in self._engine.containers(labels):
             self._engine.remove(container.container_id)
 
-    def _start(self, spec: ContainerSpec, user: Preparation | None) -> ContainerInfo:
-        preparation = self._host_guard.preparation(spec.limits.disk_mb, spec.isolation, user)
-        return self._engine.start_container(spec, preparation)
+    def _started(
+        self, wanted: ContainerSpec, preparation: Preparation | None, base: Base | None
+    ) -> ContainerInfo:
+        try:
+            return self._engine.start_container(wanted, preparation)
+        except ImageMissing as error:
+            if base is None:
+                raise
+            raise BaseImageChanged() from error
+
+    def _prepared(
+        self, spec: SandboxSpec, user: Preparation | None, base: Base | None, uid: int
+    ) -> Preparation | None:
+        if base is None:
+            return self._host_guard.preparation(spec.disk_mb, spec.isolation, user)
+        if spec.disk_mb is None:
+            raise SnapshotsMissing("the sandbox has no disk of its own")
+        return self._host_guard.from_snapshot(base.name, spec.disk_mb, (base.uid, uid))
 
     def _ensure_network(self) -> None:
         if not self._network_ready:

@@ -31,6 +31,7 @@ from gateway.sandboxes.create.container_names import new_name
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.idempotency import first_of_key, key_of
 from gateway.sandboxes.create.new_row import new_row
+from gateway.sandboxes.create.snapshot_bases import Bases
 from gateway.sandboxes.create.warm_pool import Pool
 from gateway.sandboxes.ending.removal import Removal
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
@@ -41,6 +42,7 @@ from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxCreate
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
+from gateway.store.snapshots import SnapshotRow
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,9 @@ class Creation:
         worker_id: str,
         metrics: Metrics,
         feed: ChangeFeed,
+        bases: Bases,
     ) -> None:
+        self._bases = bases
         self._store = store
         self._engine = engine
         self._admission_controller = admission_controller
@@ -104,16 +108,23 @@ class Creation:
         owner: Owner = EVERYBODY,
         key: str | None = None,
         has_left: Callable[[], bool] = lambda: False,
+        base: SnapshotRow | None = None,
     ) -> Created:
         """A sandbox that can be used. On failure nothing of it is left behind.
 
         `key` is the client's idempotency key; a wait for room ends when the client `has_left`.
-        Raises BadFields, what `AdmissionController.admit` raises, IdempotencyKeySpent, ImageMissing
-        and the engine's errors.
+        It begins with the files of `base`, else of the snapshot that the request names.
+        Raises BadFields, SnapshotNotFound, SnapshotTooLarge, BaseImageChanged, what
+        `AdmissionController.admit` raises, IdempotencyKeySpent, ImageMissing and the engine's
+        errors.
         """
         begun = time.monotonic()
-        spec = self._resolver.resolve(request)
         idempotency = key_of(key, request)
+        if request.snapshot is not None and base is None:
+            base = self._bases.named(request.snapshot, owner.name)
+        if base is not None:
+            request = self._bases.applied(request, base)
+        spec = self._resolver.resolve(request)
         while True:
             wanted = new_row(
                 spec,
@@ -241,7 +252,7 @@ class Creation:
 
     def _view(self, sandbox_id: str) -> SandboxView:
         row = self._store.get(sandbox_id)
-        if row is None or row.state not in ("ready", "pausing", "paused"):
+        if row is None or row.state not in ("ready", "pausing", "paused", "held"):
             raise SandboxNotFound(sandbox_id, "it was deleted while it was being created")
         return view_of(row)
 

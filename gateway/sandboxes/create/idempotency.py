@@ -19,7 +19,7 @@ FIRST_WAIT_S = 60.0
 """How long a repeated create waits for the first one of its key to come to its end."""
 
 
-_CAME_LATER = ("name",)
+_CAME_LATER = ("name", "snapshot")
 """Fields that requests did not have when keys were first noted: a key of an earlier version stays
 good for the same body."""
 

@@ -15,6 +15,7 @@ from gateway.sandboxes.life.sandbox_check import SandboxCheck, status_seen
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.container_labels import INSTANCE
 from gateway.schemas.models import SandboxStatus
+from gateway.store.holds import HoldStore
 from gateway.store.leases import LeaseStore
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
@@ -48,7 +49,9 @@ class Sandboxes:
         instance_id: str,
         worker_id: str,
         linked: Callable[[str], bool],
+        holds: HoldStore,
     ) -> None:
+        self._holds = holds
         self._store = store
         self._leases = leases
         self._engine = engine
@@ -110,6 +113,8 @@ class Sandboxes:
     ) -> SandboxView | None:
         if row.container_id is None:
             return view_of(row, "starting")
+        if row.state == "held":
+            return view_of(row)
         container = containers.get(row.container_id)
         if container is None or container.state not in ("running", "paused"):
             return None  # reconciliation will find out why
@@ -202,6 +207,11 @@ class Sandboxes:
     def release(self, lease: Lease) -> None:
         """Stop using a sandbox; with the last lease it becomes idle. May be repeated."""
         self._leases.release_lease(lease.lease_id, lease.sandbox_id, now=clock.boot_s())
+
+    def restored_among(self, sandbox_ids: set[str]) -> dict[str, tuple[int, str]]:
+        """Those of the sandboxes that were ever restored: how often, and from which snapshot the
+        last time."""
+        return self._holds.restored_among(sandbox_ids)
 
     def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
         """Those of the sandboxes that are no more, with why."""

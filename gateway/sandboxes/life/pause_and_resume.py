@@ -67,15 +67,16 @@ class PauseAndResume:
         # What a client asks for from now on is newer than the pause, and resumes it.
         since = clock.boot_s()
         try:
-            self._pause(row.container_id)
+            self.freeze(row.container_id)
         except BaseException:
             self._store.give_up_pause(row.sandbox_id)
             raise
         if self._store.mark_paused(row.sandbox_id, "pausing", since=since, by=by):
             log.info("sandbox %s is paused (%s)", row.sandbox_id, by)
 
-    def _pause(self, container_id: str) -> None:
-        """runc gives up ("unable to freeze") where many processes are being started."""
+    def freeze(self, container_id: str) -> None:
+        """Stop its processes where they are. runc gives up ("unable to freeze") where many are
+        being started. Raises ContainerGone and the engine's errors."""
         for _ in range(TRIES - 1):
             try:
                 self._engine.pause(container_id)
@@ -95,7 +96,7 @@ class PauseAndResume:
         while True:
             mark = self._feed.mark
             row = self._store.get(sandbox_id)
-            if row is None or row.state not in ("pausing", "paused"):
+            if row is None or row.state not in ("pausing", "paused", "held"):
                 return row
             left_s = deadline - time.monotonic()
             if row.state == "paused" and self._resume(row, is_last_try=left_s <= 0):

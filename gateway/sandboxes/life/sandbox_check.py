@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.engine.interface import ContainerInfo, Engine
-from gateway.errors import ContainerGone, SandboxNotFound
+from gateway.errors import ContainerGone, SandboxBusy, SandboxNotFound
 from gateway.process.change_feed import ChangeFeed
 from gateway.sandboxes.ending.end_reasons import GONE, ending_of
 from gateway.sandboxes.ending.ended_not_found import not_found
@@ -16,8 +16,10 @@ from gateway.sandboxes.life.pause_and_resume import PauseAndResume
 from gateway.sandboxes.life.requests_at_work import RequestsAtWork
 from gateway.sandboxes.life.sandbox_view import SandboxView, status_of, view_of
 from gateway.schemas.models import SandboxStatus
-from gateway.store.rows import SandboxRow
+from gateway.store.rows import USABLE, SandboxRow
 from gateway.store.sandboxes import SandboxStore
+
+_STANDING = ("running", "paused")
 
 VERDICT_S = 2.0
 LOOK_S = 0.05
@@ -50,6 +52,8 @@ class SandboxCheck:
         row = self.live(sandbox_id)
         if row.container_id is None:
             return view_of(row, "starting")
+        if row.state == "held":
+            return view_of(row)  # its container may be stopped for a moment
         return view_of(row, status_seen(row, self.container_or_end(row)))
 
     def resume(self, row: SandboxRow) -> SandboxRow:
@@ -69,7 +73,7 @@ class SandboxCheck:
     def live(self, sandbox_id: str) -> SandboxRow:
         """The row of one that has not ended. Raises SandboxNotFound."""
         row = self._store.get(sandbox_id)
-        if row is None or row.state not in ("starting", "ready", "pausing", "paused"):
+        if row is None or row.state not in ("starting", *USABLE):
             raise not_found(sandbox_id, row, self._commands_of)
         [row] = self.as_used([row])
         return row
@@ -91,28 +95,36 @@ class SandboxCheck:
         except ContainerGone:
             self._removal.note_gone(row, GONE.reason, GONE.detail)
             raise self.not_found(row.sandbox_id) from None
-        if container.state not in ("running", "paused"):
-            self._end_stopped(row)
-            raise self.not_found(row.sandbox_id)
+        if container.state not in _STANDING:
+            container = self._found_stopped(row)
         return container
 
-    def _end_stopped(self, row: SandboxRow) -> None:
+    def _found_stopped(self, row: SandboxRow) -> ContainerInfo:
         """Whoever follows the engine's events knows best why it stopped, and sees to it; if nobody
-        does in time, this does."""
+        does in time, this does. It may also just be restored: then it runs again. Raises
+        SandboxNotFound, SandboxBusy and the engine's errors."""
         assert row.container_id is not None
         deadline = time.monotonic() + VERDICT_S
         while (left_s := deadline - time.monotonic()) > 0:
             mark = self._feed.mark
             now = self._store.get(row.sandbox_id)
             if now is None or now.state == "ended":
-                return
+                raise self.not_found(row.sandbox_id)
+            if now.restored_count != row.restored_count:
+                break
             self._feed.wait_after(mark, left_s)
         try:
             container = self._engine.inspect(row.container_id)
+            if container.state in _STANDING:
+                return container
+            now = self._store.get(row.sandbox_id)
+            if now is not None and now.state == "held":
+                raise SandboxBusy()
             end = ending_of(container, oom_seen_s_ago=None, engine_was_away=False)
         except ContainerGone:
             end = GONE
         self._removal.note_gone(row, end.reason, end.detail, end.exit_code)
+        raise self.not_found(row.sandbox_id)
 
 
 def status_seen(row: SandboxRow, container: ContainerInfo) -> SandboxStatus:

@@ -15,7 +15,7 @@ def status_of(row: SandboxRow) -> SandboxStatus:
     """What a row alone tells."""
     if row.state == "starting":
         return "starting"
-    if row.state == "paused":
+    if row.state == "paused" or (row.state == "held" and row.hold_returns_to == "paused"):
         return "paused"
     return "connected" if row.is_connected else "idle"
 

@@ -70,6 +70,10 @@ class SandboxSpec:
     idle_timeout_s: float = field(metadata=_column("idle_timeout", "given", float))
     idle_action: str = field(metadata=_column("idle_action", "given", str))
     name: str | None = field(default=None, metadata=_column("name", "given", str, may_be_none=True))
+    snapshot: str | None = field(
+        default=None,
+        metadata=_option("snapshot", "unpooled", str, is_shown=False, may_be_none=True),
+    )
 
     @property
     def limits(self) -> Limits:
@@ -109,7 +113,12 @@ def labelled(made_with: object) -> dict[str, Any]:
 def stored(spec: SandboxSpec) -> dict[str, Any]:
     """What the row of the store says of a spec, by the names of its fields."""
     columns = {name: getattr(spec, name) for name, one in OPTIONS.items() if one.stored == "column"}
-    options = {name: getattr(spec, name) for name, one in OPTIONS.items() if one.stored == "json"}
+    options = {
+        name: getattr(spec, name)
+        for name, one in OPTIONS.items()
+        if one.stored == "json"
+        and getattr(spec, name) != SandboxSpec.__dataclass_fields__[name].default
+    }
     return {**columns, "options": options}
 
 

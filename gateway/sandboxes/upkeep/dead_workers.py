@@ -32,6 +32,19 @@ class Liveness(Protocol):
     def sweep(self) -> None: ...
 
 
+class Holds(Protocol):
+    """Sandboxes that were held, for a snapshot or to be restored."""
+
+    def take_over(self, row: SandboxRow) -> None:
+        """Finish, or undo. Raises nothing."""
+
+
+class SnapshotsOfDead(Protocol):
+    """Snapshots that were being made."""
+
+    def take_over_from(self, dead_workers: set[str]) -> None: ...
+
+
 class DeadWorkers:
     """Takes over from workers that do not run any more."""
 
@@ -45,6 +58,8 @@ class DeadWorkers:
         pool: Pool,
         watcher: CommandWatcher,
         workers: Liveness,
+        holds: Holds,
+        snapshots: SnapshotsOfDead,
     ) -> None:
         self._store = store
         self._leases = leases
@@ -54,6 +69,8 @@ class DeadWorkers:
         self._pool = pool
         self._watcher = watcher
         self._workers = workers
+        self._holds = holds
+        self._snapshots = snapshots
 
     def take_over(self) -> None:
         """Drop what workers that were killed held, and finish or undo what they were doing."""
@@ -68,9 +85,12 @@ class DeadWorkers:
                     self._undo_create(row)
                 elif row.worker_id in dead and row.state == "pausing":
                     self._pausing.end_pause_of_dead_worker(row)
+                elif row.worker_id in dead and row.state == "held":
+                    self._holds.take_over(row)
                 elif row.worker_id in dead and row.state == "removing":
                     self._removal.leave(row)
             self._pool.take_over_from(dead)
+            self._snapshots.take_over_from(dead)
         self._workers.sweep()
 
     def _undo_create(self, row: SandboxRow) -> None:

@@ -20,6 +20,7 @@ from gateway.host.disk_rate import DiskRate
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
 from gateway.host.layer_disks import LayerDisks
+from gateway.host.layer_snapshots import LayerSnapshots
 from gateway.host.layer_users import LayerUsers
 from gateway.host.name_limits import NameLimits
 from gateway.host.packet_filter import PacketFilter
@@ -81,6 +82,7 @@ class Enforcement:
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
         )
+        self.snapshots = LayerSnapshots(self._disks)
         self._users = LayerUsers(
             self._no_users, engine.image_layers, self._disks.checked, SHARED_UID
         )
@@ -103,10 +105,10 @@ class Enforcement:
 
     # --- around a create -----------------------------------------------------------------------
 
-    def check_room(self) -> None:
-        """Raises DiskFull when the host has no room for another sandbox, and the engine's
-        errors."""
-        self._disk_watch.check_room()
+    def check_room(self, more_bytes: int = 0) -> None:
+        """Raises DiskFull when the host has no room for another sandbox, or for so much more, and
+        the engine's errors."""
+        self._disk_watch.check_room(more_bytes)
 
     def guard_network(self) -> None:
         """Set the packet filter's rules, before the first sandbox is on the network."""
@@ -130,6 +132,16 @@ class Enforcement:
             steps += [] if disk is None else [disk, self._disk_rate]
             steps.append(self._name_limits)
         return Steps(steps) if steps else None
+
+    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> Preparation:
+        """In the place of `preparation`: a disk with the files of a snapshot, which the kernel
+        bounds in the same way."""
+        disk = self.snapshots.preparation(name, disk_mb, uids)
+        return Steps([disk, self._disk_rate, self._name_limits])
+
+    def once_more(self) -> Preparation:
+        """For a container that is started again with the disk that it has."""
+        return Steps([self._disk_rate, self._name_limits])
 
     def _no_users(self) -> str | None:
         """Why sandboxes have no users of their own."""

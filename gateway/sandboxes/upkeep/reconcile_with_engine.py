@@ -20,7 +20,7 @@ from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.sandboxes.upkeep.adoption import adopted
 from gateway.sandboxes.upkeep.expiry import CommandWatcher
 from gateway.store.events import EventStore
-from gateway.store.rows import SandboxRow
+from gateway.store.rows import USABLE, SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ OLDEST_NEWS_S = 5.0
 """An event that seems older came over a jump of the clock, or from an engine with another one."""
 
 _ALIVE = ("running", "paused", "restarting")
+
+_LOOKED_AT = ("ready", "pausing", "paused")
+"""A sandbox that is held is stopped and started, or paused, by whoever holds it."""
 
 
 class Reconciliation:
@@ -70,7 +73,7 @@ class Reconciliation:
             self._note_oom(event)
         elif event.action in ("die", "destroy", "pause", "unpause"):
             row = self._store.of_container(event.container_id)
-            if row is None or row.state not in ("ready", "pausing", "paused"):
+            if row is None or row.state not in _LOOKED_AT:
                 if row is not None and _is_late(row, event):
                     self._removal.finish(row)
                 return  # the gateway's own doing
@@ -85,7 +88,7 @@ class Reconciliation:
     def _look_again(self, sandbox_id: str) -> None:
         try:
             row = self._store.get(sandbox_id)
-            if row is not None and row.state in ("ready", "pausing", "paused"):
+            if row is not None and row.state in _LOOKED_AT:
                 self._look_at(row)
         except GatewayError as error:
             log.warning("cannot look at %s yet: %s", sandbox_id, error)
@@ -95,7 +98,7 @@ class Reconciliation:
     def _note_oom(self, event: ContainerEvent) -> None:
         self._oom_at[event.container_id] = clock.boot_s()
         row = self._store.of_container(event.container_id)
-        if row is not None and row.state in ("ready", "pausing", "paused"):
+        if row is not None and row.state in USABLE:
             self._events.note(row.sandbox_id, "oom")
 
     def _look_at(self, row: SandboxRow, since: float | None = None) -> None:
@@ -126,6 +129,9 @@ class Reconciliation:
         return None if noted_at is None else abs(clock.wall_s() - noted_at)
 
     def _end(self, row: SandboxRow, end: Ending) -> None:
+        now = self._store.get(row.sandbox_id)
+        if now is not None and (now.state == "held" or now.restored_count != row.restored_count):
+            return  # it was stopped to be restored, since the row was read
         self._oom_at.pop(row.container_id or "", None)
         self._removal.note_gone(row, end.reason, end.detail, end.exit_code)
 
@@ -155,7 +161,7 @@ class Reconciliation:
                 continue
             if row.state == "removing":
                 self._removal.finish(row)  # whoever was at it was killed before it could say so
-            elif row.state in ("ready", "pausing", "paused"):
+            elif row.state in USABLE:
                 self._end(row, GONE)
         running = {one.container_id for one in containers if one.state == "running"}
         self._pool.drop_all_but(running, standing)
@@ -174,8 +180,8 @@ class Reconciliation:
             self._see_to_unknown(origin, container)
         elif row.state == "removing":
             self._removal.carry_on(row)
-        elif row.state == "starting":
-            return  # whoever is creating it, or takes over from there, sees to it
+        elif row.state in ("starting", "held"):
+            return  # whoever is at work on it, or takes over from there, sees to it
         elif container.state not in _ALIVE:
             found = self._engine.inspect(container.container_id)
             self._end(row, self._why(row, found, engine_was_away=engine_was_away))

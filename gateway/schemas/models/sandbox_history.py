@@ -51,6 +51,7 @@ class Event(Answer):
         "was changed: `changed` names the fields, `labels_changed` up to 16 labels; `labels` up to "
         "1 KiB), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
         "(soon, with `reason` and `ends_at`), `oom` (the kernel killed something in it for want "
-        "of memory), `ended` (with `reason`).",
+        "of memory), `snapshot` (with `snapshot_id` and `size_bytes`), `restored` (with "
+        "`snapshot_id`), `ended` (with `reason`).",
         examples=["created"],
     )

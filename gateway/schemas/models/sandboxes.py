@@ -135,6 +135,14 @@ class SandboxCreate(Request):
         examples=["standard"],
     )
 
+    snapshot: Annotated[str, StringConstraints(pattern=ID_OR_NAME_PATTERN)] | None = Field(
+        None,
+        description="Id or name of a snapshot of the same owner: the sandbox begins with its "
+        "files. `image` follows from it, and `disk_mb` is at least the snapshot's. Default: the "
+        "files of the image.",
+        examples=["base"],
+    )
+
     @field_validator("name")
     @classmethod
     def _name_is_no_id(cls, name: str | None) -> str | None:

@@ -135,6 +135,14 @@ class SocketError(Answer):
     )
 
 
+class SandboxRestored(Answer):
+    """Text frame to the client: the sandbox was brought back to a snapshot. Its processes and
+    sessions have ended; the connection stays usable."""
+
+    type: Literal["restored"] = Field(examples=["restored"])
+    snapshot_id: str = Field(examples=["0c9a3e5b7d1f4c62a8e0b4d6f8123456"])
+
+
 class SandboxEnded(Answer):
     """Last text frame to the client, then the connection is closed with 1001; or last event."""
 

@@ -32,6 +32,11 @@ _IN_PATH: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": ID_OR_NAME_PATTERN},
         "example": "5f0c6d0f6b0e4f6e9a1d2c3b4a596877",
     },
+    "snapshot_id": {
+        "description": "As the snapshot's making returned it, or the name that it was given there.",
+        "schema": {"type": "string", "pattern": ID_OR_NAME_PATTERN},
+        "example": "0c9a3e5b7d1f4c62a8e0b4d6f8123456",
+    },
     "port": {
         "description": "A TCP port of the sandbox, from 1 to 65535.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 65535},

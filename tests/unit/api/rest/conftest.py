@@ -47,6 +47,7 @@ from tests.unit.api.rest.fakes import (
     FakeSandbox,
     FakeSandboxes,
     FakeTokens,
+    NoSnapshots,
 )
 
 MAX_BODY_BYTES = 16 * 1024
@@ -167,6 +168,7 @@ def app(
         sandboxes=sandboxes,
         changes=sandboxes,
         lifecycle=sandboxes,
+        snapshots=NoSnapshots(),
         commands=commands,
         files=_no_files(),
         uses=uses,

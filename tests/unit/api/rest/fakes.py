@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from gateway.api.rest import request_id_in_path
 from gateway.api.rest.openapi.document import describe
 from gateway.engine.interface import ContainerUsage
-from gateway.errors import SandboxNotFound, StoreUnavailable
+from gateway.errors import SandboxNotFound, SnapshotNotFound, StoreUnavailable
 from gateway.sandboxes.create.creation import Created
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.owner_limits import EVERYBODY, Owner
@@ -40,6 +40,33 @@ _USUAL = view_of(row_of(state="ready", created_at=1648371234.567, ip_address="17
 class FakeLease:
     sandbox_id: str
     container_id: str
+
+
+class NoSnapshots:
+    """There are none, and none can be taken."""
+
+    def __init__(self) -> None:
+        self.taking = self.keeping = self.forking = self.restoring = self
+
+    def take(self, sandbox_id: str, **_wanted: object) -> NoReturn:
+        raise SandboxNotFound(sandbox_id)
+
+    def get(self, word: str, *, owner: str) -> NoReturn:
+        raise SnapshotNotFound()
+
+    def list(self, *, after: str | None, **_which: object) -> tuple[list[Any], bool]:
+        if after is not None:
+            raise SnapshotNotFound()
+        return [], False
+
+    def delete(self, word: str, *, owner: str) -> NoReturn:
+        raise SnapshotNotFound()
+
+    def fork(self, sandbox_id: str, *_wanted: object, **_who: object) -> NoReturn:
+        raise SandboxNotFound(sandbox_id)
+
+    def restore(self, sandbox_id: str, _word: str, **_which: object) -> NoReturn:
+        raise SandboxNotFound(sandbox_id)
 
 
 class FakeSandboxes:
@@ -69,6 +96,9 @@ class FakeSandboxes:
         if self.cannot_release:
             raise StoreUnavailable("locked")
         self.leases.remove(lease)
+
+    def restored_among(self, sandbox_ids: set[str]) -> dict[str, tuple[int, str]]:
+        return {}
 
     def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
         return {name: reason for name, reason in self.ended.items() if name in sandbox_ids}

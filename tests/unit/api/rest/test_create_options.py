@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
     "idle_action": "pause",
     "network": "none",
     "isolation": "standard",
+    "snapshot": "base",
 }
 
 BAD = [
@@ -56,6 +57,7 @@ BAD = [
     *[("idle_timeout", value) for value in (0, 0.5, -1, "60", 366 * 86400 + 1)],
     *[("idle_action", value) for value in ("stop", "", None, 1)],
     *[("network", value) for value in ("host", "container:abc", "", 1)],
+    *[("snapshot", value) for value in ("", "-a", "A", "a_b", "a" * 65, 7)],
     *[("isolation", value) for value in ("none", "", "runsc", 1)],
 ]
 

@@ -40,6 +40,7 @@ def test_the_websocket_is_documented(document: Any) -> None:
         "Pong",
         "SocketError",
         "SandboxEnded",
+        "SandboxRestored",
     ]
     named = {*_names(frames["fromClient"]), *_names(frames["toClient"]), "Truncated"}
     assert named <= {*document["components"]["schemas"]}
@@ -156,6 +157,9 @@ def test_bodies_are_required_where_a_field_is(document: Any) -> None:
         "/sandboxes/{sandbox_id}/files/mkdir": False,
         "/sandboxes/{sandbox_id}/files/move": False,
         "/sandboxes/{sandbox_id}/files/copy": False,
+        "/sandboxes/{sandbox_id}/snapshots": False,
+        "/sandboxes/{sandbox_id}/fork": False,
+        "/sandboxes/{sandbox_id}/restore": True,
     }
 
 
@@ -209,7 +213,8 @@ def test_ids_have_their_pattern(document: Any) -> None:
     """So that generated clients and fuzzers know what an id, or a name in its place, looks like."""
     for path, _, operation in _operations(document):
         in_path = {p["name"]: p for p in operation["parameters"] if p.get("in") == "path"}
-        assert ("sandbox_id" in in_path) == ("{sandbox_id}" in path)
-        if in_path:
-            assert in_path["sandbox_id"]["schema"]["pattern"] == "^[a-z0-9][a-z0-9-]{0,63}$"
-            assert in_path["sandbox_id"]["required"] is True
+        for name in ("sandbox_id", "snapshot_id"):
+            assert (name in in_path) == (f"{{{name}}}" in path)
+            if name in in_path:
+                assert in_path[name]["schema"]["pattern"] == "^[a-z0-9][a-z0-9-]{0,63}$"
+                assert in_path[name]["required"] is True

@@ -20,6 +20,9 @@ class NoSandboxes:
     def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
         return {}
 
+    def restored_among(self, sandbox_ids: set[str]) -> dict[str, tuple[int, str]]:
+        return {}
+
     def resume_leased(self, sandbox_id: str) -> None:
         raise AssertionError("nothing is paused")
 

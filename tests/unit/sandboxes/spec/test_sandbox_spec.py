@@ -52,6 +52,7 @@ OTHER: dict[str, Any] = {
     "idle_timeout_s": 30.0,
     "idle_action": "pause",
     "name": "build-7",
+    "snapshot": "0c9a3e5b7d1f4c62a8e0b4d6f8123456",
 }
 """For each field another value than the usual one."""
 

@@ -1,0 +1,62 @@
+"""What snapshots need of the host: how files are kept there, and how they come back."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from typing import Literal, Protocol
+
+from gateway.store.snapshots import SnapshotRow
+
+
+class Taken(Protocol):
+    """A snapshot that lies on the host's disk, whole."""
+
+    @property
+    def used_bytes(self) -> int:
+        """That it takes there; those that it shares with others count too."""
+
+    @property
+    def paused_s(self) -> float:
+        """How long the sandbox stood still."""
+
+
+class HostSnapshots(Protocol):
+    """Keeps snapshots on the host's disk, by name. Anything may raise HostToolFailed and the
+    engine's errors."""
+
+    def way(self) -> Literal["reflink", "copy"] | None:
+        """How files are copied; None where sandboxes have no disks of their own."""
+
+    def take(self, layer: str, name: str, paused: AbstractContextManager[object]) -> Taken:
+        """Keep what a container has written; it is `paused` for as short as can be. Whole, or
+        there is nothing. Raises DiskFull."""
+
+    def expected_bytes(self, layer: str) -> int:
+        """What a snapshot would take of the host's disk at once."""
+
+    def remove(self, name: str) -> None:
+        """What is not there is a success."""
+
+    def names(self) -> set[str]:
+        """Of all that are there, also other gateways'."""
+
+
+class SnapshotNames:
+    """What this gateway's snapshots are called on the host's disk: others may have theirs in the
+    same directory."""
+
+    def __init__(self, instance_id: str) -> None:
+        self._prefix = f"{sha256(instance_id.encode()).hexdigest()[:12]}-"
+
+    def of(self, snapshot: SnapshotRow) -> str:
+        """The name of one."""
+        return self.of_id(snapshot.snapshot_id)
+
+    def of_id(self, snapshot_id: str) -> str:
+        """The name of one, by its id."""
+        return self._prefix + snapshot_id
+
+    def ids_among(self, names: set[str]) -> set[str]:
+        """The ids of those that are this gateway's."""
+        return {name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)}

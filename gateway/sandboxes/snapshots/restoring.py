@@ -1,0 +1,185 @@
+"""Bringing a sandbox back to the files of a snapshot: its id, its container and its clients stay,
+its processes and sessions end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway import clock
+from gateway.engine.interface import ContainerInfo, Engine, Preparation
+from gateway.errors import (
+    BaseImageChanged,
+    ContainerGone,
+    EngineFault,
+    GatewayError,
+    SnapshotNotFound,
+    SnapshotTooLarge,
+)
+from gateway.metrics import Metrics
+from gateway.sandboxes.ending.removal import Removal
+from gateway.sandboxes.life.sandbox_check import SandboxCheck
+from gateway.sandboxes.life.sandbox_view import SandboxView
+from gateway.sandboxes.snapshots.holding import Holding
+from gateway.sandboxes.snapshots.host_side import SnapshotNames
+from gateway.sandboxes.snapshots.taking import Taking
+from gateway.store.holds import HoldStore
+from gateway.store.rows import SandboxRow
+from gateway.store.snapshots import SnapshotRow, SnapshotStore
+
+log = logging.getLogger(__name__)
+
+
+class HostGuard(Protocol):
+    """What is enforced on the engine's host around a container's start."""
+
+    def check_room(self) -> None:
+        """Raises DiskFull."""
+
+    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> Preparation:
+        """What gives a container the files of a snapshot."""
+
+    def once_more(self) -> Preparation:
+        """What a container needs that is started again with the files that it has."""
+
+
+class Restoring:
+    """Restores. `forget_link` closes this process's links into a container."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        holds: HoldStore,
+        holding: Holding,
+        taking: Taking,
+        check: SandboxCheck,
+        engine: Engine,
+        guard: HostGuard,
+        names: SnapshotNames,
+        removal: Removal,
+        forget_link: Callable[[str], None],
+        worker_id: str,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._holds = holds
+        self._holding = holding
+        self._taking = taking
+        self._check = check
+        self._engine = engine
+        self._guard = guard
+        self._names = names
+        self._removal = removal
+        self._forget_link = forget_link
+        self._worker_id = worker_id
+        self._metrics = metrics
+
+    def restore(self, sandbox_id: str, word: str, *, of_sandbox: str | None = None) -> SandboxView:
+        """Bring a sandbox back to a snapshot of the same owner, by its id or name; `of_sandbox`
+        allows only those that were taken of one sandbox. It runs afterwards, also one that was
+        paused.
+
+        Raises SandboxNotFound, SandboxBusy, SnapshotNotFound, SnapshotTooLarge, BaseImageChanged,
+        SnapshotsMissing, DiskFull, HostToolFailed, StoreUnavailable and the engine's errors. After
+        these its files are what they were or, where it could not be started again, it has ended.
+        """
+        row = self._check.live(sandbox_id)
+        self._taking.demand(row)
+        snapshot = self._store.find(word, owner=row.owner)
+        if snapshot is None or of_sandbox not in (None, snapshot.sandbox_id):
+            raise SnapshotNotFound()
+        container = self._check.container_or_end(row)
+        if container.image_id != snapshot.image_id:
+            raise BaseImageChanged("the sandbox was made from another image than the snapshot's")
+        if row.disk_mb is None or row.disk_mb < snapshot.disk_mb:
+            raise SnapshotTooLarge(f"the snapshot needs {snapshot.disk_mb} MiB")
+        self._guard.check_room()
+        self._holding.claim(sandbox_id, restoring=snapshot.snapshot_id)
+        try:
+            self._carry_out(row, snapshot)
+        except ContainerGone as gone:
+            raise self._check.not_found(sandbox_id) from gone
+        finally:
+            self._holding.release(sandbox_id)  # of what failed; else it is not held any more
+        return self._check.view(sandbox_id)
+
+    def _carry_out(self, row: SandboxRow, snapshot: SnapshotRow) -> None:
+        """Of one that is held by this worker."""
+        assert row.container_id is not None
+        assert row.disk_mb is not None
+        uids = (snapshot.uid, row.uid)
+        preparation = self._guard.from_snapshot(self._names.of(snapshot), row.disk_mb, uids)
+        try:
+            started = self._engine.restart(row.container_id, preparation)
+        except BaseException as error:
+            self._metrics.restored("failed")
+            log.warning("sandbox %s cannot be restored: %s", row.sandbox_id, error)
+            self._go_on_as_before(row)
+            raise
+        self._forget_link(row.container_id)
+        if not self._mark(row, snapshot, started):
+            # It was deleted meanwhile, and may have been started again after that.
+            self._engine.remove(row.container_id)
+            raise self._check.not_found(row.sandbox_id)
+        self._metrics.restored("ok")
+
+    def _mark(self, row: SandboxRow, snapshot: SnapshotRow, started: ContainerInfo) -> bool:
+        return self._holds.mark_restored(
+            row.sandbox_id,
+            snapshot.snapshot_id,
+            ip_address=started.ip_address,
+            pid=started.pid,
+            uid=row.uid,
+            now=clock.boot_s(),
+        )
+
+    def _go_on_as_before(self, row: SandboxRow) -> None:
+        """With the files that it had, if they are still there; else it ends. Raises nothing."""
+        assert row.container_id is not None
+        try:
+            self._forget_link(row.container_id)
+            started = self._engine.restart(row.container_id, self._guard.once_more())
+            self._holds.note_process(row.sandbox_id, ip_address=started.ip_address, pid=started.pid)
+            self._holding.release(row.sandbox_id)
+        except GatewayError as error:
+            log.exception("sandbox %s does not start again", row.sandbox_id)
+            self._end(row, f"it could not be restored, nor started again: {error.code}")
+
+    def _end(self, row: SandboxRow, why: str) -> None:
+        try:
+            if self._removal.claim(row.sandbox_id, "exited", why):
+                self._removal.carry_out(row)
+        except GatewayError as error:
+            log.warning("cannot end sandbox %s yet: %s", row.sandbox_id, error)
+
+    # --- after accidents -----------------------------------------------------------------------
+
+    def take_over(self, row: SandboxRow) -> None:
+        """The worker that held it was killed: let it go on, or restore it again from the beginning.
+        Raises nothing."""
+        dead = row.worker_id or ""
+        try:
+            if not self._holds.take_over(row.sandbox_id, worker_id=self._worker_id, dead=dead):
+                return
+            if row.restoring_from is None:
+                self._let_go(row)
+            else:
+                self._restore_again(row, row.restoring_from)
+        except (ContainerGone, EngineFault) as error:
+            log.warning("cannot take over sandbox %s: %s", row.sandbox_id, error)
+            self._end(row, "the gateway was killed while it held it")
+        except GatewayError as error:
+            log.warning("sandbox %s is not what it was: %s", row.sandbox_id, error)
+
+    def _let_go(self, row: SandboxRow) -> None:
+        if row.container_id is not None and row.hold_returns_to != "paused":
+            self._holding.thaw(row.container_id)
+        self._holding.release(row.sandbox_id)
+
+    def _restore_again(self, row: SandboxRow, snapshot_id: str) -> None:
+        snapshot = self._store.get(snapshot_id)
+        if snapshot is None or snapshot.state != "there":
+            self._go_on_as_before(row)
+        else:
+            self._carry_out(row, snapshot)
