@@ -9,6 +9,15 @@ from pathlib import Path
 
 _RENAMED = import_module("gateway.store.migrations.versions.r0002_units_and_words")
 
+WITHOUT_SNAPSHOTS = (
+    "DROP TABLE snapshots",
+    "ALTER TABLE sandboxes DROP COLUMN hold_returns_to",
+    "ALTER TABLE sandboxes DROP COLUMN restoring_from",
+    "ALTER TABLE sandboxes DROP COLUMN restored_from",
+    "ALTER TABLE sandboxes DROP COLUMN restored_count",
+)
+"""What makes the tables those of revision 0004, where nothing of it is used."""
+
 
 def back_to_version_7(path: Path) -> None:
     """Give the file of a gateway that does not run the tables that it would have had then, with all
@@ -16,6 +25,8 @@ def back_to_version_7(path: Path) -> None:
     with closing(sqlite3.connect(path)) as file:
         for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
             file.execute(f"DROP TRIGGER {name}")
+        for statement in WITHOUT_SNAPSHOTS:
+            file.execute(statement)
         file.execute("ALTER TABLE sandboxes DROP COLUMN options")
         file.execute("DROP INDEX sandboxes_by_name")
         file.execute("ALTER TABLE sandboxes DROP COLUMN name")

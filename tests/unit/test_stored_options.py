@@ -13,6 +13,7 @@ from gateway.store.database import Database
 from gateway.store.pool import PoolStore
 from gateway.store.room import Limits
 from gateway.store.sandboxes import SandboxStore
+from tests.support.old_store import WITHOUT_SNAPSHOTS
 from tests.support.rows import row_of
 
 ASKED: dict[str, Any] = {"root": True, "ports": [80, 443], "what": {"ü": None}, "share": 0.25}
@@ -68,6 +69,8 @@ def test_a_store_of_revision_0003_keeps_its_data(place: str) -> None:
     kept = row_of(sandbox_id="s1", owner="alice", name="web", labels={"team": "blue"})
 
     def back(connection: Any) -> None:
+        for statement in WITHOUT_SNAPSHOTS:
+            connection.exec_driver_sql(statement)
         connection.exec_driver_sql("ALTER TABLE sandboxes DROP COLUMN options")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")
 

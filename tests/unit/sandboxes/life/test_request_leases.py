@@ -29,6 +29,7 @@ from gateway.store.admission import AdmissionStore
 from gateway.store.census import StoreCensus
 from gateway.store.database import Database
 from gateway.store.end_records import EndRecordStore
+from gateway.store.holds import HoldStore
 from gateway.store.leases import Leased, LeaseStore, Stay, Unused
 from gateway.store.room import Limits
 from gateway.store.rows import SandboxRow
@@ -134,7 +135,15 @@ class Worker:
             self.store, engine, removal, self.pausing, lambda _id: [], feed, at_work
         )
         self.sandboxes = Sandboxes(
-            self.store, self.leases, engine, check, self.pausing, "i", name, lambda _id: True
+            self.store,
+            self.leases,
+            engine,
+            check,
+            self.pausing,
+            "i",
+            name,
+            lambda _id: True,
+            HoldStore(self.database),
         )
         self.watcher = Watcher()
         self.requests = RequestLeases(self.leases, self.sandboxes, self.watcher, self.marks, name)
