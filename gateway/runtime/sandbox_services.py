@@ -153,6 +153,7 @@ class SandboxServices:
                 self.removal,
                 inside.readying.probe,
                 inside.readying.warm,
+                inside.links.drop,
                 worker_id,
                 base.metrics,
                 feed,

@@ -371,6 +371,13 @@ def _standing(gateway: GatewayProcess) -> set[str]:
 
 
 def test_one_that_had_to_be_made_has_its_agent_as_well(own_gateway: MakeGateway) -> None:
-    """Who has created it need not wait for that with the first command."""
+    """Who has created it need not wait for that with the first command. It is not ready before: its
+    idle time would begin while its create still waits."""
     gateway = own_gateway(pool_size="0").start_ready()
-    assert len(gateway.engine.agents(gateway.create())) == 1
+    with ThreadPoolExecutor(1) as creating:
+        created = creating.submit(gateway.create)
+        [sandbox_id] = eventually(
+            lambda: [one for one, state in states(gateway) if state == "ready"], every_s=0.002
+        )
+        assert len(gateway.engine.agents(sandbox_id)) == 1
+        assert created.result() == sandbox_id

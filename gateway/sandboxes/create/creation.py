@@ -66,7 +66,8 @@ class Creation:
     """Creates sandboxes; owns the greenlets that finish what clients need not wait for.
 
     `probe` makes sure that a container runs, and raises ContainerGone when it does not; it is told
-    whether the container's limits have just been changed. `warm` starts the agent in a container.
+    whether the container's limits have just been changed. `warm` starts the agent in a container,
+    `drop_link` closes the link to it.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Creation:
         removal: Removal,
         probe: Callable[[str, bool], None],
         warm: Callable[[str], None],
+        drop_link: Callable[[str], None],
         worker_id: str,
         metrics: Metrics,
         feed: ChangeFeed,
@@ -95,6 +97,7 @@ class Creation:
         self._removal = removal
         self._probe = probe
         self._warm = warm
+        self._drop_link = drop_link
         self._worker_id = worker_id
         self._metrics = metrics
         self._feed = feed
@@ -181,6 +184,8 @@ class Creation:
         try:
             with self._turns:
                 container = self._containers.make(row, spec, new_name())
+            # Before it is ready: from then on it may be idle for too long.
+            self._start_agent(container.container_id)
         except BaseException as error:
             self._give_up(row, error)
             raise
@@ -196,7 +201,8 @@ class Creation:
         if not ready:
             self._engine.remove(container.container_id)
             raise SandboxNotFound(row.sandbox_id, "it was deleted while it was being created")
-        self._start_agent(container.container_id)
+        if not self._pool.has_limits(spec.limits):
+            self._drop_link(container.container_id)  # it was told the usual limits
         return self._view(row.sandbox_id)
 
     def _start_agent(self, container_id: str) -> None:
