@@ -341,7 +341,7 @@ def test_something_is_kept_for_who_has_had_less(own_gateway: MakeGateway) -> Non
     """One key takes the whole pool, and one more create of its own waits for room. What the pool
     keeps for another key is made all the same, and is left to it."""
     gateway = own_gateway(
-        pool_size="2", workers="1", max="6", queue_wait="60", share_per_key="0.5", api_keys=KEYS
+        pool_size="1", workers="1", max="6", queue_wait="60", share_per_key="0.5", api_keys=KEYS
     )
     busy, calm = {"X-API-Key": BUSY}, {"X-API-Key": CALM}
 
@@ -351,11 +351,11 @@ def test_something_is_kept_for_who_has_had_less(own_gateway: MakeGateway) -> Non
         return answer.json()["sandbox_id"]
 
     gateway.headers = calm
-    pooled = _started(gateway)
-    taken = [create(busy), create(busy)]
+    pooled = _started(gateway, 1)
+    taken = [create(busy)]
     assert set(pooled) == set(taken)
     create(calm, env={"MADE": "cold"})
-    create(busy)
+    taken += [create(busy, env={"MADE": "cold"}) for _ in range(2)]
     with ThreadPoolExecutor(1) as waits:
         waiting = waits.submit(create, busy)
         kept = eventually(lambda: _standing(gateway), within_s=FILLED_S)
