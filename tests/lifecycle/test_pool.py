@@ -371,9 +371,11 @@ def _standing(gateway: GatewayProcess) -> set[str]:
 
 
 def test_one_that_had_to_be_made_has_its_agent_as_well(own_gateway: MakeGateway) -> None:
-    """Who has created it need not wait for that with the first command. It is not ready before: its
-    idle time would begin while its create still waits."""
-    gateway = own_gateway(pool_size="0").start_ready()
+    """Where there are several keys, who has created it need not wait for that with the first
+    command. It is not ready before: its idle time would begin while its create still waits."""
+    gateway = own_gateway(pool_size="0", api_keys=KEYS)
+    gateway.headers = {"X-API-Key": CALM}
+    gateway.start_ready()
     with ThreadPoolExecutor(1) as creating:
         created = creating.submit(gateway.create)
         [sandbox_id] = eventually(

@@ -155,12 +155,19 @@ class Creation:
                     return Created(first, is_replay=True)
                 continue  # it came to nothing: this one is the first now
             assert admission.row is not None
-            view = self._carry_out(admission.row, spec, wanted.pool_key, admission.is_warm, begun)
+            row, is_warm = admission.row, admission.is_warm
+            view = self._carry_out(row, spec, wanted.pool_key, is_warm, begun, owner)
             if view is not None:
                 return Created(view)
 
     def _carry_out(
-        self, row: SandboxRow, spec: SandboxSpec, pool_key: str | None, is_warm: bool, begun: float
+        self,
+        row: SandboxRow,
+        spec: SandboxSpec,
+        pool_key: str | None,
+        is_warm: bool,
+        begun: float,
+        owner: Owner,
     ) -> SandboxView | None:
         """What was admitted, counted; None when the pooled container is not there any more."""
         kind: Kind = "warm" if is_warm else "cold"
@@ -170,7 +177,7 @@ class Creation:
         elif pool_key is not None:
             self._metrics.pool_miss()
         try:
-            view = self._take(row, spec) if is_warm else self._make(row, spec)
+            view = self._take(row, spec) if is_warm else self._make(row, spec, owner)
         except BaseException:
             self._metrics.create_failed(kind)
             raise
@@ -180,12 +187,13 @@ class Creation:
 
     # --- cold ----------------------------------------------------------------------------------
 
-    def _make(self, row: SandboxRow, spec: SandboxSpec) -> SandboxView:
+    def _make(self, row: SandboxRow, spec: SandboxSpec, owner: Owner) -> SandboxView:
         try:
             with self._turns:
                 container = self._containers.make(row, spec, new_name())
-            # Before it is ready: from then on it may be idle for too long.
-            self._start_agent(container.container_id)
+            if owner.has_neighbours:
+                # Before it is ready: from then on it may be idle for too long.
+                self._start_agent(container.container_id)
         except BaseException as error:
             self._give_up(row, error)
             raise
@@ -201,14 +209,14 @@ class Creation:
         if not ready:
             self._engine.remove(container.container_id)
             raise SandboxNotFound(row.sandbox_id, "it was deleted while it was being created")
-        if not self._pool.has_limits(spec.limits):
+        if owner.has_neighbours and not self._pool.has_limits(spec.limits):
             self._drop_link(container.container_id)  # it was told the usual limits
         return self._view(row.sandbox_id)
 
     def _start_agent(self, container_id: str) -> None:
         """So that the first command is as quick as the next. Left to that command, the start waited
-        among other tenants' processes for up to 2.6 s. Without it the sandbox is as good as before:
-        the command tries again, and tells what is wrong."""
+        among other tenants' processes for up to 2.6 s; who is alone gains nothing by it. Without it
+        the sandbox is as good as before: the command tries again, and tells what is wrong."""
         try:
             self._warm(container_id)
         except GatewayError as error:
