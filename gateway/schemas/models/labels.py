@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from gateway.schemas.models.base import Sliced
 
@@ -36,3 +36,27 @@ def checked(labels: dict[str, str]) -> dict[str, str]:
     if sum(len(f"{name}{value}".encode()) for name, value in labels.items()) > MOST_LABEL_BYTES:
         raise ValueError(f"more than {MOST_LABEL_BYTES} bytes")
     return labels
+
+
+def _one_is_a_list_too(given: object) -> object:
+    return [given] if isinstance(given, str) else given
+
+
+def _have_name_and_value(filters: list[str]) -> list[str]:
+    if any("=" not in label for label in filters):
+        raise ValueError("must be `name=value`")
+    return filters
+
+
+LabelFilters = Annotated[
+    list[str],
+    Field(max_length=64),
+    AfterValidator(_have_name_and_value),
+    BeforeValidator(_one_is_a_list_too),
+]
+"""What a query may ask for: `name=value`, once or several times."""
+
+
+def by_name(filters: list[str] | None) -> dict[str, str]:
+    """The values that are asked for, by the names of their labels."""
+    return dict(label.split("=", 1) for label in filters or [])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from gateway.schemas.models.base import Request
 from gateway.schemas.models.commands import MAX_RESULT_BYTES, Offset, RequestId, TerminalSize
+from gateway.schemas.models.labels import LabelFilters, by_name
 from gateway.schemas.models.sandboxes import ID_OR_NAME_PATTERN, SandboxStatus
 
 LONGEST_PIECE_BYTES = 1024 * 1024
@@ -20,9 +21,8 @@ class SandboxQuery(Request):
     status: SandboxStatus | None = Field(
         None, description="Only sandboxes that have it.", examples=["idle"]
     )
-    label: list[str] | None = Field(
+    label: LabelFilters | None = Field(
         None,
-        max_length=64,
         description="`name=value`; given several times, all of them must fit.",
         examples=[["team=blue"]],
     )
@@ -39,22 +39,10 @@ class SandboxQuery(Request):
         examples=["5f0c6d0f6b0e4f6e9a1d2c3b4a596877"],
     )
 
-    @field_validator("label", mode="before")
-    @classmethod
-    def _one_is_a_list_too(cls, given: object) -> object:
-        return [given] if isinstance(given, str) else given
-
-    @field_validator("label")
-    @classmethod
-    def _has_name_and_value(cls, given: list[str] | None) -> list[str] | None:
-        if any("=" not in label for label in given or []):
-            raise ValueError("must be `name=value`")
-        return given
-
     @property
     def labels(self) -> dict[str, str]:
         """By name."""
-        return dict(label.split("=", 1) for label in self.label or [])
+        return by_name(self.label)
 
 
 class EventQuery(Request):

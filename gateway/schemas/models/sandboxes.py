@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from gateway.schemas.models.base import (
     Answer,
@@ -38,6 +45,16 @@ IdleAction = Literal["delete", "pause"]
 Network = Literal["bridge", "none"]
 Isolation = Literal["standard", "strict", "gvisor"]
 
+
+def _no_id(name: str) -> str:
+    if LOOKS_LIKE_AN_ID.fullmatch(name):
+        raise ValueError("32 hexadecimal digits are an id")
+    return name
+
+
+OwnName = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_no_id)]
+"""What a client calls something that has an id as well."""
+
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(ge=1, le=366 * 86400)]
@@ -47,7 +64,7 @@ class SandboxCreate(Request):
     """Body of `POST /sandboxes`. It may be empty. Values beyond what the operator allows are
     refused."""
 
-    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = Field(
+    name: OwnName | None = Field(
         None,
         description="A name of its own, usable wherever its id is, until it has ended: 1 to 63 of "
         "`a-z`, `0-9` and `-`, no `-` at the beginning, and not 32 hexadecimal digits, as ids are. "
@@ -142,13 +159,6 @@ class SandboxCreate(Request):
         "files of the image.",
         examples=["base"],
     )
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_no_id(cls, name: str | None) -> str | None:
-        if name is not None and LOOKS_LIKE_AN_ID.fullmatch(name):
-            raise ValueError("32 hexadecimal digits are an id")
-        return name
 
     @field_validator("labels")
     @classmethod

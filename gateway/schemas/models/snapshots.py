@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from gateway.schemas.models.base import Answer, Request, left_out_when_none
-from gateway.schemas.models.labels import Labels, checked
+from gateway.schemas.models.labels import LabelFilters, Labels, by_name, checked
 from gateway.schemas.models.sandboxes import (
     ID_OR_NAME_PATTERN,
-    LOOKS_LIKE_AN_ID,
-    NAME_PATTERN,
+    OwnName,
     SandboxCreate,
 )
 from gateway.schemas.models.service import Problem
@@ -27,7 +26,7 @@ Word = Annotated[str, StringConstraints(pattern=ID_OR_NAME_PATTERN)]
 class SnapshotCreate(Request):
     """Body of `POST /sandboxes/{sandbox_id}/snapshots`. It may be empty."""
 
-    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = Field(
+    name: OwnName | None = Field(
         None,
         description="A name of its own, usable wherever its id is, until it is deleted: 1 to 63 of "
         "`a-z`, `0-9` and `-`, no `-` at the beginning, and not 32 hexadecimal digits. Another "
@@ -35,13 +34,6 @@ class SnapshotCreate(Request):
         examples=["base"],
     )
     labels: Labels = Field({}, description="To find it again by.", examples=[{"team": "blue"}])
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_no_id(cls, name: str | None) -> str | None:
-        if name is not None and LOOKS_LIKE_AN_ID.fullmatch(name):
-            raise ValueError("32 hexadecimal digits are an id")
-        return name
 
     @field_validator("labels")
     @classmethod
@@ -81,9 +73,8 @@ class Snapshot(Answer):
 class SnapshotQuery(Request):
     """Query of `GET /snapshots`."""
 
-    label: list[str] | None = Field(
+    label: LabelFilters | None = Field(
         None,
-        max_length=64,
         description="`name=value`; given several times, all of them must fit.",
         examples=[["team=blue"]],
     )
@@ -103,22 +94,10 @@ class SnapshotQuery(Request):
         None, description="Id or name of the last snapshot that the client has.", examples=[_ID]
     )
 
-    @field_validator("label", mode="before")
-    @classmethod
-    def _one_is_a_list_too(cls, given: object) -> object:
-        return [given] if isinstance(given, str) else given
-
-    @field_validator("label")
-    @classmethod
-    def _has_name_and_value(cls, given: list[str] | None) -> list[str] | None:
-        if any("=" not in label for label in given or []):
-            raise ValueError("must be `name=value`")
-        return given
-
     @property
     def labels(self) -> dict[str, str]:
         """By name."""
-        return dict(label.split("=", 1) for label in self.label or [])
+        return by_name(self.label)
 
 
 class RestoreRequest(Request):
