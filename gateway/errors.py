@@ -444,7 +444,7 @@ class IsolationUnavailable(ClientFault):
 
 class FeatureMissing(ClientFault):
     """The image has no `python3`, which this needs; or the sandbox has no disk of its own, which
-    snapshots need."""
+    a restore needs, and most snapshots."""
 
     code = "feature_missing"
     title = N_("This sandbox's image cannot do that: it has no python3")
@@ -470,7 +470,9 @@ class SnapshotNameTaken(NameTaken):
 
 
 class SnapshotTooLarge(ClientFault):
-    """The new sandbox's disk (`disk_mb`) is smaller than that of the snapshot."""
+    """The new sandbox's disk (`disk_mb`) is smaller than that of the snapshot. Or one cannot be
+    kept as an image, because the sandbox's files are longer, holes included, than its `disk_mb`;
+    or because it was made of too many snapshots of each other."""
 
     code = "snapshot_too_large"
     title = N_("The disk is too small for this snapshot")

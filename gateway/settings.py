@@ -36,7 +36,7 @@ Isolation = Literal["standard", "strict", "gvisor"]
 
 POSTURE = (
     *("engine", "containerd", "runc", "seccomp", "lsm", "userns", "cgroups", "limits"),
-    *("disk", "disk_space", "users", "network", "oom"),
+    *("disk", "disk_space", "users", "network", "oom", "snapshots"),
 )
 """What `/readyz` says about the host, and SANDBOX_REQUIRE may demand."""
 

@@ -80,6 +80,17 @@ class ImageLayers:
 
 
 @dataclass(frozen=True)
+class ImageInfo:
+    """An image in a list."""
+
+    image_id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int
+    """With all its layers."""
+
+
+@dataclass(frozen=True)
 class ContainerEvent:
     """Something that happened to a container: `die`, `oom`, `destroy`, `pause`, …"""
 
@@ -256,13 +267,23 @@ class Engine(Protocol):
         the host's disk, whatever limits the container's own. Takes 0.3 s for 100,000 files. Raises
         ContainerGone."""
 
-    def commit(self, container_id: str, image: str) -> str:
+    def commit(self, container_id: str, image: str, labels: Mapping[str, str] | None = None) -> str:
         """Make an image (`repository:tag`) of its file system, and give the image's id. All its
         processes are paused meanwhile. Lost are users' extended attributes, sockets, names that
-        begin with `.wh.`, and holes. Raises ContainerGone."""
+        begin with `.wh.`, and holes. It has the container's labels, and `labels` on top; of what
+        the container was given as environment it has the names, with empty values. Raises
+        ContainerGone."""
+
+    def images(self, labels: dict[str, str]) -> list[ImageInfo]:
+        """All images that carry these labels; "" stands for any value."""
 
     def remove_image(self, image: str) -> None:
-        """One that is not there is a success; one that has containers is refused."""
+        """One that is not there is a success; one that has containers, or of which others were
+        made, is refused."""
+
+    def untag_image(self, image: str) -> None:
+        """Take its name (`repository:tag`) away; the image itself goes with it, unless something
+        needs it. One that is not there is a success."""
 
     def usage(self, container_id: str) -> ContainerUsage:
         """Takes a fraction of a second. Raises ContainerGone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.runtime.foundation import Foundation
 from gateway.runtime.sandbox_services import SandboxServices
+from gateway.sandboxes.snapshots.as_images import ImageSnapshots
 from gateway.sandboxes.snapshots.forking import Forking
 from gateway.sandboxes.snapshots.holding import Holding
 from gateway.sandboxes.snapshots.keeping import Keeping
@@ -21,7 +22,8 @@ class SnapshotServices:
         check, guard = services.check, services.enforcement
         host = guard.snapshots
         holding = Holding(holds, check, base.engine, services.pausing, worker_id, base.feed)
-        self.keeping = Keeping(store, host, names)
+        images = ImageSnapshots(base.engine, names)
+        self.keeping = Keeping(store, host, names, images)
         self.taking = Taking(
             store,
             self.keeping,
@@ -30,6 +32,7 @@ class SnapshotServices:
             services.sandboxes,
             base.engine,
             host,
+            images,
             names,
             guard,
             SnapshotLimits(settings.max_snapshots, settings.snapshots_mb * MIB),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from gateway.errors import StoreTooNew, StoreUnavailable
 
-HEAD = "0005"
+HEAD = "0007"
 """The revision whose tables `gateway.store.tables` has."""
 
-KNOWN = ("0001", "0002", "0003", "0004", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
 
 LAST_WITHOUT_ALEMBIC = 7
 """`PRAGMA user_version` of files that have the tables of revision 0001."""

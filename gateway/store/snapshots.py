@@ -10,7 +10,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    String,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from gateway.errors import SnapshotNameTaken, TooManySnapshots
 from gateway.store.database import Database
@@ -20,6 +31,12 @@ from gateway.store.tables import snapshots
 Kind = Literal["kept", "checkpoint", "fork"]
 """`kept`: until it is deleted. `checkpoint`: until its owner's limits need the room. `fork`: as
 long as the worker that made it needs it; nobody sees it."""
+
+KeptAs = Literal["disk", "image"]
+"""`disk`: as a file system in a file of the host's. `image`: as an image of the engine's."""
+
+LOST_BY_IMAGES = ("user_xattrs", "sockets", "whiteout_names", "holes")
+"""What an engine leaves out of an image of a container: see docs/snapshots.md."""
 
 SEEN = ("kept", "checkpoint")
 
@@ -42,6 +59,12 @@ class SnapshotRow:
     disk_mb: int
     size_bytes: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    kept_as: KeptAs = "disk"
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What of the sandbox's files it does not have."""
+        return () if self.kept_as == "disk" else LOST_BY_IMAGES
 
 
 class SnapshotStore:
@@ -143,12 +166,20 @@ class SnapshotStore:
 
         return self._database.write(work)
 
-    def mark_there(self, snapshot_id: str, *, size_bytes: int, created_at: float) -> bool:
-        """`making` → `there`, and an event of its sandbox. False when it was given up meanwhile.
+    def mark_there(
+        self, snapshot_id: str, *, size_bytes: int, created_at: float, image_id: str | None = None
+    ) -> bool:
+        """`making` → `there`, and an event of its sandbox. `image_id` is what a sandbox with these
+        files is made of, if it is another than was noted. False when it was given up meanwhile.
         Raises StoreUnavailable."""
 
         def work(connection: Connection) -> bool:
-            given = {"of_id": snapshot_id, "bytes": size_bytes, "at": created_at}
+            given = {
+                "of_id": snapshot_id,
+                "bytes": size_bytes,
+                "at": created_at,
+                "made_of": image_id,
+            }
             found = connection.execute(_THERE, given).one_or_none()
             if found is None:
                 return False
@@ -229,6 +260,7 @@ _THERE = (
         state="there",
         size_bytes=bindparam("bytes"),
         created_at=bindparam("at"),
+        image_id=func.coalesce(bindparam("made_of", type_=String), snapshots.c.image_id),
         worker_id=case((snapshots.c.kind == "fork", snapshots.c.worker_id), else_=None),
     )
     .returning(snapshots.c.sandbox_id, snapshots.c.kind)

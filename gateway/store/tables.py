@@ -181,6 +181,22 @@ snapshots = Table(
     Column("disk_mb", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False, default=0, server_default="0"),
     Column("labels", JSON, nullable=False, default=dict),
+    # `disk`: a file on the host's disk. `image`: an image of the engine's, which loses something.
+    Column("kept_as", String, nullable=False, default="disk", server_default="disk"),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("state", String, nullable=False),  # making, there, removing
+    Column("worker_id", String),  # who is making it
+    Column("build_id", String, nullable=False),  # carried by all that the engine makes for it
+    Column("image", String, nullable=False),  # what the engine calls it
+    Column("image_id", String, nullable=False, default="", server_default=""),
+    Column("size_bytes", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("created_at_s", Float, key="created_at", nullable=False),
+    Column("made_by", String, nullable=False, default="", server_default=""),  # name of a key
 )
 
 # What is there of each owner, by kind: written by the triggers of `gateway.store.allowance` alone.

@@ -10,6 +10,7 @@ from pathlib import Path
 _RENAMED = import_module("gateway.store.migrations.versions.r0002_units_and_words")
 
 WITHOUT_SNAPSHOTS = (
+    "DROP TABLE templates",
     "DROP TABLE snapshots",
     "ALTER TABLE sandboxes DROP COLUMN hold_returns_to",
     "ALTER TABLE sandboxes DROP COLUMN restoring_from",

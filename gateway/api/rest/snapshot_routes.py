@@ -46,7 +46,13 @@ from gateway.schemas.route_documentation import Reply, documented
 
 _BODY_FAULTS = (BodyTimeout, BodyTooLarge, BadMediaType, BadFields)
 _HOST_FAULTS = (EngineFault, StoreUnavailable, DiskFull, HostToolFailed)
-_OF_TAKING = (SandboxNotFound, SandboxBusy, SnapshotsMissing, TooManySnapshots)
+_OF_TAKING = (
+    SandboxNotFound,
+    SandboxBusy,
+    SnapshotsMissing,
+    SnapshotTooLarge,
+    TooManySnapshots,
+)
 
 
 def blueprint(snapshots: SnapshotServices) -> Blueprint:

@@ -6,7 +6,13 @@ import os
 from typing import Any, cast
 
 from gateway.engine import container_hardening
-from gateway.engine.interface import Bridge, ContainerEvent, ContainerInfo, ContainerState
+from gateway.engine.interface import (
+    Bridge,
+    ContainerEvent,
+    ContainerInfo,
+    ContainerState,
+    ImageInfo,
+)
 
 
 def inspected(found: dict[str, Any]) -> ContainerInfo:
@@ -37,6 +43,12 @@ def listed(entry: dict[str, Any]) -> ContainerInfo:
         ip_address=_first_address(entry["NetworkSettings"]["Networks"] or {}),
         name=(entry["Names"] or [""])[0].lstrip("/"),
     )
+
+
+def image_of(entry: dict[str, Any]) -> ImageInfo:
+    """An image, of an entry of the list."""
+    tags = [tag for tag in entry.get("RepoTags") or () if tag != "<none>:<none>"]
+    return ImageInfo(entry["Id"], tuple(tags), entry.get("Labels") or {}, int(entry["Size"]))
 
 
 def event_of(event: dict[str, Any]) -> ContainerEvent:

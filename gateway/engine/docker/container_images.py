@@ -6,6 +6,7 @@ holes, which are written out as zeros. So it is asked before how much that would
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import docker
@@ -24,13 +25,22 @@ def apparent_bytes(api: docker.APIClient, container_id: str) -> int:
     return int(found.get("SizeRw") or 0)
 
 
-def commit(api: docker.APIClient, container_id: str, image: str) -> str:
-    """The id of the image that is made."""
+def commit(api: docker.APIClient, container_id: str, image: str, labels: Mapping[str, str]) -> str:
+    """The id of the image that is made. What its container was given as environment is nobody
+    else's: the engine would add it to the image, and can only be told other values."""
     repository, _, tag = image.rpartition(":")
     with of_container(container_id):
-        made: dict[str, str] = api.commit(
-            container_id, repository=repository, tag=tag, conf={"Labels": {}}
-        )
+        found = api.inspect_container(container_id)
+    with translated():
+        try:
+            usual = api.inspect_image(found["Image"])["Config"].get("Env") or []
+        except docker_errors.ImageNotFound:
+            usual = []
+    names = {entry.partition("=")[0] for entry in found["Config"].get("Env") or []}
+    names -= {entry.partition("=")[0] for entry in usual}
+    conf = {"Labels": dict(labels), "Env": [*usual, *(f"{name}=" for name in sorted(names))]}
+    with of_container(container_id):
+        made: dict[str, str] = api.commit(container_id, repository=repository, tag=tag, conf=conf)
     return made["Id"]
 
 
@@ -39,5 +49,15 @@ def remove_image(api: docker.APIClient, image: str) -> None:
     with translated():
         try:
             api.remove_image(image)
+        except docker_errors.ImageNotFound:
+            return
+
+
+def untag_image(api: docker.APIClient, image: str) -> None:
+    """One that is not there is a success. With `force` the engine takes the name away also where a
+    container needs the image, which then stays without one (moby, `ImageDelete`)."""
+    with translated():
+        try:
+            api.remove_image(image, force=True)
         except docker_errors.ImageNotFound:
             return

@@ -13,7 +13,14 @@ from docker.utils import kwargs_from_env
 
 from gateway.engine import container_hardening
 from gateway.engine.docker import container_images, docker_exec
-from gateway.engine.docker.answers import bridge_of, event_of, inspected, layers_of, listed
+from gateway.engine.docker.answers import (
+    bridge_of,
+    event_of,
+    image_of,
+    inspected,
+    layers_of,
+    listed,
+)
 from gateway.engine.docker.container_usage import usage_of
 from gateway.engine.docker.error_translation import of_container, translated
 from gateway.engine.facts import EngineFacts, facts_of, host_of
@@ -27,6 +34,7 @@ from gateway.engine.interface import (
     EngineHost,
     ExecRun,
     ExecStream,
+    ImageInfo,
     ImageLayers,
     Isolation,
     Limits,
@@ -265,11 +273,19 @@ class DockerEngine:
     def apparent_bytes(self, container_id: str) -> int:
         return container_images.apparent_bytes(self._api, container_id)
 
-    def commit(self, container_id: str, image: str) -> str:
-        return container_images.commit(self._api, container_id, image)
+    def commit(self, container_id: str, image: str, labels: Mapping[str, str] | None = None) -> str:
+        return container_images.commit(self._api, container_id, image, labels or {})
+
+    def images(self, labels: dict[str, str]) -> list[ImageInfo]:
+        with translated():
+            found = self._api.images(filters={"label": _label_filter(labels)})
+        return [image_of(entry) for entry in found]
 
     def remove_image(self, image: str) -> None:
         container_images.remove_image(self._api, image)
+
+    def untag_image(self, image: str) -> None:
+        container_images.untag_image(self._api, image)
 
     def usage(self, container_id: str) -> ContainerUsage:
         with of_container(container_id):

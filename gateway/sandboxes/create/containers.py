@@ -67,9 +67,9 @@ class HostGuard(Protocol):
 @dataclass(frozen=True)
 class Base:
     """A snapshot, as a container is made from it: its `name` on the host's disk, the image that it
-    needs, and whose its files are."""
+    needs, and whose its files are. Without a name it is that image itself."""
 
-    name: str
+    name: str | None
     image_id: str
     uid: int
 
@@ -119,7 +119,8 @@ class Containers:
         image = spec.image if base is None else base.image_id
         user = None
         try:
-            if row.uid != SHARED_UID:
+            # The files of a snapshot that is an image are those of the image's user.
+            if row.uid != SHARED_UID and (base is None or base.name is not None):
                 user = self._host_guard.own_user(image, row.uid)
         except ImageMissing as error:
             if base is None:
@@ -173,7 +174,7 @@ class Containers:
     def _prepared(
         self, spec: SandboxSpec, user: Preparation | None, base: Base | None, uid: int
     ) -> Preparation | None:
-        if base is None:
+        if base is None or base.name is None:
             return self._host_guard.preparation(spec.disk_mb, spec.isolation, user)
         if spec.disk_mb is None:
             raise SnapshotsMissing("the sandbox has no disk of its own")

@@ -30,7 +30,8 @@ class Bases:
         found = self._store.get(snapshot_id)
         if found is None or found.state != "there":
             raise SnapshotNotFound()
-        return Base(self._name_of(found), found.image_id, found.uid)
+        name = None if found.kept_as == "image" else self._name_of(found)
+        return Base(name, found.image_id, found.uid)
 
     def named(self, word: str, owner: str) -> SnapshotRow:
         """By id or name. Raises SnapshotNotFound and StoreUnavailable."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from gateway.errors import GatewayError, SnapshotNotFound
+from gateway.sandboxes.snapshots.as_images import ImageSnapshots
 from gateway.sandboxes.snapshots.host_side import HostSnapshots, SnapshotNames
 from gateway.store.snapshots import SnapshotRow, SnapshotStore
 
@@ -15,9 +16,16 @@ log = logging.getLogger(__name__)
 class Keeping:
     """Shows and removes snapshots, each owner's own. Any method may raise StoreUnavailable."""
 
-    def __init__(self, store: SnapshotStore, host: HostSnapshots, names: SnapshotNames) -> None:
+    def __init__(
+        self,
+        store: SnapshotStore,
+        host: HostSnapshots,
+        names: SnapshotNames,
+        images: ImageSnapshots,
+    ) -> None:
         self._store = store
         self._host = host
+        self._images = images
         self._names = names
 
     def get(self, word: str, *, owner: str) -> SnapshotRow:
@@ -56,10 +64,13 @@ class Keeping:
         self.finish_removal(snapshot)
 
     def finish_removal(self, snapshot: SnapshotRow) -> None:
-        """Remove the file of one in state `removing`, then its row. What fails is logged, and done
-        by `tidy`."""
+        """Remove the file or image of one in state `removing`, then its row. What fails is logged,
+        and done by `tidy`."""
         try:
-            self._host.remove(self._names.of(snapshot))
+            if snapshot.kept_as == "image":
+                self._images.remove(snapshot)
+            else:
+                self._host.remove(self._names.of(snapshot))
             self._store.forget(snapshot.snapshot_id)
         except GatewayError as error:
             log.warning("cannot remove snapshot %s yet: %s", snapshot.snapshot_id, error)
@@ -71,25 +82,30 @@ class Keeping:
         self._store.leave_those_of(dead_workers)
 
     def tidy(self) -> None:
-        """Compare what is noted with what is on the disk, and remove what has no other half.
+        """Compare what is noted with what is there, and remove what has no other half.
 
-        The disk is read first: a file is there only as long as its row is.
+        What is there is read first: it is there only as long as its row is.
         Raises HostToolFailed and the engine's errors.
         """
-        if self._host.way() is None:
-            return
-        on_disk = self._names.ids_among(self._host.names())
+        has_disks = self._host.way() is not None
+        on_disk = self._names.ids_among(self._host.names()) if has_disks else set()
+        images = self._images.found()
         rows = {row.snapshot_id: row for row in self._store.all()}
         for row in rows.values():
-            if row.state == "removing":
+            if row.state == "removing" and (has_disks or row.kept_as == "image"):
                 self.finish_removal(row)
         for snapshot_id in on_disk - rows.keys():
             log.warning("removing a snapshot that nobody knows of: %s", snapshot_id)
             self._host.remove(self._names.of_id(snapshot_id))
-        lost = {one for one, row in rows.items() if row.state == "there"} - on_disk
+        self._images.tidy(images, rows)
+        there = {one: row for one, row in rows.items() if row.state == "there"}
+        lost = {one for one, row in there.items() if row.kept_as == "image"} - images.keys()
+        if has_disks:
+            lost |= {one for one, row in there.items() if row.kept_as == "disk"} - on_disk
         if lost:
             # One may have come there since.
-            lost -= self._names.ids_among(self._host.names())
+            lost -= self._images.found().keys()
+            lost -= self._names.ids_among(self._host.names()) if has_disks else set()
         for snapshot_id in lost:
-            log.error("the file of snapshot %s is gone", snapshot_id)
+            log.error("the files of snapshot %s are gone", snapshot_id)
             self.give_up(rows[snapshot_id])

@@ -15,6 +15,7 @@ from gateway.errors import (
     EngineFault,
     GatewayError,
     SnapshotNotFound,
+    SnapshotsMissing,
     SnapshotTooLarge,
 )
 from gateway.metrics import Metrics
@@ -89,6 +90,8 @@ class Restoring:
         snapshot = self._store.find(word, owner=row.owner)
         if snapshot is None or of_sandbox not in (None, snapshot.sandbox_id):
             raise SnapshotNotFound()
+        if snapshot.kept_as != "disk":
+            raise SnapshotsMissing("the snapshot is an image and no disk")
         container = self._check.container_or_end(row)
         if container.image_id != snapshot.image_id:
             raise BaseImageChanged("the sandbox was made from another image than the snapshot's")

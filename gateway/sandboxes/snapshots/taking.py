@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gateway import clock
-from gateway.engine.interface import Engine
+from gateway.engine.interface import ContainerInfo, Engine
 from gateway.errors import ContainerGone, SandboxBusy, SandboxNotFound, SnapshotsMissing
 from gateway.metrics import Metrics
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
+from gateway.sandboxes.snapshots.as_images import ImageSnapshots, TakenImage
 from gateway.sandboxes.snapshots.holding import Holding
 from gateway.sandboxes.snapshots.host_side import HostSnapshots, SnapshotNames
 from gateway.sandboxes.snapshots.keeping import Keeping
+from gateway.settings import SHARED_UID
 from gateway.store.rows import SandboxRow
-from gateway.store.snapshots import Kind, SnapshotRow, SnapshotStore
+from gateway.store.snapshots import KeptAs, Kind, SnapshotRow, SnapshotStore
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Room(Protocol):
 
 
 class Taking:
-    """Takes snapshots of sandboxes that have a disk of their own."""
+    """Takes snapshots of sandboxes: of their disk or, where they have none of their own, as an
+    image."""
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Taking:
         leases: Leases,
         engine: Engine,
         host: HostSnapshots,
+        images: ImageSnapshots,
         names: SnapshotNames,
         room: Room,
         limits: SnapshotLimits,
@@ -69,6 +73,7 @@ class Taking:
         self._leases = leases
         self._engine = engine
         self._host = host
+        self._images = images
         self._names = names
         self._room = room
         self._limits = limits
@@ -86,9 +91,9 @@ class Taking:
         """A snapshot that is there, whole. It belongs to the sandbox's owner.
 
         Raises SandboxNotFound, SandboxBusy, SnapshotsMissing, SnapshotNameTaken, TooManySnapshots,
-        DiskFull, HostToolFailed, StoreUnavailable and the engine's errors.
+        SnapshotTooLarge, DiskFull, HostToolFailed, StoreUnavailable and the engine's errors.
         """
-        self.demand(self._check.live(sandbox_id))
+        self._kept_as(self._check.live(sandbox_id))
         lease = self._leases.lease(sandbox_id, "command")
         try:
             row = self._check.live(sandbox_id)
@@ -100,14 +105,25 @@ class Taking:
             self._leases.release(lease)
 
     def demand(self, row: SandboxRow) -> None:
-        """Raises SnapshotsMissing where a sandbox cannot have snapshots, SandboxBusy for one that
-        is just being created, and the engine's errors."""
+        """Raises SnapshotsMissing for a sandbox that has no disk of its own, SandboxBusy for one
+        that is just being created, and the engine's errors."""
+        if self._kept_as(row) != "disk":
+            raise SnapshotsMissing("it has no disk of its own")
+
+    def _kept_as(self, row: SandboxRow) -> KeptAs:
+        """How snapshots of a sandbox are kept. Raises what `demand` does, where it cannot have
+        any."""
         if row.state == "starting":
             raise SandboxBusy("it is being created")
         if row.isolation != "standard":
             raise SnapshotsMissing(f"there are none at isolation level {row.isolation}")
-        if row.disk_mb is None or self._host.way() is None:
-            raise SnapshotsMissing("it has no disk of its own")
+        if row.disk_mb is None:
+            raise SnapshotsMissing("nothing limits what it may write")
+        if self._host.way() is not None:
+            return "disk"
+        if row.uid != SHARED_UID:
+            raise SnapshotsMissing("it has a user of its own, but no disk")
+        return "image"
 
     def _wanted(
         self, row: SandboxRow, name: str | None, labels: Mapping[str, str], kind: Kind
@@ -127,31 +143,53 @@ class Taking:
             uid=row.uid,
             disk_mb=row.disk_mb,
             labels=labels,
+            kept_as=self._kept_as(row),
         )
 
     def _take(self, row: SandboxRow, wanted: SnapshotRow) -> SnapshotRow:
         assert row.container_id is not None
         container = self._engine.inspect(row.container_id)
-        if container.layer is None or container.image_id is None:
-            raise SnapshotsMissing("the engine does not say where it keeps what the sandbox writes")
-        self._room.check_room(self._host.expected_bytes(container.layer))
+        if container.image_id is None:
+            raise SnapshotsMissing("the engine does not say what the sandbox was made of")
+        if wanted.kept_as == "disk":
+            self._room.check_room(self._host.expected_bytes(_layer_of(container)))
         wanted = replace(wanted, image_id=container.image_id)
         limits = self._limits
         for old in self._store.begin(wanted, most=limits.most, most_bytes=limits.most_bytes):
             self._keeping.finish_removal(old)
         try:
-            taken = self._host.take(
-                container.layer,
-                self._names.of(wanted),
-                self._holding.standing_still(row.sandbox_id, row.container_id),
-            )
+            taken = self._carry_out(row, container, wanted)
             created_at = clock.wall_s()
             if not self._store.mark_there(
-                wanted.snapshot_id, size_bytes=taken.used_bytes, created_at=created_at
+                wanted.snapshot_id,
+                size_bytes=taken.used_bytes,
+                created_at=created_at,
+                image_id=taken.image_id,
             ):
                 raise SandboxNotFound(row.sandbox_id, "the snapshot was given up meanwhile")
         except BaseException:
             self._keeping.give_up(wanted)
             raise
         self._metrics.snapshot_taken(wanted.kind, taken.paused_s)
-        return replace(wanted, state="there", size_bytes=taken.used_bytes, created_at=created_at)
+        return replace(
+            wanted,
+            state="there",
+            size_bytes=taken.used_bytes,
+            created_at=created_at,
+            image_id=taken.image_id,
+        )
+
+    def _carry_out(
+        self, row: SandboxRow, container: ContainerInfo, wanted: SnapshotRow
+    ) -> TakenImage:
+        paused = self._holding.standing_still(row.sandbox_id, container.container_id)
+        if wanted.kept_as == "image":
+            return self._images.take(container, wanted, paused, self._room.check_room)
+        taken = self._host.take(_layer_of(container), self._names.of(wanted), paused)
+        return TakenImage(wanted.image_id, taken.used_bytes, taken.paused_s)
+
+
+def _layer_of(container: ContainerInfo) -> str:
+    if container.layer is None:
+        raise SnapshotsMissing("the engine does not say where it keeps what the sandbox writes")
+    return container.layer

@@ -19,6 +19,7 @@ from gateway.host.cpu_weight import CpuWeights
 from gateway.host.disk_rate import DiskRate
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
+from gateway.host.file_clones import Way
 from gateway.host.layer_disks import LayerDisks
 from gateway.host.layer_snapshots import LayerSnapshots
 from gateway.host.layer_users import LayerUsers
@@ -36,6 +37,14 @@ CPU_WEIGHTS_S = 1.0
 STRAY_DISKS_S = 60.0
 
 Job = tuple[str, float, Callable[[], None]]
+
+
+_WAYS: Mapping[Way | None, str] = {
+    "reflink": "reflink: snapshots and forks share blocks, whatever their size",
+    "copy": "copy: snapshots and forks are written out; the disks' file system shares no blocks",
+    None: "commit: snapshots are images of containers, which lose something and take seconds; "
+    "sandboxes with users of their own have none, and none is restored",
+}
 
 
 class Steps:
@@ -202,8 +211,13 @@ class Enforcement:
             "network": asked(self._network),
             "disk": asked(self._disks.check),
             "disk_space": asked(self._disk_watch.check),
+            "snapshots": self._snapshot_check,
             "oom": asked(partial(oom_score.check, container_hardening.OOM_SCORE_ADJ)),
         }
+
+    def _snapshot_check(self) -> PostureCheck:
+        way = self.snapshots.way()
+        return PostureCheck(ok=way is not None, level="ok" if way else "notice", detail=_WAYS[way])
 
     def _network(self) -> tuple[bool, str]:
         holds, told = self._packet_filter.check()

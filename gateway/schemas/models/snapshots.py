@@ -67,6 +67,13 @@ class Snapshot(Answer):
         "go when their owner's limits need the room.",
         examples=["kept"],
     )
+    losses: list[Literal["user_xattrs", "sockets", "whiteout_names", "holes"]] = Field(
+        description="What of the files it does not have. Empty where the sandbox had a disk of its "
+        "own. Elsewhere it is an image of the container's: without users' extended attributes "
+        "(`user_xattrs`), without `sockets`, without names that begin with `.wh.` "
+        "(`whiteout_names`), and with zeros in the place of `holes`.",
+        examples=[[]],
+    )
     labels: dict[str, str] = Field(examples=[{"team": "blue"}])
 
 

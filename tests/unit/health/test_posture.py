@@ -112,9 +112,12 @@ def test_what_is_missing_is_a_warning() -> None:
     assert found["containerd"].level == "notice"
 
 
+FURTHER = {"disk", "disk_space", "users", "network", "oom", "snapshots"}
+
+
 def test_every_name_can_be_required() -> None:
     """Settings and checks must not drift apart."""
-    assert {*of_engine(SAFE)} | {"disk", "disk_space", "users", "network", "oom"} == {*POSTURE}
+    assert {*of_engine(SAFE)} | FURTHER == {*POSTURE}
 
 
 def test_an_engine_that_is_silent_shows_nothing() -> None:
@@ -122,7 +125,7 @@ def test_an_engine_that_is_silent_shows_nothing() -> None:
     found = Posture(Engine(None), frozenset(), {"disk": _good}).checks()
 
     assert found.pop("disk").ok
-    assert {*found} | {"disk", "disk_space", "users", "network", "oom"} == {*POSTURE}
+    assert {*found} | FURTHER == {*POSTURE}
     for check in found.values():
         assert not check.ok
         assert "nobody answers" in check.detail
