@@ -50,6 +50,7 @@ GatewayError
 │   ├── TooManySnapshots          of one API key
 │   ├── SnapshotTooLarge          the disk is smaller than that of the snapshot
 │   ├── BaseImageChanged          a snapshot's image is gone
+│   ├── SnapshotUnrelated         its files are not those that the sandbox's came from
 │   ├── BadRange                  the file has no such part
 │   ├── BadArchive                it is none, or would write beside its target
 │   ├── TooManyWatches            of one sandbox
@@ -483,6 +484,13 @@ class BaseImageChanged(ClientFault):
 
     code = "base_image_changed"
     title = N_("The image that this snapshot needs is gone")
+
+
+class SnapshotUnrelated(ClientFault):
+    """The snapshot is of another sandbox, from which the files of this one did not come."""
+
+    code = "snapshot_unrelated"
+    title = N_("The snapshot is of a sandbox that this one has nothing to do with")
 
 
 class SnapshotsMissing(FeatureMissing):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,11 @@ from gateway.host.layer_users import USERS_FILE
 from gateway.settings import SHARED_UID
 
 MOST_PATHS = 1000
+MOST_PATH_BYTES = 64 * 1024
 """Of each kind that are named; all are counted."""
+
+MOST_S = 10.0
+"""What was not compared by then is not told."""
 
 
 @dataclass(frozen=True)
@@ -54,40 +59,90 @@ class Image:
 
 def changes_between(before: Index, after: Index, image: Image) -> LayerChanges:
     """`before` is `NOTHING` for the image itself. Runs in a thread. Raises OSError."""
-    kinds: dict[str, list[bytes]] = {"added": [], "modified": [], "deleted": []}
-    hidden: set[bytes] = set()
-    """Directories of which the image shows nothing."""
-    for path, entry in after.entries.items():
+    return _Comparison(before, after, image).changes()
+
+
+class _Comparison:
+    """Of two moments of one layer. A path is looked for in the image only where the layer did not
+    have it, for that takes a look into each of its directories."""
+
+    def __init__(self, before: Index, after: Index, image: Image) -> None:
+        self._before, self._after, self._image = before, after, image
+        self._kinds: dict[str, list[bytes]] = {"added": [], "modified": [], "deleted": []}
+        # Directories in which nothing of the image shows, then and now.
+        self._hidden_before: set[bytes] = set()
+        self._hidden_after: set[bytes] = set()
+
+    def changes(self) -> LayerChanges:
+        deadline = time.monotonic() + MOST_S
+        is_whole = self._before.is_whole and self._after.is_whole
+        for path, entry in self._after.entries.items():
+            if time.monotonic() > deadline:
+                is_whole = False
+                break
+            self._look_at(path, entry)
+        self._kinds["deleted"] += _gone(self._before, self._after)
+        named = {kind: _first_of(sorted(paths)) for kind, paths in self._kinds.items()}
+        counts = {kind: len(paths) for kind, paths in self._kinds.items()}
+        is_cut = any(len(named[kind]) < counts[kind] for kind in named)
+        return LayerChanges(**named, counts=counts, truncated=is_cut or not is_whole)
+
+    def _look_at(self, path: bytes, now: Entry) -> None:
         parent = path.rpartition(b"/")[0]
-        below_hidden = parent in hidden
-        was = before.entries.get(path)
-        kind = _kind_of(path, was, entry, None if below_hidden else image)
-        if kind is not None:
-            kinds[kind].append(path)
-        if entry.is_directory():
-            old = None if below_hidden else image.entry(path)
-            if entry.is_opaque or old is None or not stat.S_ISDIR(old[0].st_mode):
-                hidden.add(path)
-            if entry.is_opaque and (was is None or not was.is_opaque) and not below_hidden:
-                kinds["deleted"] += _lost_in(path, after, image)
-    kinds["deleted"] += _gone(before, after)
-    return LayerChanges(
-        **{kind: tuple(sorted(paths)[:MOST_PATHS]) for kind, paths in kinds.items()},
-        counts={kind: len(paths) for kind, paths in kinds.items()},
-        truncated=not (before.is_whole and after.is_whole)
-        or any(len(paths) > MOST_PATHS for paths in kinds.values()),
-    )
+        was = self._before.entries.get(path)
+        showed = parent not in self._hidden_before
+        shows = parent not in self._hidden_after
+        old = None
+        if (showed and was is None) or (now.is_directory() and (showed or shows)):
+            old = self._image.entry(path)
+        if was is not None or self._before.is_whole or now.changed_ns >= self._before.began_ns:
+            kind = _kind_of(path, was, now, old if showed else None)
+            if kind is not None:
+                self._kinds[kind].append(path)
+        if not now.is_directory():
+            return
+        is_below = old is not None and stat.S_ISDIR(old[0].st_mode)
+        showed = showed and is_below and (was is None or (was.is_directory() and not was.is_opaque))
+        shows = shows and is_below and not now.is_opaque
+        if not showed:
+            self._hidden_before.add(path)
+        if not shows:
+            self._hidden_after.add(path)
+        if showed and not shows:
+            self._kinds["deleted"] += self._lost_in(path)
+
+    def _lost_in(self, path: bytes) -> Iterator[bytes]:
+        """What the image has in a directory that hides it now, and is not there again. What the
+        layer had instead of it is seen to be gone by itself."""
+        for name in self._image.names_in(path):
+            place = path + b"/" + name
+            if place not in self._after.entries and place not in self._before.entries:
+                yield place
 
 
-def _kind_of(path: bytes, was: Entry | None, now: Entry, image: Image | None) -> str | None:
+def _first_of(paths: list[bytes]) -> tuple[bytes, ...]:
+    """As many as may be named."""
+    size = 0
+    for number, path in enumerate(paths[:MOST_PATHS]):
+        size += len(path)
+        if size > MOST_PATH_BYTES:
+            return tuple(paths[:number])
+    return tuple(paths[:MOST_PATHS])
+
+
+def _kind_of(
+    path: bytes, was: Entry | None, now: Entry, old: tuple[os.stat_result, str] | None
+) -> str | None:
+    """`was` is what the layer had there, and `old` what showed of the image where it had
+    nothing."""
     if now.is_whiteout:
-        return None if was is not None and was.is_whiteout else "deleted"
+        was_there = old is not None if was is None else not was.is_whiteout
+        return "deleted" if was_there else None
     if was is not None and not was.is_whiteout:
         return "modified" if _differs(path, was, now) else None
-    old = image.entry(path) if image is not None and was is None else None
-    if old is None:
+    if was is not None or old is None:
         return None if _is_the_engines(path, now) else "added"
-    return None if _is_as_in_image(path, now, *old) else "modified"
+    return None if _is_as_in_image(path, now, old[0]) else "modified"
 
 
 def _is_the_engines(path: bytes, now: Entry) -> bool:
@@ -103,7 +158,7 @@ def _differs(path: bytes, was: Entry, now: Entry) -> bool:
     return (was.number, was.changed_ns) != (now.number, now.changed_ns)
 
 
-def _is_as_in_image(path: bytes, now: Entry, old: os.stat_result, place: str) -> bool:
+def _is_as_in_image(path: bytes, now: Entry, old: os.stat_result) -> bool:
     """The gateway copies what belongs to the image's user, for another owner, and its file of
     users; a container that writes to a file and changes nothing has it copied as well."""
     if stat.S_IFMT(now.mode) != stat.S_IFMT(old.st_mode) or now.gid != old.st_gid:
@@ -125,15 +180,6 @@ def _gone(before: Index, after: Index) -> Iterator[bytes]:
         parent = path.rpartition(b"/")[0]
         if not parent or (parent in after.entries and after.entries[parent].is_directory()):
             yield path
-
-
-def _lost_in(path: bytes, after: Index, image: Image) -> list[bytes]:
-    """What the image has in a directory that hides it now, and is not there again."""
-    old = image.entry(path)
-    if old is None or not stat.S_ISDIR(old[0].st_mode):
-        return []
-    places = (path + b"/" + name for name in image.names_in(path))
-    return [place for place in places if place not in after.entries]
 
 
 def _names(directory: str) -> list[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,10 @@ from typing import NamedTuple
 MOST_ENTRIES = 100_000
 """Some 20 MB, and 0.6 s."""
 MOST_DEPTH = 200
+MOST_S = 10.0
+
+_LAG_NS = 20_000_000
+"""Change times are those of the last tick of the kernel's clock."""
 
 _OPAQUE = "trusted.overlay.opaque"
 
@@ -46,6 +51,8 @@ class Index:
     entries: Mapping[bytes, Entry]
     is_whole: bool
     """Whether nothing was left out."""
+    began_ns: int = 0
+    """What has changed since has a later change time."""
 
 
 NOTHING = Index({}, is_whole=True)
@@ -56,6 +63,7 @@ def indexed(root: str, owners: Mapping[int, int] | None = None) -> Index:
     thread: 7,775 entries take 50 ms. Raises OSError when it cannot be opened."""
     entries: dict[bytes, Entry] = {}
     is_whole = True
+    began_ns, deadline = time.time_ns() - _LAG_NS, time.monotonic() + MOST_S
     top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     # Each open directory, with the path of it and the directories in it that are left to be seen.
     stack = [(top, b"", _look(top, b"", entries, owners or {}))]
@@ -67,7 +75,8 @@ def indexed(root: str, owners: Mapping[int, int] | None = None) -> Index:
                 stack.pop()
                 continue
             name = left.pop()
-            if len(entries) >= MOST_ENTRIES or len(stack) >= MOST_DEPTH:
+            is_late = time.monotonic() > deadline
+            if is_late or len(entries) >= MOST_ENTRIES or len(stack) >= MOST_DEPTH:
                 is_whole = False
                 continue
             try:
@@ -80,7 +89,7 @@ def indexed(root: str, owners: Mapping[int, int] | None = None) -> Index:
     finally:
         for fd, _path, _left in stack:
             os.close(fd)
-    return Index(entries, is_whole and len(entries) < MOST_ENTRIES)
+    return Index(entries, is_whole and len(entries) < MOST_ENTRIES, began_ns)
 
 
 def _look(

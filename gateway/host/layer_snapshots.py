@@ -13,7 +13,7 @@ import ctypes
 import os
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,9 @@ from gateway.settings import MIB
 AT_ONCE = 3
 """Snapshots and forks of one worker that are copied at a time. Each keeps one of the threads that
 all calls into the kernel share, for as long as its disk takes to be flushed and copied."""
+
+WALKS_AT_ONCE = 2
+"""Through trees of tenants, likewise: they take processor time of the worker's."""
 
 _CHECKED = (0, 1)
 """Of e2fsck(8): nothing was wrong, or it is right now. Counts always are a little wrong, for a
@@ -69,6 +72,7 @@ class LayerSnapshots:
         self._files = SnapshotFiles(disks.images)
         self._way: Way | None = None
         self._turns = BoundedSemaphore(AT_ONCE)
+        self._walks = BoundedSemaphore(WALKS_AT_ONCE)
 
     def way(self) -> Way | None:
         """How files are copied here; None where sandboxes have no disks of their own, or a file
@@ -152,7 +156,8 @@ class LayerSnapshots:
         HostToolFailed."""
         place = self._disks.seen_layer(layer)
         try:
-            return in_thread(partial(_indexed_layer, place))
+            with self._walks:
+                return in_thread(partial(_indexed_layer, place))
         except OSError as error:
             raise HostToolFailed(f"cannot look at a disk: {error}") from error
 
@@ -162,7 +167,8 @@ class LayerSnapshots:
         before = NOTHING
         if since is not None:
             try:
-                before = in_thread(partial(_indexed_snapshot, self._files.place(since)))
+                with self._walks:
+                    before = in_thread(partial(_indexed_snapshot, self._files.place(since)))
             except OSError as error:
                 raise HostToolFailed(f"cannot look at a snapshot: {error}") from error
         return self.changes_since(layer, before)
@@ -173,7 +179,8 @@ class LayerSnapshots:
         path = self._disks.seen_layer(layer)
         try:
             image = Image(in_thread(partial(_lower_layers, path)))
-            return in_thread(partial(changes_between, before, after, image))
+            with self._walks:
+                return in_thread(partial(changes_between, before, after, image))
         except OSError as error:
             raise HostToolFailed(f"cannot look at a disk: {error}") from error
 
@@ -208,7 +215,9 @@ def _indexed_snapshot(place: Path) -> Index:
     """It is mounted for a moment, for this process alone."""
     with device_over(opened(place), read_only=True) as device:
         mount = detached_ext4(device, read_only=True)
-    return indexed(f"{mount.path()}/diff")
+    found = indexed(f"{mount.path()}/diff")
+    latest = max((entry.changed_ns for entry in found.entries.values()), default=0)
+    return replace(found, began_ns=latest)
 
 
 def _lower_layers(layer: Path) -> list[str]:

@@ -132,6 +132,19 @@ class Metrics:
             ("outcome",),
             (("ok",), ("failed",)),
         )
+        self._changes = Counter(
+            slot,
+            "changes",
+            "Looks at what changed in a sandbox. `command`: for one. `request`: asked for.",
+            ("kind",),
+            (("command",), ("request",)),
+        )
+        self._changes_seconds = Histogram(
+            slot,
+            "changes_seconds",
+            "How long the walks through the files took for one.",
+            COMMAND_BOUNDS_S,
+        )
         self._housekeeping_failures = Counter(
             slot, "housekeeping_failures", "Housekeeping jobs that failed.", ("job",), ()
         )
@@ -177,6 +190,11 @@ class Metrics:
     def restored(self, outcome: Literal["ok", "failed"]) -> None:
         """A sandbox was brought back, or could not be."""
         self._restores.add(1, outcome)
+
+    def changes_told(self, kind: Literal["command", "request"], seconds: float) -> None:
+        """What changed in a sandbox was found out, by walks that took so long."""
+        self._changes.add(1, kind)
+        self._changes_seconds.observe(seconds)
 
     # --- commands and clients ------------------------------------------------------------------
 

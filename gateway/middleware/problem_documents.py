@@ -45,6 +45,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.BaseImageChanged: 409,
     errors.TooManySnapshots: 429,
     errors.SnapshotTooLarge: 422,
+    errors.SnapshotUnrelated: 422,
     errors.CommandFinished: 409,
     errors.StdinNotOpen: 409,
     errors.StdinFull: 409,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.runtime.foundation import Foundation
 from gateway.runtime.sandbox_services import SandboxServices
 from gateway.sandboxes.snapshots.as_images import ImageSnapshots
+from gateway.sandboxes.snapshots.comparing import Comparing
 from gateway.sandboxes.snapshots.forking import Forking
 from gateway.sandboxes.snapshots.holding import Holding
 from gateway.sandboxes.snapshots.keeping import Keeping
@@ -52,5 +53,8 @@ class SnapshotServices:
             services.drop_links,
             worker_id,
             base.metrics,
+        )
+        self.comparing = Comparing(
+            store, self.taking, check, base.engine, host, names, base.metrics
         )
         self.forking = Forking(self.taking, self.keeping, services.creation, check)

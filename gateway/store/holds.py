@@ -70,10 +70,11 @@ class HoldStore:
         ip_address: str | None,
         pid: int | None,
         uid: int,
+        origin: str | None,
         now: float,
     ) -> bool:
-        """`held` → `ready`, with new processes and another's files. False when it has been ended
-        meanwhile. Raises StoreUnavailable."""
+        """`held` → `ready`, with new processes and the files of a snapshot of this `origin`. False
+        when it has been ended meanwhile. Raises StoreUnavailable."""
         values = {
             "state": "ready",
             "worker_id": None,
@@ -84,6 +85,7 @@ class HoldStore:
             "ip_address": ip_address,
             "pid": pid,
             "uid": uid,
+            "origin": origin,
             "idle_since": now,
         }
         statement = (

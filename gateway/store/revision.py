@@ -11,7 +11,7 @@ from gateway.errors import StoreTooNew, StoreUnavailable
 HEAD = "0007"
 """The revision whose tables `gateway.store.tables` has."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", HEAD)
 
 LAST_WITHOUT_ALEMBIC = 7
 """`PRAGMA user_version` of files that have the tables of revision 0001."""

@@ -61,6 +61,7 @@ class SandboxRow:
     restoring_from: str | None = None
     restored_from: str | None = None
     restored_count: int = 0
+    origin: str | None = None
     end_detail: str | None = None
     exit_code: int | None = None
     ended_at: float | None = None

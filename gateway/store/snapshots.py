@@ -60,6 +60,7 @@ class SnapshotRow:
     size_bytes: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     kept_as: KeptAs = "disk"
+    origin: str | None = None
 
     @property
     def losses(self) -> tuple[str, ...]:

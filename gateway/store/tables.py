@@ -65,6 +65,8 @@ sandboxes = Table(
     Column("restoring_from", String),  # the snapshot, while it is brought back
     Column("restored_from", String),  # the last one that was brought back
     Column("restored_count", Integer, nullable=False, default=0, server_default="0"),
+    # The first sandbox of those whose snapshots its files came from; null: they are its own.
+    Column("origin", String),
     # How it ended.
     Column("end_reason", String),
     Column("end_detail", String),
@@ -99,6 +101,7 @@ once = Table(
     Column("request_id", String, primary_key=True),
     # The agent that was given the command.
     Column("agent_id", String, key="daemon", nullable=False),
+    Column("checkpoint", String),  # the snapshot that was taken before it
     Column("owner", String, nullable=False, server_default=""),  # the sandbox's
     Column("noted_order", Number, nullable=False, server_default="0"),  # among the owner's
 )
@@ -183,6 +186,7 @@ snapshots = Table(
     Column("labels", JSON, nullable=False, default=dict),
     # `disk`: a file on the host's disk. `image`: an image of the engine's, which loses something.
     Column("kept_as", String, nullable=False, default="disk", server_default="disk"),
+    Column("origin", String),  # that of its sandbox; null: the sandbox itself
 )
 
 templates = Table(
@@ -197,6 +201,23 @@ templates = Table(
     Column("size_bytes", BigInteger, nullable=False, default=0, server_default="0"),
     Column("created_at_s", Float, key="created_at", nullable=False),
     Column("made_by", String, nullable=False, default="", server_default=""),  # name of a key
+)
+
+command_changes = Table(
+    "command_changes",
+    metadata,
+    Column(
+        "sandbox_id",
+        String,
+        ForeignKey("sandboxes.sandbox_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("key", String, primary_key=True),  # names the command to its agent
+    Column("worker_id", String),  # who has the files of before; null: it was told, or is lost
+    Column("changes", JSON),  # a `gateway.schemas.models.Changes`; null: not known yet, or lost
+    Column("size_bytes", Integer, nullable=False, server_default="0"),  # of `changes`
+    Column("owner", String, nullable=False, server_default=""),  # the sandbox's
+    Column("noted_order", Number, nullable=False, server_default="0"),  # among the owner's
 )
 
 # What is there of each owner, by kind: written by the triggers of `gateway.store.allowance` alone.
@@ -236,4 +257,5 @@ Index("events_by_sandbox", events.c.sandbox_id, events.c.number)
 Index("events_by_owner", events.c.owner, events.c.number)
 Index("events_by_time", events.c.at)
 Index("once_commands_by_owner", once.c.owner, once.c.noted_order)
+Index("command_changes_by_owner", command_changes.c.owner, command_changes.c.noted_order)
 Index("command_history_by_owner", history.c.owner, history.c.noted_order)

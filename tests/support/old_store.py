@@ -11,6 +11,9 @@ _RENAMED = import_module("gateway.store.migrations.versions.r0002_units_and_word
 
 WITHOUT_SNAPSHOTS = (
     "DROP TABLE templates",
+    "DROP TABLE command_changes",
+    "ALTER TABLE once_commands DROP COLUMN checkpoint",
+    "ALTER TABLE sandboxes DROP COLUMN origin",
     "DROP TABLE snapshots",
     "ALTER TABLE sandboxes DROP COLUMN hold_returns_to",
     "ALTER TABLE sandboxes DROP COLUMN restoring_from",

@@ -53,6 +53,7 @@ _ANSWERS = TypeAdapter(
     | models.SocketError
     | models.SandboxEnded
     | models.SandboxRestored
+    | models.Changes
     | models.Snapshot
     | models.SnapshotCreate
     | models.RestoreRequest

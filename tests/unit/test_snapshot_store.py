@@ -203,13 +203,14 @@ def test_a_restored_sandbox_says_from_what_and_how_often(database: Database, box
     for count, snapshot_id in enumerate(("s1", "s1", "s2"), 1):
         assert holds.claim(box, worker_id="w1", restoring=snapshot_id) == "ready"
         assert holds.mark_restored(
-            box, snapshot_id, ip_address="10.0.0.9", pid=7, uid=70001, now=20.0
+            box, snapshot_id, ip_address="10.0.0.9", pid=7, uid=70001, origin="o", now=20.0
         )
         assert holds.restored_among({box, "other"}) == {box: (count, snapshot_id)}
 
     row = SandboxStore(database).get(box)
     assert row is not None
     assert (row.state, row.pid, row.uid, row.restoring_from) == ("ready", 7, 70001, None)
+    assert row.origin == "o"
     events = EventStore(database).since(0, sandbox_id=box, owner=None, limit=10)
     assert [one.event for one in events if one.event == "restored"] == ["restored"] * 3
 
@@ -223,5 +224,7 @@ def test_one_takes_over_a_hold_of_a_killed_worker(database: Database, box: str) 
     assert holds.take_over(box, worker_id="w2", dead="w1")
     assert not holds.take_over(box, worker_id="w3", dead="w1")
     assert EndRecordStore(database).claim_removal(box, "deleted", worker_id="w4")
-    assert not holds.mark_restored(box, "s1", ip_address=None, pid=None, uid=1, now=20.0)
+    assert not holds.mark_restored(
+        box, "s1", ip_address=None, pid=None, uid=1, origin=None, now=20.0
+    )
     assert not holds.release(box, worker_id="w2")

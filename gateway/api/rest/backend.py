@@ -11,6 +11,7 @@ from gateway.errors import GatewayError
 from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import (
+    Changes,
     Check,
     CommandRequest,
     CommandSummary,
@@ -204,6 +205,14 @@ class RestoreService(Protocol):
         BaseImageChanged, SnapshotsMissing and any HostFault."""
 
 
+class ComparisonService(Protocol):
+    """Tells what sandboxes changed."""
+
+    def changes(self, sandbox_id: str, since: str | None, *, of_sandbox: str | None) -> Changes:
+        """Since a snapshot or, None, against the image. Raises SandboxNotFound, SandboxBusy,
+        SnapshotNotFound, SnapshotUnrelated, SnapshotsMissing and any HostFault."""
+
+
 class SnapshotServices(Protocol):
     """All that is done with snapshots."""
 
@@ -218,6 +227,9 @@ class SnapshotServices(Protocol):
 
     @property
     def restoring(self) -> RestoreService: ...
+
+    @property
+    def comparing(self) -> ComparisonService: ...
 
 
 class EventLike(Protocol):

@@ -28,12 +28,15 @@ from gateway.errors import (
     SnapshotNotFound,
     SnapshotsMissing,
     SnapshotTooLarge,
+    SnapshotUnrelated,
     StoreUnavailable,
     TooManySnapshots,
 )
 from gateway.middleware import authentication, problem_documents
 from gateway.middleware.language import translate
 from gateway.schemas.models import (
+    Changes,
+    ChangesQuery,
     Forked,
     ForkRequest,
     RestoreRequest,
@@ -181,6 +184,32 @@ def blueprint(snapshots: SnapshotServices) -> Blueprint:
             sandbox_id, wanted.snapshot, of_sandbox=authentication.caller().sandbox_id
         )
         return answers.one(shown(restored))
+
+    @routes.get("/sandboxes/<sandbox_id>/changes")
+    @documented(
+        summary="Show what a sandbox has changed",
+        description="What its file system has gained and lost since a snapshot or, without "
+        "`since`, against its image. A paused sandbox stays paused.",
+        tag="Snapshots",
+        query=ChangesQuery,
+        replies={200: Reply(Changes)},
+        errors=(
+            BadFields,
+            SandboxNotFound,
+            SandboxBusy,
+            SnapshotNotFound,
+            SnapshotUnrelated,
+            SnapshotsMissing,
+            EngineFault,
+            StoreUnavailable,
+            HostToolFailed,
+        ),
+    )
+    def changes(sandbox_id: str) -> Response:
+        since = read_query(ChangesQuery).since
+        of_sandbox = authentication.caller().sandbox_id
+        found = snapshots.comparing.changes(sandbox_id, since, of_sandbox=of_sandbox)
+        return answers.one(found, without_none=True)
 
     return routes
 

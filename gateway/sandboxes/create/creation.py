@@ -135,6 +135,7 @@ class Creation:
                 self._worker_id,
                 owner=owner.name,
                 pool_key=self._pool.key_for(spec),
+                origin=None if base is None else base.origin or base.sandbox_id,
             )
             needs_update = not self._pool.has_limits(spec.limits)
             try:

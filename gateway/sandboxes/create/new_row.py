@@ -10,9 +10,16 @@ from gateway.store.rows import SandboxRow
 
 
 def new_row(
-    spec: SandboxSpec, state: str, worker_id: str, *, owner: str = "", pool_key: str | None
+    spec: SandboxSpec,
+    state: str,
+    worker_id: str,
+    *,
+    owner: str = "",
+    pool_key: str | None,
+    origin: str | None = None,
 ) -> SandboxRow:
-    """With an id of its own and all its times from now on; there is no container yet."""
+    """With an id of its own and all its times from now on; there is no container yet. `origin` is
+    that of the snapshot whose files it begins with."""
     now = clock.boot_s()
     return SandboxRow(
         sandbox_id=secrets.token_hex(16),
@@ -28,6 +35,7 @@ def new_row(
         owner=owner,
         born=now,
         pool_key=pool_key,
+        origin=origin,
         expires=None if spec.timeout_s is None else now + spec.timeout_s,
         **stored(spec),
     )

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Literal, Protocol
 
+from gateway.schemas.changed_paths import ChangedPaths
 from gateway.store.snapshots import SnapshotRow
 
 
@@ -34,6 +35,10 @@ class HostSnapshots(Protocol):
 
     def expected_bytes(self, layer: str) -> int:
         """What a snapshot would take of the host's disk at once."""
+
+    def changes(self, layer: str, since: str | None) -> ChangedPaths:
+        """In a container since a snapshot of it, or of what it was made from; None: against its
+        image."""
 
     def remove(self, name: str) -> None:
         """What is not there is a success."""

@@ -134,6 +134,7 @@ class Restoring:
             ip_address=started.ip_address,
             pid=started.pid,
             uid=row.uid,
+            origin=snapshot.origin or snapshot.sandbox_id,
             now=clock.boot_s(),
         )
 

@@ -144,6 +144,7 @@ class Taking:
             disk_mb=row.disk_mb,
             labels=labels,
             kept_as=self._kept_as(row),
+            origin=row.origin or row.sandbox_id,
         )
 
     def _take(self, row: SandboxRow, wanted: SnapshotRow) -> SnapshotRow:

@@ -5,6 +5,7 @@ here does not exist. The examples are what the documentation shows.
 """
 
 from gateway.schemas.models.base import Answer, Request
+from gateway.schemas.models.changes import ChangeCounts, Changes, ChangesQuery, NotUtf8
 from gateway.schemas.models.commands import (
     CommandInput,
     CommandOptions,
@@ -95,6 +96,9 @@ __all__ = [
     "Amount",
     "Answer",
     "AttachMessage",
+    "ChangeCounts",
+    "Changes",
+    "ChangesQuery",
     "Check",
     "Command",
     "CommandAccepted",
@@ -127,6 +131,7 @@ __all__ = [
     "ListeningPort",
     "MakeDirectory",
     "NetworkUsage",
+    "NotUtf8",
     "OutputGap",
     "OutputPiece",
     "OutputQuery",

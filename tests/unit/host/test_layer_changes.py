@@ -11,6 +11,7 @@ import pytest
 from gateway.host import layer_changes, layer_index
 from gateway.host.layer_changes import Image, changes_between
 from gateway.host.layer_index import NOTHING, Index, indexed
+from tests.support.eventually import eventually
 
 
 class Layers:
@@ -139,15 +140,45 @@ def test_between_two_moments(layers: Layers) -> None:
 
 
 def test_a_directory_made_anew_hides_what_the_image_had(layers: Layers) -> None:
+    """What is there again was changed, whatever the layer had of it at first."""
     (layers.upper / "etc").mkdir()
     os.setxattr(layers.upper / "etc", "trusted.overlay.opaque", b"y")
     (layers.upper / "etc/a").write_text("its own")
 
     assert layers.changes() == {
-        "added": [b"etc/a"],
-        "modified": [],
+        "added": [],
+        "modified": [b"etc/a"],
         "deleted": [b"etc/b", b"etc/passwd"],
     }
+
+
+def test_so_do_directories_in_one_made_anew(layers: Layers) -> None:
+    """Which carry no mark of their own; and what had been hidden before is not lost again."""
+    (layers.lowest / "etc/below/deep").mkdir(parents=True)
+    for name in ("etc/below/one", "etc/below/two", "etc/below/deep/three"):
+        (layers.lowest / name).touch()
+    (layers.upper / "etc/below").mkdir(parents=True)
+    _whiteout(layers.upper / "etc/below/two")
+    before = layers.index()
+
+    os.setxattr(layers.upper / "etc", "trusted.overlay.opaque", b"y")
+    (layers.upper / "etc/below/two").unlink()
+    (layers.upper / "etc/below/deep").mkdir()
+    once = layers.index()
+
+    assert layers.changes(before) == {
+        "added": [],
+        "modified": [],
+        "deleted": [
+            b"etc/a",
+            b"etc/b",
+            b"etc/below/deep/three",
+            b"etc/below/one",
+            b"etc/passwd",
+        ],
+    }
+    (layers.upper / "etc/below/one").touch()
+    assert layers.changes(once) == {"added": [b"etc/below/one"], "modified": [], "deleted": []}
 
 
 def test_links_lead_nowhere(layers: Layers, tmp_path: Path) -> None:
@@ -176,6 +207,41 @@ def test_number_and_depth_are_bounded(
     assert len(layers.index().entries) == 3
     assert found.truncated
     assert found.deleted == ()
+
+
+def test_what_was_not_looked_at_before_is_not_called_new(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what has changed since: its change time says so."""
+    for number in range(6):
+        path = layers.upper / f"{number}"
+        path.touch()
+    eventually(lambda: _is_older(path, layers), within_s=5)
+    monkeypatch.setattr(layer_index, "MOST_ENTRIES", 3)
+    before = layers.index()
+    monkeypatch.undo()
+    (layers.upper / "new").touch()
+
+    found = changes_between(before, layers.index(), Image([]))
+
+    assert (found.added, found.modified, found.truncated) == ((b"new",), (), True)
+
+
+def _is_older(path: Path, layers: Layers) -> bool:
+    return path.stat().st_ctime_ns < layers.index().began_ns
+
+
+def test_walks_end_in_time(layers: Layers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not reached is not told, and that is."""
+    (layers.upper / "a/b").mkdir(parents=True)
+    monkeypatch.setattr(layer_index, "MOST_S", -1.0)
+    late = layers.index()
+    monkeypatch.undo()
+    monkeypatch.setattr(layer_changes, "MOST_S", -1.0)
+    found = changes_between(NOTHING, layers.index(), Image([]))
+
+    assert (list(late.entries), late.is_whole) == ([b"a"], False)
+    assert (found.added, found.truncated) == ((), True)
 
 
 def test_a_deep_tree_is_no_trouble(layers: Layers) -> None:
@@ -212,3 +278,16 @@ def test_lists_are_bounded_and_counts_are_not(
     assert found.added == (b"0", b"1", b"2", b"3", b"4")
     assert found.counts == {"added": 8, "modified": 0, "deleted": 0}
     assert found.truncated
+
+
+def test_long_names_are_bounded_by_their_bytes(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer_changes, "MOST_PATH_BYTES", 500)
+    for number in range(3):
+        (layers.upper / f"{number}{'x' * 199}").touch()
+
+    found = changes_between(NOTHING, layers.index(), Image([]))
+
+    assert [len(path) for path in found.added] == [200, 200]
+    assert (found.counts["added"], found.truncated) == (3, True)

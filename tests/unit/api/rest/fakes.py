@@ -47,6 +47,7 @@ class NoSnapshots:
 
     def __init__(self) -> None:
         self.taking = self.keeping = self.forking = self.restoring = self
+        self.comparing = self
 
     def take(self, sandbox_id: str, **_wanted: object) -> NoReturn:
         raise SandboxNotFound(sandbox_id)
@@ -66,6 +67,9 @@ class NoSnapshots:
         raise SandboxNotFound(sandbox_id)
 
     def restore(self, sandbox_id: str, _word: str, **_which: object) -> NoReturn:
+        raise SandboxNotFound(sandbox_id)
+
+    def changes(self, sandbox_id: str, _since: str | None, **_which: object) -> NoReturn:
         raise SandboxNotFound(sandbox_id)
 
 

@@ -51,6 +51,7 @@ def test_it_has_every_route(document: Any) -> None:
         ("/sandboxes/{sandbox_id}/snapshots", "post"),
         ("/sandboxes/{sandbox_id}/fork", "post"),
         ("/sandboxes/{sandbox_id}/restore", "post"),
+        ("/sandboxes/{sandbox_id}/changes", "get"),
         ("/snapshots", "get"),
         ("/snapshots/{snapshot_id}", "get"),
         ("/snapshots/{snapshot_id}", "delete"),
