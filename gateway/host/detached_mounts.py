@@ -40,6 +40,7 @@ def detached_ext4(device: str, *, read_only: bool = False) -> HeldFile:
         _call(_FSCONFIG, system, _SET_STRING, b"source", device.encode(), 0)
         for option in (*_OPTIONS, *((b"ro",) if read_only else ())):
             _call(_FSCONFIG, system, _SET_FLAG, option, None, 0)
+        _call(_FSCONFIG, system, _SET_STRING, b"errors", b"continue", 0)
         _call(_FSCONFIG, system, _CREATE, None, None, 0)
         return HeldFile(_call(_FSMOUNT, system, _CLOEXEC, _NOSUID_NODEV_NOATIME))
     finally:

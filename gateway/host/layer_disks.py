@@ -22,7 +22,7 @@ from typing import Literal, Protocol
 from gevent.lock import BoundedSemaphore
 
 from gateway.errors import DiskFull, HostToolFailed
-from gateway.host import programs
+from gateway.host import programs, spare_room
 from gateway.host.disk_rules import inodes_for
 from gateway.host.kernel_calls import in_thread
 from gateway.host.loop_device import (
@@ -52,6 +52,9 @@ class Container(Protocol):
 
     @property
     def layer(self) -> str | None: ...
+
+    @property
+    def pid(self) -> int | None: ...
 
 
 class LayerDisks:
@@ -168,16 +171,20 @@ class LayerDisks:
             with _device(self._images(), disk_mb * MIB) as device:
                 _make_file_system(device, path, disk_mb)
                 in_thread(partial(mount_ext4, device, str(path)))
+            in_thread(partial(spare_room.keep, path))
             os.chown(path, before.st_uid, before.st_gid)
             path.chmod(before.st_mode & 0o7777)
         except OSError as error:
             raise translated(error, disk_mb) from error
 
-    def confirm(self, layer: str | None) -> None:
+    def confirm(self, container: Container) -> None:
         """Raises HostToolFailed unless the started container writes to its disk: an engine in
-        another mount namespace never saw it. Then there are no more such disks."""
-        path = self.checked(layer)
+        another mount namespace never saw it. Then there are no more such disks. One that has ended
+        meanwhile, which a client may have had removed, says nothing about the engine."""
+        path = self.checked(container.layer)
         if not _is_in_use(path):
+            if not _runs(container.pid):
+                raise HostToolFailed("the container ended as soon as it was started")
             self._hindrance = "the engine does not see this process's mounts"
             log.error("disk limits: %s", self._hindrance)
             raise HostToolFailed(f"the disk of a sandbox is not used: {self._hindrance}")
@@ -228,7 +235,21 @@ class LayerDisk:
         self._disks.give_disk(container.layer, self._disk_mb)
 
     def after_start(self, container: Container) -> None:
-        self._disks.confirm(container.layer)
+        self._disks.confirm(container)
+
+
+class KeptDisk:
+    """The disk that a container has already: `gateway.engine.interface.Preparation`."""
+
+    def __init__(self, disks: LayerDisks) -> None:
+        self._disks = disks
+
+    def before_start(self, container: Container) -> None:
+        """Raises HostToolFailed when it has none."""
+        self._disks.live_layer(container.layer)
+
+    def after_start(self, container: Container) -> None:
+        self._disks.confirm(container)
 
 
 @contextmanager
@@ -267,6 +288,14 @@ def _make_file_system(device: str, content: Path, disk_mb: int) -> None:
         in_thread(partial(copy_data, image, device))
     finally:
         os.close(image)
+
+
+def _runs(pid: int | None) -> bool:
+    """Whether there is this process, and not only what is left of it until it is waited for."""
+    try:
+        return bool(pid) and bool(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return False
 
 
 def _is_in_use(layer: Path) -> bool:

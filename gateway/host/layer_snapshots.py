@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +24,7 @@ from gateway import clock
 from gateway.errors import HostToolFailed
 from gateway.host import programs
 from gateway.host.detached_mounts import detached_ext4
-from gateway.host.file_clones import Way, clone, way_on
+from gateway.host.file_clones import Way, clone, way_on, write_out
 from gateway.host.kernel_calls import in_thread
 from gateway.host.layer_changes import Image, LayerChanges, changes_between
 from gateway.host.layer_disks import LayerDisks, translated
@@ -65,10 +66,12 @@ class LayerSnapshots:
     """Takes them, beside the disks, and makes disks of them.
 
     Several gateways may keep theirs in the same directory: whoever names them takes care.
+    `instance` is noted with each file, for people and for `scripts/lib/sweep.py`.
     """
 
-    def __init__(self, disks: LayerDisks) -> None:
+    def __init__(self, disks: LayerDisks, instance: str = "") -> None:
         self._disks = disks
+        self._instance = instance
         self._files = SnapshotFiles(disks.images)
         self._way: Way | None = None
         self._turns = BoundedSemaphore(AT_ONCE)
@@ -104,6 +107,7 @@ class LayerSnapshots:
             made = in_thread(partial(nameless_file, self._disks.images()))
             in_thread(partial(_flush, disk))
             if self.way() == "reflink":  # which needs it on the host's disk
+                write_out(source)
                 in_thread(partial(os.fdatasync, source.fd))
             with paused:
                 began_s = time.monotonic()
@@ -112,18 +116,30 @@ class LayerSnapshots:
                 clone(source, made)
             paused_s = time.monotonic() - began_s
             programs.run(["e2fsck", "-fy", made.path()], good=_CHECKED)
-            in_thread(partial(keep, made, place))
+            write_out(made)
+            in_thread(partial(keep, made, place, self._instance))
         except OSError as error:
             raise translated(error, source.size_bytes() // MIB) from error
         return TakenSnapshot(made.size_bytes(), made.used_bytes(), paused_s, moment)
 
     def preparation(
-        self, name: str, disk_mb: int, uids: tuple[int, int] | None = None
+        self,
+        name: str,
+        disk_mb: int,
+        uids: tuple[int, int] | None = None,
+        check_room: Callable[[int], None] = lambda _bytes: None,
     ) -> SnapshotDisk:
         """For the start of a container with the files of a snapshot; `disk_mb` is no less than its
-        disk had. `uids` are that of the sandbox which it was taken of, and that of the new one."""
+        disk had. `uids` are that of the sandbox which it was taken of, and that of the new one.
+        `check_room` raises DiskFull where so many bytes may not be copied; those that are only
+        referred to need no room yet."""
         find = partial(opened, self._files.place(name))
-        return SnapshotDisk(self._disks, find, disk_mb, uids, self._turns)
+
+        def check(more_bytes: int) -> None:
+            if self.way() == "copy":
+                check_room(more_bytes)
+
+        return SnapshotDisk(self._disks, find, disk_mb, uids, self._turns, check)
 
     def remove(self, name: str) -> None:
         """One that is not there is a success. Containers that have its files keep them. Raises
@@ -144,11 +160,9 @@ class LayerSnapshots:
         """What all take together, counted as in `sizes`."""
         return sum(self.sizes().values())
 
-    def expected_bytes(self, layer: str) -> int:
-        """What a snapshot would take of the host's disk at once: nothing by reference, else what
-        the disk takes. Raises HostToolFailed."""
-        if self.way() == "reflink":
-            return 0
+    def disk_bytes(self, layer: str) -> int:
+        """What a container's disk takes of the host's, blocks that it shares counted in full.
+        Raises HostToolFailed."""
         return self._file_of(self._disks.live_layer(layer)).used_bytes()
 
     def index(self, layer: str) -> Index:

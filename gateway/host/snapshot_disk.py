@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from gateway.errors import HostToolFailed
-from gateway.host import programs
+from gateway.errors import HostToolFailed, SnapshotNotFound, SnapshotTooLarge
+from gateway.host import programs, spare_room
 from gateway.host.detached_mounts import attach, detached_ext4, map_owners
+from gateway.host.ext4_sizes import file_system_bytes
 from gateway.host.file_clones import clone
 from gateway.host.kernel_calls import in_thread
 from gateway.host.layer_disks import Container, LayerDisks, translated
@@ -30,11 +32,14 @@ from gateway.host.nameless_files import HeldFile, nameless_file
 from gateway.host.owner_maps import namespace_swapping
 from gateway.settings import MIB
 
+log = logging.getLogger(__name__)
+
 _OF_ITS_OWN = ("link", "lower")
 """What overlay2 notes of a container beside its files."""
 
-_OWNERS = "owners"
-"""Beside them: the uid that files on the disk have, and the one that they stand for."""
+_OWNERS = "trusted.sandbox-gateway.owners"
+"""Attribute of its root, where no container sees it: the uid that files on the disk have, and the
+one that they stand for. It has its place in the inode: on a full disk there is none for a file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Owners:
 class SnapshotDisk:
     """The disk of one container: `gateway.engine.interface.Preparation`. `uids` are that of the
     sandbox which the snapshot was taken of, and that of the new one; None leaves all as it is.
-    `turns` bounds how many are copied at a time."""
+    `turns` bounds how many are copied at a time, and `check_room` how much: it raises DiskFull."""
 
     def __init__(
         self,
@@ -57,15 +62,19 @@ class SnapshotDisk:
         disk_mb: int,
         uids: tuple[int, int] | None,
         turns: AbstractContextManager[object],
+        check_room: Callable[[int], None],
     ) -> None:
         self._disks = disks
         self._open_snapshot = open_snapshot
         self._disk_mb = disk_mb
         self._uids = uids
         self._turns = turns
+        self._check_room = check_room
+        self._ready: HeldFile | None = None
 
-    def before_start(self, container: Container) -> None:
-        """Also of one that has run, and has a disk, which it loses. Raises DiskFull and
+    def make_ready(self, container: Container) -> None:
+        """All that takes time, or can fail for what the snapshot is: nothing is changed yet of the
+        container, which may run. Raises SnapshotNotFound, SnapshotTooLarge, DiskFull and
         HostToolFailed."""
         layer = self._disks.seen_layer(container.layer)
         try:
@@ -77,21 +86,45 @@ class SnapshotDisk:
             if not is_mapped:
                 owners = Owners(owners.seen, owners.seen)
             in_thread(partial(_fill, mount, layer, self._uids, owners))
-            in_thread(partial(_exchange, mount, layer))
         except OSError as error:
             raise translated(error, self._disk_mb) from error
         if not is_mapped and self._uids is not None:
             before = found.on_disk if found is not None else self._uids[0]
-            _give_away(layer, before, self._uids[1])
+            _give_away(mount, before, self._uids[1])
+        self._ready = mount
+
+    def before_start(self, container: Container) -> None:
+        """Also of one that has run, and has a disk, which it loses. Raises what `make_ready`
+        does."""
+        if self._ready is None:
+            self.make_ready(container)
+        assert self._ready is not None
+        layer = self._disks.seen_layer(container.layer)
+        try:
+            in_thread(partial(_exchange, self._ready, layer))
+        except OSError as error:
+            raise translated(error, self._disk_mb) from error
+        self._ready = None
 
     def after_start(self, container: Container) -> None:
-        self._disks.confirm(container.layer)
+        self._disks.confirm(container)
+        try:
+            in_thread(partial(spare_room.keep, self._disks.seen_layer(container.layer)))
+        except OSError as error:
+            # The tenant has been quicker: this disk starts, and the next copy of it may not.
+            log.info("a disk has no spare room: %s", error)
 
     def _copy(self) -> HeldFile:
-        source = in_thread(self._open_snapshot)
+        try:
+            source = in_thread(self._open_snapshot)
+        except FileNotFoundError as error:
+            raise SnapshotNotFound("its file is gone from the host's disk") from error
         wanted, size = self._disk_mb * MIB, source.size_bytes()
         if wanted < size:
-            raise HostToolFailed(f"a snapshot of {size // MIB} MiB for {self._disk_mb} MiB")
+            raise SnapshotTooLarge(f"a snapshot of {size // MIB} MiB for {self._disk_mb} MiB")
+        if in_thread(partial(file_system_bytes, source)) > size:
+            raise HostToolFailed("a snapshot's file has become shorter")
+        self._check_room(source.used_bytes())
         made = in_thread(partial(nameless_file, self._disks.images()))
         clone(source, made)
         if wanted > size:
@@ -116,9 +149,11 @@ def _mounted(file: HeldFile) -> tuple[HeldFile, Owners | None]:
 def owners_of(disk: Path) -> Owners | None:
     """None where a container sees those that are on its disk. Raises OSError."""
     try:
-        on_disk, seen = map(int, (disk / _OWNERS).read_text().split())
-    except FileNotFoundError:
-        return None
+        on_disk, seen = map(int, os.getxattr(disk, _OWNERS).split())
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
     return Owners(on_disk, seen)
 
 
@@ -145,6 +180,7 @@ def _fill(mount: HeldFile, layer: Path, uids: tuple[int, int] | None, owners: Ow
     """Make it the disk of this container: what overlay2 notes of it, nothing of the other's
     work, and the name of its user."""
     root = Path(mount.path())
+    spare_room.give(root)
     for name in _OF_ITS_OWN:
         kept = layer / name
         (root / name).unlink(missing_ok=True)
@@ -154,9 +190,10 @@ def _fill(mount: HeldFile, layer: Path, uids: tuple[int, int] | None, owners: Ow
         shutil.rmtree(left)
     with contextlib.suppress(FileNotFoundError):
         (root / "merged").rmdir()
-    (root / _OWNERS).unlink(missing_ok=True)
     if owners.on_disk != owners.seen:
-        (root / _OWNERS).write_text(f"{owners.on_disk} {owners.seen}\n")
+        os.setxattr(root, _OWNERS, b"%d %d" % (owners.on_disk, owners.seen))
+    elif owners_of(root) is not None:
+        os.removexattr(root, _OWNERS)
     if uids is not None and uids[0] != uids[1]:
         _rename_user(root, uids)
 
@@ -194,7 +231,7 @@ def _exchange(mount: HeldFile, layer: Path) -> None:
     attach(mount, str(layer))
 
 
-def _give_away(layer: Path, before: int, after: int) -> None:
+def _give_away(mount: HeldFile, before: int, after: int) -> None:
     """Let what belonged to one uid on the disk belong to another: what a kernel costs that does not
     map owners. Change times are new then, and files lose setuid bits and capabilities."""
-    programs.run(["chown", "-hR", f"--from={before}", str(after), f"{layer}/diff"])
+    programs.run(["chown", "-hR", f"--from={before}", str(after), f"{mount.path()}/diff"])

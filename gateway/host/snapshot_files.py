@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -46,9 +47,16 @@ class SnapshotFiles:
         return self._images() / "snapshots"
 
 
-def keep(made: HeldFile, place: Path) -> None:
-    """Give a whole one its name. Runs in a thread, as `opened`. Raises OSError."""
+_INSTANCE = "user.sandbox-gateway.instance"
+"""Attribute of a file: whose it is. Its name has that only as a digest, for the gateway itself."""
+
+
+def keep(made: HeldFile, place: Path, instance: str) -> None:
+    """Give a whole one its name, and note which gateway's it is. Runs in a thread, as `opened`.
+    Raises OSError."""
     place.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(OSError):  # a file system that has no attributes
+        os.setxattr(made.fd, _INSTANCE, instance.encode())
     give_name(made, place)
 
 

@@ -203,11 +203,12 @@ class _Sandbox:
 
     def _restore(self) -> float:
         began = time.perf_counter()
-        self._bench.api.stop(self._container.container_id, timeout=0)
         preparation = self._snapshots.preparation(self._kept, DISK_MB)
+        preparation.make_ready(self._container)
+        self._bench.api.stop(self._container.container_id, timeout=0)
         preparation.before_start(self._container)
         self._bench.api.start(self._container.container_id)
-        preparation.after_start(self._container)
+        preparation.after_start(self._bench.engine.inspect(self._container.container_id))
         self._bench.exec(self._container, "true")
         return time.perf_counter() - began
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -283,13 +284,21 @@ def test_only_layers_are_mounted_over(
 
 def test_an_engine_that_does_not_see_the_mount_is_noticed(workshop: Workshop) -> None:
     """A gateway in a mount namespace of its own (systemd's PrivateMounts, a container): the limit
-    would be a fiction. It is said, and the watchdog takes over."""
-    plain = workshop.make(disk_mb=None)
+    would be a fiction. It is said, and the watchdog takes over. A container that has ended since
+    its start is no such case: a client may have had it removed."""
+    plain, running = workshop.make(disk_mb=None), workshop.make(disk_mb=None)
     workshop.api.kill(plain.container_id)
+    workshop.api.wait(plain.container_id)
+    assert workshop.disks.enforcement() == "loop"
+
+    with pytest.raises(HostToolFailed, match="ended as soon"):
+        workshop.disks.confirm(plain)
+    with pytest.raises(HostToolFailed, match="ended as soon"):
+        workshop.disks.confirm(replace(plain, pid=None))
     assert workshop.disks.enforcement() == "loop"
 
     with pytest.raises(HostToolFailed, match="does not see"):
-        workshop.disks.confirm(plain.layer)
+        workshop.disks.confirm(replace(plain, pid=running.pid))
 
     assert workshop.disks.enforcement() == "watchdog"
     assert workshop.disks.check()[0] is False

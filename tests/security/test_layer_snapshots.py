@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from gateway.engine.interface import ContainerInfo
-from gateway.errors import DiskFull, HostToolFailed
+from gateway.errors import DiskFull, HostToolFailed, SnapshotNotFound, SnapshotTooLarge
 from gateway.host import programs, snapshot_disk
+from gateway.host.layer_disks import KeptDisk
 from gateway.host.layer_snapshots import LayerSnapshots
 from gateway.host.loop_device import mounted_from, unmount
 from tests.support.disk_workshop import DISK_MB, MIB, Workshop
@@ -235,7 +236,7 @@ def test_a_fork_may_have_a_larger_disk_and_no_smaller_one(
     assert _listed(shop, larger) == _listed(shop, source)
     told = shop.run(larger, "sh", "-c", "head -c 90M /dev/zero > /tmp/x && echo well", user="0")
     assert told == "well\n"
-    with pytest.raises(HostToolFailed, match="64 MiB for 63 MiB"):
+    with pytest.raises(SnapshotTooLarge, match="64 MiB for 63 MiB"):
         shop.fork("taken", DISK_MB - 1)
 
 
@@ -294,7 +295,7 @@ def test_a_snapshot_that_is_gone_makes_no_fork(shop: Snapshots, source: Containe
     shop.snapshots.remove("going")
 
     assert _listed(shop, fork) == _listed(shop, source)
-    with pytest.raises(HostToolFailed):
+    with pytest.raises(SnapshotNotFound):
         shop.fork("going")
     with pytest.raises(HostToolFailed):
         shop.snapshots.changes(fork.layer or "", "going")
@@ -305,6 +306,92 @@ def test_a_sandbox_without_a_disk_has_no_snapshots(shop: Snapshots) -> None:
 
     with pytest.raises(HostToolFailed, match="not a disk of its own"):
         shop.take(plain, "none")
+
+
+def test_what_runs_keeps_its_disk_until_the_new_one_is_ready(
+    shop: Snapshots, source: ContainerInfo
+) -> None:
+    """It writes until it is stopped; a snapshot that turns out to be gone or damaged changes
+    nothing of it, and leaves nothing."""
+    sandbox = shop.make()
+    files = shop.snapshots.preparation("taken", DISK_MB)
+    files.make_ready(sandbox)
+    assert shop.run(sandbox, "sh", "-c", "echo later > /tmp/x; cat /tmp/x") == "later\n"
+    for name, damage in (("cut", _cut), ("overwritten", _overwritten), ("gone", os.unlink)):
+        shop.take(source, name)
+        damage(shop.directory / "snapshots" / f"{name}.ext4")
+        with pytest.raises((HostToolFailed, SnapshotNotFound)):
+            shop.snapshots.preparation(name, DISK_MB).make_ready(sandbox)
+        shop.snapshots.remove(name)
+    gc.collect()
+    assert shop.run(sandbox, "cat", "/tmp/x") == "later\n"
+    assert mounted_from(shop.directory).count(sandbox.layer or "") == 1
+
+    shop.api.kill(sandbox.container_id)
+    shop.api.wait(sandbox.container_id)
+    files.before_start(sandbox)
+    shop.api.start(sandbox.container_id)
+    files.after_start(shop.engine.inspect(sandbox.container_id))
+
+    assert _listed(shop, sandbox) == _listed(shop, source)
+    assert "No such file" in shop.run(sandbox, "cat", "/tmp/x")
+
+
+def _cut(file: Path) -> None:
+    os.truncate(file, 20 * MIB)
+
+
+def _overwritten(file: Path) -> None:
+    with file.open("r+b") as open_file:
+        open_file.write(bytes(64 * 1024))
+
+
+def test_who_has_lost_its_disk_is_not_started(shop: Snapshots) -> None:
+    """What a gateway leaves that is killed between taking the old disk away and putting the new one
+    in its place: started like that, it would write to the host's disk without a limit."""
+    sandbox = shop.make()
+    kept = KeptDisk(shop.disks)
+    kept.before_start(sandbox)
+    shop.api.kill(sandbox.container_id)
+    shop.api.wait(sandbox.container_id)
+    unmount(sandbox.layer or "")
+
+    with pytest.raises(HostToolFailed, match="not a disk of its own"):
+        kept.before_start(sandbox)
+
+
+def test_a_snapshot_that_is_copied_needs_room(shop: Snapshots, source: ContainerInfo) -> None:
+    """For as many bytes as it has, beside the floor that is kept free."""
+    asked: list[int] = []
+
+    def full(more_bytes: int) -> None:
+        asked.append(more_bytes)
+        raise DiskFull("on purpose")
+
+    assert shop.snapshots.way() == "copy"
+    with pytest.raises(DiskFull, match="on purpose"):
+        shop.snapshots.preparation("taken", DISK_MB, None, full).make_ready(source)
+    assert asked == [shop.snapshots.sizes()["taken"]]
+
+
+def test_no_file_system_of_a_sandbox_can_stop_the_host(shop: Snapshots) -> None:
+    """What its superblock says of errors, of who may use it and of devices counts for nothing: the
+    mount says it. A tenant could not write there; this is what there is besides."""
+    sandbox = shop.make()
+    shop.take(sandbox, "hostile")
+    image = shop.directory / "snapshots" / "hostile.ext4"
+    programs.run(["tune2fs", "-e", "panic", "-o", "acl,user_xattr", str(image)])
+    fork = shop.fork("hostile")
+
+    for one in (sandbox, fork):
+        [options] = [
+            line.split()[3].split(",")
+            for line in Path("/proc/mounts").read_text().splitlines()
+            if line.split()[1] == one.layer
+        ]
+        assert {"nosuid", "nodev"} <= set(options)
+        assert "errors=panic" not in options
+        assert one is sandbox or "errors=continue" in options
 
 
 @contextmanager

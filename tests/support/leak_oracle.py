@@ -1,7 +1,9 @@
-"""What must be as before after a fault: containers, processes, descriptors, memory, mounts."""
+"""What must be as before after a fault: containers, processes, descriptors, memory, mounts, loop
+devices, snapshots."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import docker
 import psutil
 from docker.errors import NotFound
 
+from gateway.sandboxes.snapshots.host_side import SnapshotNames
 from scripts.lib import engine_remains
 from tests.support.clients import connect
 from tests.support.eventually import eventually
@@ -37,11 +40,12 @@ def leak_oracle(gateway: GatewayProcess, *, live: set[str] | None = None) -> Ite
     """
     expected = gateway.listed() if live is None else live
     workers = {worker.pid: _Worker(worker) for worker in gateway.workers()}
-    host = _Host(gateway.engine.api)
+    host = HostRemains(gateway.engine.api)
     yield
     eventually(lambda: _same_sandboxes(gateway, expected), within_s=WITHIN_S)
     eventually(lambda: _no_carriers(gateway, expected), within_s=WITHIN_S)
     eventually(host.nothing_new_is_left, within_s=WITHIN_S, every_s=0.3)
+    eventually(lambda: same_snapshots(gateway), within_s=WITHIN_S)
     assert {worker.pid for worker in gateway.workers()} == set(workers), "a worker was replaced"
     for worker in gateway.workers():
         eventually(lambda w=worker: workers[w.pid].is_matched_by(_Worker(w)), within_s=WITHIN_S)
@@ -53,6 +57,24 @@ def _same_sandboxes(gateway: GatewayProcess, expected: set[str]) -> bool:
     assert containers == expected, f"containers without a sandbox: {containers - expected}"
     assert gateway.listed() == expected
     return True
+
+
+def same_snapshots(gateway: GatewayProcess) -> bool:
+    """Of this gateway's snapshots there are the files that are listed, and no others. It has no
+    keys, or that of whose snapshots these are."""
+    listed = {one["snapshot_id"] for one in gateway.get("/snapshots").json()}
+    kept = snapshot_files(gateway)
+    assert kept == listed, f"files without a snapshot: {kept - listed}, without: {listed - kept}"
+    return True
+
+
+def snapshot_files(gateway: GatewayProcess, disks: Path | None = None) -> set[str]:
+    """The ids of those of its snapshots that have files on the host; `disks` is SANDBOX_DISK_DIR,
+    where the gateway has one of its own."""
+    if disks is None:
+        disks = Path(gateway.engine.api.info()["DockerRootDir"]) / "sandbox-gateway"
+    found = {one.stem for one in (disks / "snapshots").glob("*.ext4")}
+    return SnapshotNames(gateway.instance).ids_among(found)
 
 
 def _no_carriers(gateway: GatewayProcess, sandboxes: set[str]) -> bool:
@@ -81,8 +103,9 @@ class _Worker:
         return True
 
 
-class _Host:
-    """Shims, mounts and network interfaces that belong to no container of the engine's.
+class HostRemains:
+    """Shims, mounts, loop devices and network interfaces that belong to no container of the
+    engine's.
 
     Containers of others come and go meanwhile, so what is stray at one look may be theirs on its
     way: left behind is what every look has found.
@@ -103,16 +126,16 @@ class _Host:
 
     def _strays(self) -> set[str]:
         # What is on the host is read first: a container that is new since then does no harm.
-        found = _shims() | _mounts(self._root) | _interfaces()
+        found = _shims() | _mounts(self._root) | _interfaces() | _disks(self._root)
         for entry in self._api.containers(all=True):
             try:
                 container = self._api.inspect_container(entry["Id"])
             except NotFound:
                 continue
-            found -= {
-                f"shim {container['Id']}",
-                f"mount {(container['GraphDriver']['Data'] or {}).get('MergedDir')}",
-            }
+            merged = (container["GraphDriver"]["Data"] or {}).get("MergedDir")
+            layer = str(merged).removesuffix("/merged")
+            found -= {f"shim {container['Id']}", f"mount {merged}", f"disk {layer}"}
+            found -= _devices_below(layer)
             found -= _interface_of(container["State"]["Pid"])
         return found
 
@@ -132,6 +155,31 @@ def _mounts(root: str) -> set[str]:
     mounts = Path("/proc/self/mountinfo").read_text()
     pattern = rf" ({re.escape(root)}/overlay2/\w+/merged) "
     return {f"mount {path}" for path in re.findall(pattern, mounts)}
+
+
+def _disks(root: str) -> set[str]:
+    """Layers that have disks of their own, and the devices of all such disks: mounted, in a mount
+    that is nowhere attached, or in use by a program only."""
+    mounts = Path("/proc/self/mountinfo").read_text()
+    found = {f"disk {path}" for path in re.findall(rf" ({re.escape(root)}/overlay2/\w+) ", mounts)}
+    for device in Path("/sys/block").glob("loop*"):
+        try:
+            file = (device / "loop/backing_file").read_text()
+            number = (device / "dev").read_text().strip()
+        except OSError:
+            continue  # it is free
+        if file.startswith(f"{root}/sandbox-gateway/"):
+            found.add(f"device {number}")
+    return found
+
+
+def _devices_below(layer: str) -> set[str]:
+    """The one that is mounted there."""
+    try:
+        number = Path(layer).stat().st_dev
+    except OSError:
+        return set()  # it has just gone
+    return {f"device {os.major(number)}:{os.minor(number)}"}
 
 
 def _interfaces() -> set[str]:

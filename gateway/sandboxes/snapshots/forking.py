@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,8 @@ from gateway.sandboxes.spec.owner_limits import Owner
 from gateway.schemas.models import SandboxCreate
 from gateway.store.rows import SandboxRow
 from gateway.store.snapshots import SnapshotRow
+
+log = logging.getLogger(__name__)
 
 
 class CreatedView(Protocol):
@@ -84,6 +87,9 @@ class Forking:
                     )
                 except GatewayError as error:
                     return Forked(None, error)
+                except Exception:  # the others are made, and must be told
+                    log.exception("a fork of %s failed", sandbox_id)
+                    return Forked(None, GatewayError())
                 return Forked(made.view, None)
 
             copies = [gevent.spawn(make) for _ in range(count)]

@@ -33,8 +33,9 @@ class HostSnapshots(Protocol):
         """Keep what a container has written; it is `paused` for as short as can be. Whole, or
         there is nothing. Raises DiskFull."""
 
-    def expected_bytes(self, layer: str) -> int:
-        """What a snapshot would take of the host's disk at once."""
+    def disk_bytes(self, layer: str) -> int:
+        """What a container's disk takes of the host's: a copy of it takes as much, at once or, by
+        reference, when what it shares is changed."""
 
     def changes(self, layer: str, since: str | None) -> ChangedPaths:
         """In a container since a snapshot of it, or of what it was made from; None: against its

@@ -14,6 +14,7 @@ from gateway.errors import (
     ContainerGone,
     EngineFault,
     GatewayError,
+    HostToolFailed,
     SnapshotNotFound,
     SnapshotsMissing,
     SnapshotTooLarge,
@@ -32,17 +33,26 @@ from gateway.store.snapshots import SnapshotRow, SnapshotStore
 log = logging.getLogger(__name__)
 
 
+class SnapshotFiles(Preparation, Protocol):
+    """What gives a container the files of a snapshot."""
+
+    def make_ready(self, container: ContainerInfo) -> None:
+        """All of it that does not touch the container, which runs. Raises SnapshotNotFound,
+        DiskFull, HostToolFailed and the engine's errors."""
+
+
 class HostGuard(Protocol):
     """What is enforced on the engine's host around a container's start."""
 
     def check_room(self) -> None:
         """Raises DiskFull."""
 
-    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> Preparation:
+    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> SnapshotFiles:
         """What gives a container the files of a snapshot."""
 
     def once_more(self) -> Preparation:
-        """What a container needs that is started again with the files that it has."""
+        """What a container needs that is started again with the files that it has. Raises
+        HostToolFailed, before its start, when it has none."""
 
 
 class Restoring:
@@ -82,8 +92,10 @@ class Restoring:
         paused.
 
         Raises SandboxNotFound, SandboxBusy, SnapshotNotFound, SnapshotTooLarge, BaseImageChanged,
-        SnapshotsMissing, DiskFull, HostToolFailed, StoreUnavailable and the engine's errors. After
-        these its files are what they were or, where it could not be started again, it has ended.
+        SnapshotsMissing, DiskFull, HostToolFailed, StoreUnavailable and the engine's errors. The
+        snapshot is copied and looked at while the sandbox runs: what fails until then changes
+        nothing of it. After that it is started again with the files that it has or, where it
+        cannot be, it has ended.
         """
         row = self._check.live(sandbox_id)
         self._taking.demand(row)
@@ -100,21 +112,35 @@ class Restoring:
         self._guard.check_room()
         self._holding.claim(sandbox_id, restoring=snapshot.snapshot_id)
         try:
-            self._carry_out(row, snapshot)
+            self._carry_out(row, snapshot, self._made_ready(row, snapshot))
         except ContainerGone as gone:
             raise self._check.not_found(sandbox_id) from gone
+        except HostToolFailed:
+            self._check.live(sandbox_id)  # where it was deleted meanwhile, that is what to tell
+            raise
         finally:
             self._holding.release(sandbox_id)  # of what failed; else it is not held any more
         return self._check.view(sandbox_id)
 
-    def _carry_out(self, row: SandboxRow, snapshot: SnapshotRow) -> None:
-        """Of one that is held by this worker."""
+    def _made_ready(self, row: SandboxRow, snapshot: SnapshotRow) -> SnapshotFiles:
+        """For one that is held by this worker. It runs, if it did, until this has succeeded."""
         assert row.container_id is not None
         assert row.disk_mb is not None
         uids = (snapshot.uid, row.uid)
-        preparation = self._guard.from_snapshot(self._names.of(snapshot), row.disk_mb, uids)
+        files = self._guard.from_snapshot(self._names.of(snapshot), row.disk_mb, uids)
         try:
-            started = self._engine.restart(row.container_id, preparation)
+            files.make_ready(self._engine.inspect(row.container_id))
+        except BaseException as error:
+            self._metrics.restored("failed")
+            log.warning("sandbox %s stays as it is: %s", row.sandbox_id, error)
+            raise
+        return files
+
+    def _carry_out(self, row: SandboxRow, snapshot: SnapshotRow, files: SnapshotFiles) -> None:
+        """Of one that is held by this worker."""
+        assert row.container_id is not None
+        try:
+            started = self._engine.restart(row.container_id, files)
         except BaseException as error:
             self._metrics.restored("failed")
             log.warning("sandbox %s cannot be restored: %s", row.sandbox_id, error)
@@ -139,7 +165,7 @@ class Restoring:
         )
 
     def _go_on_as_before(self, row: SandboxRow) -> None:
-        """With the files that it had, if they are still there; else it ends. Raises nothing."""
+        """With the files that it has, if it has any; else it ends. Raises nothing."""
         assert row.container_id is not None
         try:
             self._forget_link(row.container_id)
@@ -185,5 +211,10 @@ class Restoring:
         snapshot = self._store.get(snapshot_id)
         if snapshot is None or snapshot.state != "there":
             self._go_on_as_before(row)
-        else:
-            self._carry_out(row, snapshot)
+            return
+        try:
+            files = self._made_ready(row, snapshot)
+        except BaseException:
+            self._go_on_as_before(row)  # how far the other had come is not known
+            raise
+        self._carry_out(row, snapshot, files)

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 
 from gateway import clock
 from gateway.engine.interface import ContainerInfo, Engine
-from gateway.errors import ContainerGone, SandboxBusy, SandboxNotFound, SnapshotsMissing
+from gateway.errors import (
+    ContainerGone,
+    HostToolFailed,
+    SandboxBusy,
+    SandboxNotFound,
+    SnapshotsMissing,
+)
 from gateway.metrics import Metrics
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
 from gateway.sandboxes.snapshots.as_images import ImageSnapshots, TakenImage
@@ -101,6 +107,9 @@ class Taking:
             return self._take(row, wanted)
         except ContainerGone as gone:
             raise self._check.not_found(sandbox_id) from gone
+        except HostToolFailed:
+            self._check.live(sandbox_id)  # where it was deleted meanwhile, that is what to tell
+            raise
         finally:
             self._leases.release(lease)
 
@@ -152,9 +161,12 @@ class Taking:
         container = self._engine.inspect(row.container_id)
         if container.image_id is None:
             raise SnapshotsMissing("the engine does not say what the sandbox was made of")
+        takes = 0
         if wanted.kept_as == "disk":
-            self._room.check_room(self._host.expected_bytes(_layer_of(container)))
-        wanted = replace(wanted, image_id=container.image_id)
+            takes = self._host.disk_bytes(_layer_of(container))
+            self._room.check_room(takes if self._host.way() == "copy" else 0)
+        # While it is being made it counts as what its disk takes now.
+        wanted = replace(wanted, image_id=container.image_id, size_bytes=takes)
         limits = self._limits
         for old in self._store.begin(wanted, most=limits.most, most_bytes=limits.most_bytes):
             self._keeping.finish_removal(old)

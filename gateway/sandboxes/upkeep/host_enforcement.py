@@ -20,11 +20,12 @@ from gateway.host.disk_rate import DiskRate
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
 from gateway.host.file_clones import Way
-from gateway.host.layer_disks import LayerDisks
+from gateway.host.layer_disks import KeptDisk, LayerDisks
 from gateway.host.layer_snapshots import LayerSnapshots
 from gateway.host.layer_users import LayerUsers
 from gateway.host.name_limits import NameLimits
 from gateway.host.packet_filter import PacketFilter
+from gateway.host.snapshot_disk import SnapshotDisk
 from gateway.sandboxes.spec.container_labels import INSTANCE
 from gateway.schemas.models import PostureCheck
 from gateway.settings import SHARED_UID, Settings
@@ -62,6 +63,24 @@ class Steps:
             step.after_start(container)
 
 
+class SnapshotSteps:
+    """The same with the files of a snapshot: implements
+    `gateway.sandboxes.snapshots.restoring.SnapshotFiles`."""
+
+    def __init__(self, disk: SnapshotDisk, further: Sequence[Preparation]) -> None:
+        self._disk = disk
+        self._steps = Steps([disk, *further])
+
+    def make_ready(self, container: ContainerInfo) -> None:
+        self._disk.make_ready(container)
+
+    def before_start(self, container: ContainerInfo) -> None:
+        self._steps.before_start(container)
+
+    def after_start(self, container: ContainerInfo) -> None:
+        self._steps.after_start(container)
+
+
 class Enforcement:
     """Implements `gateway.sandboxes.create.containers.HostGuard`. Owns the egress proxy.
 
@@ -91,7 +110,7 @@ class Enforcement:
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
         )
-        self.snapshots = LayerSnapshots(self._disks)
+        self.snapshots = LayerSnapshots(self._disks, settings.instance_id)
         self._users = LayerUsers(
             self._no_users, engine.image_layers, self._disks.checked, SHARED_UID
         )
@@ -142,15 +161,16 @@ class Enforcement:
             steps.append(self._name_limits)
         return Steps(steps) if steps else None
 
-    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> Preparation:
+    def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> SnapshotSteps:
         """In the place of `preparation`: a disk with the files of a snapshot, which the kernel
         bounds in the same way."""
-        disk = self.snapshots.preparation(name, disk_mb, uids)
-        return Steps([disk, self._disk_rate, self._name_limits])
+        disk = self.snapshots.preparation(name, disk_mb, uids, self._disk_watch.check_room)
+        return SnapshotSteps(disk, [self._disk_rate, self._name_limits])
 
     def once_more(self) -> Preparation:
-        """For a container that is started again with the disk that it has."""
-        return Steps([self._disk_rate, self._name_limits])
+        """For a container that is started again with the disk that it has. One that has lost its
+        disk is not started: what it wrote would be bounded by nothing."""
+        return Steps([KeptDisk(self._disks), self._disk_rate, self._name_limits])
 
     def _no_users(self) -> str | None:
         """Why sandboxes have no users of their own."""

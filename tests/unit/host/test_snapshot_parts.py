@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.host import programs
+from gateway.host.ext4_sizes import file_system_bytes
 from gateway.host.file_clones import clone, way_on
 from gateway.host.nameless_files import give_name, handle_of, nameless_file, opened_by
 from gateway.host.owner_maps import namespace_swapping, swapped
@@ -119,3 +121,22 @@ def test_what_a_tenant_put_in_its_place_is_left_alone(tmp_path: Path, kind: str)
     _rename_user(tmp_path, (1000, 70_000))
 
     assert (hosts / "passwd").read_bytes() == _PASSWD
+
+
+@pytest.mark.parametrize("size_mb", [16, 64, 300])
+def test_a_file_system_says_how_long_it_is(tmp_path: Path, size_mb: int) -> None:
+    """Also when its file has become shorter since."""
+    made = nameless_file(tmp_path, size_mb << 20)
+    programs.run(["mkfs.ext4", "-q", "-b", "4096", made.path()])
+
+    assert file_system_bytes(made) == size_mb << 20
+    os.truncate(made.fd, 8 << 20)
+    assert file_system_bytes(made) == size_mb << 20
+
+
+@pytest.mark.parametrize("content", [b"", bytes(1050), bytes(4096), b"\xff" * 4096])
+def test_what_is_no_file_system_has_no_length(tmp_path: Path, content: bytes) -> None:
+    made = nameless_file(tmp_path)
+    os.pwrite(made.fd, content, 0)
+
+    assert file_system_bytes(made) == 0
