@@ -277,6 +277,12 @@ class Engine(Protocol):
     def images(self, labels: dict[str, str]) -> list[ImageInfo]:
         """All images that carry these labels; "" stands for any value."""
 
+    def name_image(self, image_id: str, name: str) -> None:
+        """Give an image one more name (`repository:tag`). Raises ImageMissing."""
+
+    def names_in(self, repository: str) -> dict[str, str]:
+        """Ids of the images with names in a repository, by name."""
+
     def remove_image(self, image: str) -> None:
         """One that is not there is a success; one that has containers, or of which others were
         made, is refused."""

@@ -63,6 +63,7 @@ def housekeeping(
             ("forget", FORGET_S, forget),
             ("checkpoint", CHECKPOINT_S, base.database.checkpoint),
             ("snapshots", SNAPSHOTS_S, snapshots.keeping.tidy),
+            ("snapshots' images", SNAPSHOTS_S, snapshots.base_images.tidy),
             *services.enforcement.jobs(),
         ],
         duties=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.runtime.foundation import Foundation
 from gateway.runtime.sandbox_services import SandboxServices
 from gateway.sandboxes.snapshots.as_images import ImageSnapshots
+from gateway.sandboxes.snapshots.base_images import BaseImages
 from gateway.sandboxes.snapshots.comparing import Comparing
 from gateway.sandboxes.snapshots.forking import Forking
 from gateway.sandboxes.snapshots.holding import Holding
@@ -25,6 +26,7 @@ class SnapshotServices:
         holding = Holding(holds, check, base.engine, services.pausing, worker_id, base.feed)
         images = ImageSnapshots(base.engine, names)
         self.keeping = Keeping(store, host, names, images)
+        self.base_images = BaseImages(store, base.engine, settings.instance_id)
         self.taking = Taking(
             store,
             self.keeping,

@@ -130,6 +130,12 @@ class SnapshotStore:
         """Of everybody and in every state, oldest first. Raises StoreUnavailable."""
         return self._rows(select(*_COLUMNS).order_by(snapshots.c.created_at))
 
+    def image_ids(self) -> set[str]:
+        """Of the images that disks need which are there. Raises StoreUnavailable."""
+        there = (snapshots.c.state == "there", snapshots.c.kept_as == "disk")
+        query = select(snapshots.c.image_id).where(*there).distinct()
+        return self._database.read(lambda c: set(c.execute(query).scalars()))
+
     def bytes_of(self, owner: str) -> int:
         """What the owner's snapshots take. Raises StoreUnavailable."""
         query = select(func.coalesce(func.sum(snapshots.c.size_bytes), 0)).where(

@@ -7,8 +7,9 @@ import os
 import secrets
 
 import docker
+from docker.errors import ImageNotFound
 
-DOCKERFILE = "FROM {base}\nENV GENERATION={generation}\n"
+DOCKERFILE = "FROM {base}\nENV GENERATION={generation}\nLABEL sandbox-test={name}\n"
 
 
 class ImageTag:
@@ -22,7 +23,7 @@ class ImageTag:
     def point_to(self, generation: int) -> str:
         """The new image's id."""
         base = os.environ.get("SANDBOX_IMAGE", "sandbox-websocket-image")
-        dockerfile = DOCKERFILE.format(base=base, generation=generation)
+        dockerfile = DOCKERFILE.format(base=base, generation=generation, name=self.name)
         for line in self._api.build(
             fileobj=io.BytesIO(dockerfile.encode()),
             tag=self.name,
@@ -37,6 +38,9 @@ class ImageTag:
     def close(self) -> None:
         """Remove what was made. To be called when no container is made from it any more."""
         for image in reversed(self._made):
-            self._api.remove_image(image, force=True)
+            try:
+                self._api.remove_image(image, force=True)
+            except ImageNotFound:
+                continue  # it went with what needed it last
         self._made = []
         self._api.close()

@@ -13,6 +13,7 @@ import docker
 from docker import errors as docker_errors
 
 from gateway.engine.docker.error_translation import of_container, translated
+from gateway.errors import ImageMissing
 
 
 def apparent_bytes(api: docker.APIClient, container_id: str) -> int:
@@ -61,3 +62,25 @@ def untag_image(api: docker.APIClient, image: str) -> None:
             api.remove_image(image, force=True)
         except docker_errors.ImageNotFound:
             return
+
+
+def name_image(api: docker.APIClient, image_id: str, name: str) -> None:
+    """One more name."""
+    repository, _, tag = name.rpartition(":")
+    with translated():
+        try:
+            api.tag(image_id, repository, tag)
+        except docker_errors.ImageNotFound as error:
+            raise ImageMissing(image_id) from error
+
+
+def names_in(api: docker.APIClient, repository: str) -> dict[str, str]:
+    """Ids by name."""
+    with translated():
+        found = api.images(name=repository)
+    return {
+        name: entry["Id"]
+        for entry in found
+        for name in entry.get("RepoTags") or ()
+        if name.startswith(f"{repository}:")
+    }

@@ -281,6 +281,12 @@ class DockerEngine:
             found = self._api.images(filters={"label": _label_filter(labels)})
         return [image_of(entry) for entry in found]
 
+    def name_image(self, image_id: str, name: str) -> None:
+        container_images.name_image(self._api, image_id, name)
+
+    def names_in(self, repository: str) -> dict[str, str]:
+        return container_images.names_in(self._api, repository)
+
     def remove_image(self, image: str) -> None:
         container_images.remove_image(self._api, image)
 
