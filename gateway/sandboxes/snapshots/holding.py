@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gevent import sleep
+from gevent.pool import Group
 
 from gateway.engine.interface import Engine
-from gateway.errors import EngineRefused, SandboxBusy
+from gateway.errors import EngineRefused, SandboxBusy, StoreUnavailable
 from gateway.process.change_feed import ChangeFeed
 from gateway.sandboxes.life.pause_and_resume import LOOK_S, TRIES, PauseAndResume
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 10.0
 """How long one waits for another who holds the sandbox, or is in the middle of pausing it."""
+
+RETRY_S = 1.0
+"""How soon a hold is ended that could not be while the store was away."""
 
 
 class Holding:
@@ -40,6 +44,7 @@ class Holding:
         self._pausing = pausing
         self._worker_id = worker_id
         self._feed = feed
+        self._releasing = Group()
 
     def claim(self, sandbox_id: str, *, restoring: str | None = None) -> str:
         """Hold it, once nobody else does; the state that it was in, `ready` or `paused`. With
@@ -60,8 +65,22 @@ class Holding:
             self._feed.wait_after(mark, left_s)
 
     def release(self, sandbox_id: str) -> bool:
-        """It is what it was before. False when it has ended. Raises StoreUnavailable."""
-        return self._holds.release(sandbox_id, worker_id=self._worker_id)
+        """It is what it was before. False when it has ended. Raises StoreUnavailable; then it is
+        tried again and again: nobody else may end a hold of a worker that lives."""
+        try:
+            return self._holds.release(sandbox_id, worker_id=self._worker_id)
+        except StoreUnavailable:
+            self._releasing.spawn(self._release_later, sandbox_id)
+            raise
+
+    def _release_later(self, sandbox_id: str) -> None:
+        while True:
+            sleep(RETRY_S)
+            try:
+                self._holds.release(sandbox_id, worker_id=self._worker_id)
+                return
+            except StoreUnavailable as error:
+                log.info("sandbox %s is still held: %s", sandbox_id, error)
 
     @contextmanager
     def standing_still(self, sandbox_id: str, container_id: str) -> Iterator[None]:
