@@ -1,28 +1,38 @@
-"""An equal part of the CPU for each owner, however many sandboxes it has.
+"""Whose sandboxes the kernel runs first: those of owners who leave it time.
 
 The kernel shares the CPU out among containers. Who has twenty that compute would get twenty times
-what somebody with one gets, whose every command would wait behind them. So the weight of an owner
-is divided by the number of its sandboxes.
+what somebody with one gets. So the weight of an owner is divided by the number of its sandboxes.
+
+That is not enough for who runs a short command now and then: each of its steps waits for its turn
+among all that compute, a hundred milliseconds at a time beside shells that fork without an end. So
+an owner who takes more than its part of the machine weighs a sixteenth for as long as it does.
+Among themselves such owners are equal again, and nobody is held back while nobody else wants to
+run. Where no keys are configured each sandbox counts as an owner.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from gateway.host import programs
+from gateway.host.cpu_groups import CpuGroup, group_of
 
 log = logging.getLogger(__name__)
 
-_GROUPS = Path("/sys/fs/cgroup")
+BUSY = 1 / 16
+"""What is left of the weight of an owner who takes more than its part."""
 
-OF_AN_OWNER = {"cpu.shares": 1024, "cpu.weight": 100}
-"""What the kernel gives a group by itself: version 1 of control groups, version 2."""
+HALF_S = 2.0
+"""Seconds after which an owner's use counts half."""
 
-LEAST = {"cpu.shares": 2, "cpu.weight": 1}
+_ACTIVE = 0.05
+"""CPUs: who uses less takes part in no division."""
 
 
 class Sandbox(Protocol):
@@ -39,57 +49,101 @@ class Sandbox(Protocol):
 
 
 class CpuWeights:
-    """`live` gives the live sandboxes; `may_write` whether their groups are this host's."""
+    """`live` gives the live sandboxes; `may_write` whether their groups are this host's; `now`
+    monotonic seconds; `group` finds a container's group by its id and its first process."""
 
     def __init__(
-        self, live: Callable[[], Sequence[Sandbox]], may_write: Callable[[], bool]
+        self,
+        live: Callable[[], Sequence[Sandbox]],
+        may_write: Callable[[], bool],
+        *,
+        cpus: int = os.cpu_count() or 1,
+        now: Callable[[], float] = time.monotonic,
+        group: Callable[[str, int], CpuGroup | None] | None = None,
     ) -> None:
         self._live = live
         self._may_write = may_write
-        self._counts: dict[str, int] = {}
-        """By container: of its owner's sandboxes, when its weight was written last."""
+        self._cpus = cpus
+        self._now = now
+        self._group_of = group or _group_of
+        self._groups: dict[str, CpuGroup] = {}
+        self._parts: dict[str, float] = {}
+        """By container: of the usual weight, as it was written last."""
+        self._used_s: dict[str, float] = {}
+        self._uses: dict[str, float] = {}
+        """By owner: CPUs, of late."""
+        self._looked_at = now()
 
     def balance(self) -> None:
-        """Write the weights that have changed. Where no keys are configured nobody owns several."""
+        """Look at what was used, and write the weights that have changed."""
         if not (programs.is_root() and self._may_write()):
             return
-        sandboxes = [s for s in self._live() if s.owner and s.container_id and s.pid]
-        counts = Counter(sandbox.owner for sandbox in sandboxes)
-        written = {}
-        for sandbox in sandboxes:
-            container_id, count = str(sandbox.container_id), counts[sandbox.owner]
-            before = self._counts.get(container_id, 1)
-            if before == count or _write(container_id, sandbox.pid or 0, count):
-                written[container_id] = count
-        self._counts = written
+        owners = {
+            sandbox.container_id: sandbox.owner or sandbox.container_id
+            for sandbox in self._live()
+            if sandbox.container_id and self._finds(sandbox.container_id, sandbox.pid)
+        }
+        for known in set(self._groups) - set(owners):
+            self._forget(known)
+        busy = self._busy(owners)
+        counts = Counter(owners.values())
+        for container_id, owner in owners.items():
+            part = (BUSY if owner in busy else 1.0) / counts[owner]
+            if part != self._parts.get(container_id, 1.0):
+                self._write(container_id, part)
+
+    def _finds(self, container_id: str, pid: int | None) -> bool:
+        if container_id not in self._groups and pid:
+            group = self._group_of(container_id, pid)
+            if group is not None:
+                self._groups[container_id] = group
+        return container_id in self._groups
+
+    def _busy(self, owners: Mapping[str, str]) -> set[str]:
+        """Who has used more than half of an equal part of the machine's CPUs: with two who take
+        all they can get, both; beside somebody who takes little, only the other."""
+        seconds = max(self._now() - self._looked_at, 1e-3)
+        self._looked_at += seconds
+        latest = dict.fromkeys(owners.values(), 0.0)
+        for container_id, owner in owners.items():
+            latest[owner] += self._used_since(container_id) / seconds
+        kept = 0.5 ** (seconds / HALF_S)
+        # At once when it rises, and with the time when it falls.
+        self._uses = {
+            owner: max(use, kept * self._uses.get(owner, 0.0)) for owner, use in latest.items()
+        }
+        active = sum(1 for use in self._uses.values() if use > _ACTIVE)
+        part = self._cpus / max(2, active)
+        return {owner for owner, use in self._uses.items() if use > part / 2}
+
+    def _used_since(self, container_id: str) -> float:
+        """CPU seconds since it was looked at before."""
+        try:
+            used_s = self._groups[container_id].used_s()
+        except (OSError, ValueError, IndexError) as error:
+            log.debug("the CPU time of container %.12s is not known: %s", container_id, error)
+            return 0.0
+        before = self._used_s.get(container_id, used_s)
+        self._used_s[container_id] = used_s
+        return used_s - before
+
+    def _write(self, container_id: str, part: float) -> None:
+        try:
+            self._groups[container_id].set_weight(part)
+        except OSError as error:  # it may have ended
+            log.debug("the CPU weight of container %.12s was not set: %s", container_id, error)
+        self._parts[container_id] = part
+
+    def _forget(self, container_id: str) -> None:
+        del self._groups[container_id]
+        self._parts.pop(container_id, None)
+        self._used_s.pop(container_id, None)
 
 
-def _write(container_id: str, pid: int, count: int) -> bool:
-    """Whether the weight of a container's group was written; it may have ended."""
+def _group_of(container_id: str, pid: int) -> CpuGroup | None:
+    """None when the process is not that container's any more."""
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text()
-        if container_id not in groups:
-            return False
-        path, weight = weight_of(groups, count)
-        path.write_text(str(weight))
-        return True
-    except OSError as error:
-        log.debug("the CPU weight of container %.12s was not set: %s", container_id, error)
-        return False
-
-
-def weight_of(groups: str, count: int) -> tuple[Path, int]:
-    """Where the weight of one of an owner's `count` sandboxes is written, and the weight; `groups`
-    is /proc/[pid]/cgroup of a process in it (cgroups(7))."""
-    unified = "/"
-    for line in groups.splitlines():
-        hierarchy, controllers, path = line.split(":", 2)
-        if "cpu" in controllers.split(","):
-            return _GROUPS / "cpu" / path.lstrip("/") / "cpu.shares", _part("cpu.shares", count)
-        if hierarchy == "0":
-            unified = path
-    return _GROUPS / unified.lstrip("/") / "cpu.weight", _part("cpu.weight", count)
-
-
-def _part(name: str, count: int) -> int:
-    return max(LEAST[name], OF_AN_OWNER[name] // max(1, count))
+    except OSError:
+        return None
+    return group_of(groups) if container_id in groups else None

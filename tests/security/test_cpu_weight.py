@@ -1,11 +1,14 @@
-"""However many sandboxes a tenant has, together they weigh as much as another's single one."""
+"""However many sandboxes a tenant has, together they weigh as much as another's single one; and who
+computes all the time goes after who does not."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.host.cpu_weight import weight_of
+from gateway.host.cpu_groups import group_of
+from gateway.host.cpu_weight import BUSY
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 
@@ -15,9 +18,7 @@ KEYS = {name: f"sgk_{name * 8:_<40}" for name in ("alice", "bob")}
 def _weight(gateway: GatewayProcess, sandbox_id: str) -> float:
     """Of what a container has by itself."""
     container = gateway.engine.api.inspect_container(gateway.engine.container_of(sandbox_id))
-    groups = Path(f"/proc/{container['State']['Pid']}/cgroup").read_text()
-    path, whole = weight_of(groups, 1)
-    return int(path.read_text()) / whole
+    return group_of(Path(f"/proc/{container['State']['Pid']}/cgroup").read_text()).part()
 
 
 def _create(gateway: GatewayProcess, name: str) -> str:
@@ -42,3 +43,27 @@ def test_an_owner_weighs_the_same_whatever_it_has(
     gateway.headers = {"X-API-Key": KEYS["alice"]}
     gateway.delete(f"/sandboxes/{many[0]}")
     eventually(lambda: [round(_weight(gateway, s), 1) for s in many[1:]] == [0.5] * 2, within_s=15)
+
+
+def test_who_computes_all_the_time_goes_after_who_does_not(
+    own_gateway: Callable[..., GatewayProcess],
+) -> None:
+    """Shells that fork without an end made each step of another tenant's command wait for a tenth
+    of a second and longer. Afterwards both are equal again."""
+    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
+    gateway = own_gateway(api_keys=keys, cpus=str(os.cpu_count()))
+    gateway.headers = {"X-API-Key": KEYS["alice"]}
+    gateway.start_ready()
+    busy, quiet = _create(gateway, "alice"), _create(gateway, "bob")
+    gateway.headers = {"X-API-Key": KEYS["alice"]}
+    forks = "for n in $(seq 8); do (while :; do (:); done) & done; wait"
+
+    gateway.post(
+        f"/sandboxes/{busy}/commands",
+        json={"command": forks, "background": True, "request_id": "forks"},
+    )
+    eventually(lambda: _weight(gateway, busy) == BUSY, within_s=15)
+    assert _weight(gateway, quiet) == 1.0
+
+    gateway.post(f"/sandboxes/{busy}/commands/forks/signal", json={"signal": "KILL"})
+    eventually(lambda: _weight(gateway, busy) == 1.0, within_s=30)

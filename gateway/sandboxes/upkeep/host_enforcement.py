@@ -34,7 +34,7 @@ from gateway.store.rows import SandboxRow
 PACKET_FILTER_S = 5.0
 PROXY_S = 5.0
 DISK_S = 1.0
-CPU_WEIGHTS_S = 1.0
+CPU_WEIGHTS_S = 0.5
 STRAY_DISKS_S = 60.0
 
 Job = tuple[str, float, Callable[[], None]]
