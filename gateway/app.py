@@ -55,9 +55,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(runtime.start)
     language.install(app, settings.data_dir / "locale")
     surfaces.install(app, rest.REST)
-    uses = SandboxUses(services.sandboxes, inside.commands, services.watcher)
+    uses = SandboxUses(services.sandboxes, runtime.commands, services.watcher)
     requests = services.request_leases
-    short_uses = SandboxUses(requests, inside.commands, requests)
+    short_uses = SandboxUses(requests, runtime.commands, requests)
     rest.register(
         app,
         creation=services.creation,
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         changes=services.changes,
         lifecycle=services.lifecycle,
         snapshots=runtime.snapshots,
-        commands=inside.commands,
+        commands=runtime.commands,
         files=inside.files,
         uses=uses,
         short_uses=short_uses,
@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app,
         routes.blueprint(
             services.sandboxes,
-            inside.commands,
+            runtime.commands,
             inside.files,
             services.watcher,
             services.connections,

@@ -32,6 +32,7 @@ GatewayError
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
 │   ├── TooManyCommands
+│   │   └── TooManyWatched        whose changes are asked for
 │   ├── TooManyStreams            followed commands of one owner
 │   ├── TooManyPortConnections    to servers in sandboxes, of one owner
 │   ├── TooMuchQueued             messages of one owner that wait, or run, hold its share
@@ -484,6 +485,10 @@ class BaseImageChanged(ClientFault):
 
     code = "base_image_changed"
     title = N_("The image that this snapshot needs is gone")
+
+
+class TooManyWatched(TooManyCommands):
+    title = N_("Too many commands whose changes are asked for run already")
 
 
 class SnapshotUnrelated(ClientFault):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from gateway.commands.command_metrics import CommandMetrics
 from gateway.commands.flow_control import most_for
+from gateway.commands.watches import Watch
 from gateway.errors import (
     AgentUnavailable,
     CommandLost,
@@ -34,6 +35,7 @@ from gateway.link.input import InputWriter
 from gateway.link.link import Link
 from gateway.link.links import Links
 from gateway.process.byte_budget import Budget
+from gateway.schemas.command_effects import CommandEffects
 from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result import Outcome
 from gateway.use.place import Place
@@ -141,7 +143,9 @@ def collect(
 class Following:
     """A command that is being followed. Iterate over it, once; the attributes are set then.
 
-    It takes one of its owner's `slots` then. `command_metrics` is told how it ends.
+    It takes one of its owner's `slots` then. `command_metrics` is told how it ends. `begin` does
+    what a command needs that is to be started now; it gives the request, in the place of `request`,
+    and its watch, which says the `effects` in the end.
     """
 
     def __init__(
@@ -154,7 +158,10 @@ class Following:
         daemon: str | None = None,
         handed_over: Event | None = None,
         command_metrics: CommandMetrics | None = None,
+        begin: Callable[[], tuple[dict[str, Any], Watch]] | None = None,
     ) -> None:
+        self._begin = begin
+        self.effects: CommandEffects | None = None
         self._command_metrics = command_metrics
         self._handed_over = handed_over
         self._reconnecting = ReconnectingLink(links, place.container_id, daemon)
@@ -173,7 +180,14 @@ class Following:
         TooManyStreams."""
         with self._slots.one(self._owner), self._command_metrics or nullcontext():
             most = most_for(self._slots.taken(self._owner))
-            yield from self._events(Follower(self._request, self._offsets), most)
+            if self._begin is None:
+                yield from self._events(Follower(self._request, self._offsets), most)
+                return
+            request, watch = self._begin()
+            self._reconnecting.daemon = watch.daemon
+            with watch.until_told():
+                yield from self._events(Follower(request, self._offsets), most)
+                self.effects = watch.told()
 
     def _events(self, follower: Follower, most: int) -> Iterator[CommandEvent]:
         while True:

@@ -42,6 +42,9 @@ class CommandSpec:
     once: bool
     options: dict[str, Any]
     """The fields of the agent's `run` that not every command has."""
+    checkpoint: bool = False
+    changes: bool = False
+    """What it asks for besides: see `gateway.commands.file_effects`."""
     handed_over: Event = field(default_factory=Event)
     """Set once the command is the sandbox's and no longer the gateway's."""
 
@@ -50,9 +53,14 @@ class CommandSpec:
         """Whether it asks for nothing that needs an agent."""
         return not self.options and not self.once
 
-    def run_message(self) -> dict[str, Any]:
-        """The agent's `run`, but for how it is to be read."""
-        message = {
+    @property
+    def is_watched(self) -> bool:
+        """Whether it asks for more than to be run."""
+        return self.checkpoint or self.changes
+
+    def run_message(self, checkpoint: str | None = None) -> dict[str, Any]:
+        """The agent's `run`, but for how it is to be read. `checkpoint` was taken before it."""
+        message: dict[str, Any] = {
             "op": "run",
             "key": self.key,
             "request_id": self.request_id,
@@ -66,6 +74,10 @@ class CommandSpec:
             },
             **self.options,
         }
+        if checkpoint is not None:
+            message["meta"]["checkpoint"] = checkpoint
+        if self.changes:
+            message["meta"]["changes"] = True
         if "input" in self.options:
             message |= {"input": True, frames.BODY: self.options["input"]}
         return message
@@ -100,6 +112,8 @@ def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> Comma
         encoding=request.encoding,
         once=request.once,
         options=options,
+        checkpoint=request.checkpoint,
+        changes=request.changes,
     )
 
 

@@ -77,10 +77,17 @@ class CommandHistory:
         self._noted: dict[str, OrderedDict[str, _Entry]] = {}
         self._flusher = PeriodicLoop("writing the history of commands", self._flush_all, FLUSH_S)
 
-    def began(self, sandbox_id: str, key: str, request_id: str, command: str) -> None:
-        """A command was handed over to a sandbox."""
+    def began(
+        self,
+        sandbox_id: str,
+        key: str,
+        request_id: str,
+        command: str,
+        checkpoint: str | None = None,
+    ) -> None:
+        """A command was handed over to a sandbox, after a `checkpoint`."""
         now = clock.wall_s()
-        self._note(sandbox_id, key, _Entry(now, record_of(request_id, command, now)))
+        self._note(sandbox_id, key, _Entry(now, record_of(request_id, command, now, checkpoint)))
 
     def ended(self, sandbox_id: str, key: str, outcome: Outcome) -> None:
         """It has come to its end; nothing is noted of one whose beginning was not."""
@@ -167,9 +174,12 @@ class CommandHistory:
         return self._store.of(sandbox_id)
 
 
-def record_of(request_id: str, command: str, started_at: float) -> Record:
+def record_of(
+    request_id: str, command: str, started_at: float, checkpoint: str | None = None
+) -> Record:
     """Of a command that has begun."""
     return {
+        **({} if checkpoint is None else {"checkpoint": checkpoint}),
         "request_id": request_id,
         "command": command[:COMMAND_CHARACTERS],
         "started_at": round(started_at, 3),
@@ -197,9 +207,10 @@ class _LastWords(BaseModel):
     returncode: int | None = Field(ge=0, le=255)
     output: str = Field(max_length=2 * TAIL_BYTES)
     error: str = Field(max_length=2 * TAIL_BYTES)
+    checkpoint: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
 
     def record(self) -> Record:
-        said = record_of(self.request_id, self.command, self.started_at or 0.0)
+        said = record_of(self.request_id, self.command, self.started_at or 0.0, self.checkpoint)
         return said | {
             "returncode": self.returncode,
             "output": _decoded(self.output),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Annotated, Any
+from typing import Any
 
 import gevent
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.commands.agent_runner import (
     Following,
@@ -21,13 +20,15 @@ from gateway.commands.command_list import summaries_of
 from gateway.commands.command_metrics import CommandMetrics
 from gateway.commands.command_spec import CommandSpec, Encoding, spec_of
 from gateway.commands.docker_exec_runner import DockerExecRunner
+from gateway.commands.file_effects import FileEffects
 from gateway.commands.flow_control import eager_credit_of
 from gateway.commands.history import CommandHistory
+from gateway.commands.known_command import Known, known_of
 from gateway.commands.run_once import OnceRegister
+from gateway.commands.watches import NoWatch, Watch
 from gateway.errors import (
     AgentMissing,
     AgentUnavailable,
-    CommandLost,
     CommandNotFound,
     FeatureMissing,
 )
@@ -37,6 +38,7 @@ from gateway.link.input import InputWriter
 from gateway.link.links import Links
 from gateway.metrics import Metrics
 from gateway.process.byte_budget import Budget, OneAtATime
+from gateway.schemas.command_effects import CommandEffects
 from gateway.schemas.command_result import Outcome
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandRequest, CommandSummary
@@ -44,18 +46,6 @@ from gateway.schemas.models.commands import MAX_RESULT_BYTES
 from gateway.use.place import Place
 
 ANSWER_S = 1.0
-
-
-class Known(BaseModel):
-    """A command as far as its result needs it. `key` names it to its agent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    key: str
-    request_id: str
-    command: str
-    cap: Annotated[int, Field(ge=0, le=MAX_RESULT_BYTES)]
-    encoding: Encoding
 
 
 class Commands:
@@ -86,6 +76,13 @@ class Commands:
         self._history = history
         self._cap = max_output_bytes
         self._metrics = metrics
+        self._effects: FileEffects | None = None
+
+    def with_effects(self, effects: FileEffects) -> Commands:
+        """The same service, which can also tell what commands do to files."""
+        mine = copy.copy(self)
+        mine._effects = effects
+        return mine
 
     def for_one_client(self) -> Commands:
         """The same service, of whose budget one client takes no more than one result at a time."""
@@ -130,61 +127,74 @@ class Commands:
         GatewayFull, when there is no room for what it wrote.
         """
         command_metrics = CommandMetrics(self._metrics, spec.handed_over)
-        with (
-            self._in_flight.one(place.owner),
-            command_metrics,
-            self._outcome(place, spec) as outcome,
-        ):
-            command_metrics.ended(outcome.exited, outcome.received)
-            self._history.ended(place.sandbox_id, spec.key, outcome)
-            yield ResultMessage(spec.command, spec.request_id, outcome, spec.encoding)
+        with self._in_flight.one(place.owner), command_metrics:
+            watch, has_agent = self._watch(place, spec, needs_agent=not spec.is_plain)
+            with watch.until_told(), self._outcome(place, spec, watch, has_agent) as outcome:
+                command_metrics.ended(outcome.exited, outcome.received)
+                effects = watch.told()
+                self._history.ended(place.sandbox_id, spec.key, outcome)
+                yield ResultMessage(
+                    spec.command, spec.request_id, outcome, spec.encoding, effects=effects
+                )
 
-    def _outcome(self, place: Place, spec: CommandSpec) -> AbstractContextManager[Outcome]:
-        try:
-            daemon = self._daemon_for(place, spec)
-        except AgentMissing:
-            if not spec.is_plain:
-                raise FeatureMissing() from None
-            self._note(place, spec)
+    def _outcome(
+        self, place: Place, spec: CommandSpec, watch: Watch, has_agent: bool
+    ) -> AbstractContextManager[Outcome]:
+        self._note(place, spec, watch)
+        if not has_agent:
             return self._docker_exec.run(place, spec.command, spec.cap, spec.handed_over)
-        self._note(place, spec)
         return collect(
             self._links,
             self._budget,
             place,
-            spec.run_message(),
+            spec.run_message(watch.checkpoint),
             spec.cap,
-            daemon,
+            watch.daemon,
             spec.handed_over,
             eager_credit_of(self._in_flight.taken(place.owner)),
         )
 
-    def start(self, place: Place, spec: CommandSpec) -> int | None:
-        """Start a command that nobody waits for; its pid, None while its session is busy."""
-        message = spec.run_message() | {"mode": "detached"}
-        try:
-            self._daemon_for(place, spec)
+    def start(self, place: Place, spec: CommandSpec) -> tuple[int | None, str | None]:
+        """Start a command that nobody waits for; its pid, None while its session is busy, and the
+        checkpoint that was taken before it."""
+        watch, _ = self._watch(place, spec, needs_agent=True)
+        with watch.until_told():
+            message = spec.run_message(watch.checkpoint) | {"mode": "detached"}
             operation = message.pop("op")
-            self._note(place, spec)
+            self._note(place, spec, watch)
+            spec.handed_over.set()  # or it may be
             started = call_with_retry(self._links, place.container_id, operation, **message)
-        except AgentMissing:
-            raise FeatureMissing() from None
+            watch.leave()
         self._metrics.command_went_on("unseen")
         pid = started.get("pid")
-        return pid if isinstance(pid, int) else None
+        return (pid if isinstance(pid, int) else None), watch.checkpoint
+
+    def wait_until_ended(self, place: Place, key: str, daemon: str | None) -> None:
+        """Wait for the end of a command that was started. Raises CommandLost and CommandNotFound
+        when it cannot be known."""
+        request = {"op": "attach", "key": key}
+        with (
+            self.using(place.container_id),
+            collect(self._links, self._budget, place, request, 0, daemon, eager=0),
+        ):
+            pass
 
     def follow(self, place: Place, spec: CommandSpec) -> Following:
         """Start a command, or find it again, and follow it from its beginning."""
-        daemon = self._daemon_with_features(place, spec)
-        self._note(place, spec)
+
+        def begin() -> tuple[dict[str, Any], Watch]:
+            watch, _ = self._watch(place, spec, needs_agent=True)
+            self._note(place, spec, watch)
+            return spec.run_message(watch.checkpoint), watch
+
         return Following(
             self._links,
             place,
-            spec.run_message(),
+            {"op": "run"},
             self._streams,
-            daemon=daemon,
             handed_over=spec.handed_over,
             command_metrics=CommandMetrics(self._metrics, spec.handed_over),
+            begin=begin,
         )
 
     def attach(self, place: Place, request_id: str, offsets: tuple[int, int] = (0, 0)) -> Following:
@@ -218,7 +228,7 @@ class Commands:
 
         `spec` is what it was started with; one that was attached to is known to its agent.
         """
-        known = _known(followed, spec)
+        known = known_of(followed.started, spec)
         known = known.model_copy(update={"cap": min(cap, known.cap)})
         with self._kept_outcome(place, followed, known) as outcome:
             self._history.ended(place.sandbox_id, known.key, outcome)
@@ -228,6 +238,7 @@ class Commands:
                 outcome,
                 encoding or known.encoding,
                 with_type=True,
+                effects=self._effects_of(place, followed, known),
             )
 
     @contextmanager
@@ -286,8 +297,18 @@ class Commands:
         writer = InputWriter(request_id, data, eof, moved)
         write_with_retry(self._links, place.container_id, writer)
 
-    def _note(self, place: Place, spec: CommandSpec) -> None:
-        self._history.began(place.sandbox_id, spec.key, spec.request_id, spec.command)
+    def _note(self, place: Place, spec: CommandSpec, watch: Watch) -> None:
+        self._history.began(
+            place.sandbox_id, spec.key, spec.request_id, spec.command, watch.checkpoint
+        )
+
+    def _effects_of(self, place: Place, followed: Following, known: Known) -> CommandEffects:
+        """What its result tells of files: by whoever started it, else as it was written down."""
+        if followed.effects is not None:
+            return followed.effects
+        if not known.changes or self._effects is None:
+            return CommandEffects(known.checkpoint)
+        return self._effects.read(place, known.key, known.checkpoint, is_asked=True)
 
     def _tell(self, place: Place, operation: str, **arguments: Any) -> None:
         self._require_agent(place)
@@ -299,33 +320,25 @@ class Commands:
         except AgentMissing:
             raise FeatureMissing() from None
 
-    def _daemon_with_features(self, place: Place, spec: CommandSpec) -> str | None:
+    def _watch(self, place: Place, spec: CommandSpec, *, needs_agent: bool) -> tuple[Watch, bool]:
+        """See to what a command asks for before it starts; and whether there is an agent.
+
+        Raises FeatureMissing where it needs an agent, or files that can be looked at, and there is
+        none; and what `FileEffects.before` does.
+        """
+        daemon = None
         try:
-            return self._daemon_for(place, spec)
+            daemon = ReconnectingLink(self._links, place.container_id).link().daemon
         except AgentMissing:
-            raise FeatureMissing() from None
-
-    def _daemon_for(self, place: Place, spec: CommandSpec) -> str | None:
-        """The agent that must run a `once` command; None where any may. Raises AgentMissing."""
-        link = ReconnectingLink(self._links, place.container_id).link()
-        if not spec.once:
-            return None
-        return self._once.daemon_for(place.sandbox_id, spec.request_id, link.daemon)
-
-
-def _known(followed: Following, spec: CommandSpec | None) -> Known:
-    """What the result needs. Raises CommandLost when the agent, which may say anything, does not
-    know it."""
-    if spec is not None:
-        return Known(
-            key=spec.key,
-            request_id=spec.request_id,
-            command=spec.command,
-            cap=spec.cap,
-            encoding=spec.encoding,
-        )
-    meta = followed.started.meta if followed.started else {}
-    try:
-        return Known.model_validate(meta)
-    except ValidationError as error:
-        raise CommandLost("the agent does not know the command any more") from error
+            if needs_agent:
+                raise FeatureMissing() from None
+        if spec.is_watched:
+            if self._effects is None:
+                raise FeatureMissing()
+            return self._effects.before(place, spec, daemon), daemon is not None
+        if not spec.once or daemon is None:
+            return NoWatch(), daemon is not None
+        claim = self._once.claim(place.sandbox_id, spec.request_id, daemon)
+        if claim.is_first or self._effects is None:
+            return NoWatch(claim.daemon), True
+        return self._effects.later(place, spec, claim), True

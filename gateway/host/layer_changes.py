@@ -6,6 +6,7 @@ is gone with a directory is not named beside it. A renamed file is a deleted and
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
 import time
@@ -82,7 +83,7 @@ class _Comparison:
                 break
             self._look_at(path, entry)
         self._kinds["deleted"] += _gone(self._before, self._after)
-        named = {kind: _first_of(sorted(paths)) for kind, paths in self._kinds.items()}
+        named = {kind: _first_of(paths) for kind, paths in self._kinds.items()}
         counts = {kind: len(paths) for kind, paths in self._kinds.items()}
         is_cut = any(len(named[kind]) < counts[kind] for kind in named)
         return LayerChanges(**named, counts=counts, truncated=is_cut or not is_whole)
@@ -121,13 +122,15 @@ class _Comparison:
 
 
 def _first_of(paths: list[bytes]) -> tuple[bytes, ...]:
-    """As many as may be named."""
+    """As many as may be named, sorted. Not all are: to sort 100,000 takes some 50 ms, in which no
+    other thread runs."""
+    first = heapq.nsmallest(MOST_PATHS, paths)
     size = 0
-    for number, path in enumerate(paths[:MOST_PATHS]):
+    for number, path in enumerate(first):
         size += len(path)
         if size > MOST_PATH_BYTES:
-            return tuple(paths[:number])
-    return tuple(paths[:MOST_PATHS])
+            return tuple(first[:number])
+    return tuple(first)
 
 
 def _kind_of(

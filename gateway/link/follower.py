@@ -35,7 +35,7 @@ GAPS_WAITING = 256
 
 LARGEST_PID = 2**31
 
-META = ("key", "request_id", "command", "cap", "encoding")
+META = ("key", "request_id", "command", "cap", "encoding", "checkpoint", "changes")
 """What a gateway notes about a command (`gateway.commands.command_spec`). The rest is not kept."""
 
 

@@ -44,11 +44,12 @@ class InsideSandboxes:
         self.history = endings.closing.add(CommandHistory(HistoryStore(base.database), self.links))
         self.held_output, self.held_input = _budgets(settings)
         streams = Slots(settings.streams_per_key, TooManyStreams)
+        self.once = OnceRegister(OnceTable(base.database))
         self.commands = Commands(
             self.links,
             DockerExecRunner(engine, self.held_output, known.of),
             self.held_output,
-            OnceRegister(OnceTable(base.database)),
+            self.once,
             self.history,
             settings.max_output_bytes,
             base.metrics,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gateway import clock
 from gateway.link.exited import Exited
+from gateway.schemas.command_effects import NO_EFFECTS, CommandEffects
 from gateway.schemas.models import CommandResult, Truncated
 
 Pieces = Sequence[bytes | bytearray]
@@ -37,23 +38,30 @@ def result_of(
     outcome: Outcome,
     encoding: str = "utf-8",
     kind: Literal["result"] | None = None,
+    effects: CommandEffects = NO_EFFECTS,
 ) -> CommandResult:
-    """The message that goes to the client, as a whole. `kind` as in `described`."""
+    """The message that goes to the client, as a whole. `kind` and `effects` as in `described`."""
     written = base64_of if encoding == "base64" else text_of
     output, error = (written(pieces) for pieces in outcome.pieces)
-    return described(command, request_id, outcome, kind).model_copy(
+    return described(command, request_id, outcome, kind, effects).model_copy(
         update={"output": output} | ({} if outcome.exited.failure is not None else {"error": error})
     )
 
 
 def described(
-    command: str, request_id: str, outcome: Outcome, kind: Literal["result"] | None = None
+    command: str,
+    request_id: str,
+    outcome: Outcome,
+    kind: Literal["result"] | None = None,
+    effects: CommandEffects = NO_EFFECTS,
 ) -> CommandResult:
     """The message but for what the command wrote, stamped with the time at which it ended.
 
     `kind` is "result" for streamed and attached commands, whose client gets other messages too.
+    `effects` is what it tells of files.
     """
     exited, truncated = outcome.exited, None
+    changes: Any = effects.changes  # as JSON has them
     if any(sum(map(len, p)) < size for p, size in zip(outcome.pieces, exited.sizes, strict=True)):
         truncated = Truncated(output_bytes=exited.sizes[0], error_bytes=exited.sizes[1])
     # Not validated again: validation would copy megabytes that are known to be text.
@@ -69,6 +77,9 @@ def described(
         truncated=truncated,
         timed_out=True if exited.timed_out else None,
         session_ended=True if exited.session_ended else None,
+        checkpoint=effects.checkpoint,
+        changes=changes,
+        changes_missing=effects.missing,
     )
 
 

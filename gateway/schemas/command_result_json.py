@@ -15,6 +15,7 @@ from typing import Literal
 import gevent
 import orjson
 
+from gateway.schemas.command_effects import NO_EFFECTS, CommandEffects
 from gateway.schemas.command_result import Outcome, Pieces, described, result_of, uncut
 from gateway.schemas.event_encoder import encode_message, said
 from gateway.schemas.models import CommandResult
@@ -30,7 +31,8 @@ class ResultMessage:
     """What goes to the client of a command that has ended. `result` are its fields, but for the
     output of one that wrote much: those are in `pieces` only.
 
-    `encoding` is `utf-8` or `base64`; `with_type` says whether the client gets other messages too.
+    `encoding` is `utf-8` or `base64`; `with_type` says whether the client gets other messages too;
+    `effects` are what it tells of files.
     """
 
     def __init__(
@@ -40,15 +42,16 @@ class ResultMessage:
         outcome: Outcome,
         encoding: str = "utf-8",
         with_type: bool = False,
+        effects: CommandEffects = NO_EFFECTS,
     ) -> None:
         self._outcome = outcome
         self._encoding = encoding
         kind: Literal["result"] | None = "result" if with_type else None
         self._is_small = sum(len(p) for stream in outcome.pieces for p in stream) <= PIECE_BYTES
         if self._is_small:
-            self.result = result_of(command, request_id, outcome, encoding, kind)
+            self.result = result_of(command, request_id, outcome, encoding, kind, effects)
         else:
-            self.result = described(command, request_id, outcome, kind)
+            self.result = described(command, request_id, outcome, kind, effects)
         self._size: int | None = None
 
     def untyped(self) -> ResultMessage:

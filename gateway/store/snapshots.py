@@ -198,6 +198,7 @@ class SnapshotStore:
                     "snapshot",
                     snapshot_id=snapshot_id,
                     size_bytes=size_bytes,
+                    kind=kind,
                 )
             return True
 

@@ -40,6 +40,18 @@ def client(bare_gateway: GatewayProcess, bare_sandbox: str) -> Iterator[Connecti
         yield connection
 
 
+def test_checkpoints_and_changes_need_no_agent(
+    client: Connection, bare_gateway: GatewayProcess
+) -> None:
+    """They are the host's. What nobody waits for needs one, and then nothing is taken."""
+    result = client.run("touch /home/user/x", checkpoint=True, changes=True)
+    assert result["changes"]["added"] == ["/home/user/x"]
+    assert client.run("rm /home/user/x", changes=True)["changes"]["deleted"] == ["/home/user/x"]
+    assert client.run("true", checkpoint=True, once=True, request_id="o")["type"] == "error"
+    taken = [one["snapshot_id"] for one in bare_gateway.get("/snapshots").json()]
+    assert taken == [result["checkpoint"]]
+
+
 def test_output_error_and_returncode(
     client: Connection, bare_gateway: GatewayProcess, bare_sandbox: str
 ) -> None:

@@ -61,8 +61,8 @@ def test_any_name_of_a_command_is_kept(database: Database, name: str) -> None:
     """Clients choose it; PostgreSQL keeps no NUL."""
     once = OnceTable(database)
 
-    assert once.claim_once("a", name, "agent") == "agent"
-    assert once.claim_once("a", name, "another") == "agent"
-    assert once.claim_once("a", name.replace("\0", "") + "-", "third") == "third"
+    assert once.claim_once("a", name, "agent").daemon == "agent"
+    assert once.claim_once("a", name, "another").daemon == "agent"
+    assert once.claim_once("a", name.replace("\0", "") + "-", "third").daemon == "third"
     assert HistoryStore(database).write("a", [(name, 1.0, {"command": name, "output": "\0"})])
     assert HistoryStore(database).of("a") == [{"command": name, "output": "\0"}]

@@ -108,8 +108,8 @@ def test_everything_of_the_last_version_is_there(old: Callable[[int], Path]) -> 
         assert [event.event for event in told] == ["created", "created", "ended", "updated"]
         assert [event.number for event in told] == [1, 2, 3, 4]
         once = OnceTable(database)
-        assert once.claim_once("live1", "r" * 200, "another") == "agent-1"
-        assert once.claim_once("live1", "r2", "another") == "agent-2"
+        assert once.claim_once("live1", "r" * 200, "another").daemon == "agent-1"
+        assert once.claim_once("live1", "r2", "another").daemon == "agent-2"
         assert OwnershipTable(database).generation_of("live1") == "12e4"
         assert OwnershipTable(database).owner_of("ended1") == "bob"
         again = admission.admit(row_of(owner="alice"), Limits(), now=6.0, key=Key("k1", "print-k1"))
@@ -141,7 +141,7 @@ def test_nothing_of_older_ones_is_lost(old: Callable[[int], Path], version: int)
         assert [row.sandbox_id for row in SandboxStore(database).live()] == ["live1"]
         told = EventStore(database).since(0, sandbox_id=None, owner="alice", limit=10)
         assert [event.event for event in told][:2] == ["created", "updated"][: len(told)]
-        assert OnceTable(database).claim_once("live1", "r" * 200, "x").startswith("agent")
+        assert OnceTable(database).claim_once("live1", "r" * 200, "x").daemon.startswith("agent")
     assert [found.name for found in path.parent.glob("*.v*")] == []
 
 
@@ -156,7 +156,7 @@ def test_the_first_versions_are_migrated_too(old: Callable[[int], Path], version
         assert ended is not None
         assert (ended.end_reason, ended.ended_at) == ("idle", 1700000000.0)
         if version > 1:
-            assert OnceTable(database).claim_once("live1", "r", "another") == "agent"
+            assert OnceTable(database).claim_once("live1", "r", "another").daemon == "agent"
         if version == 3:
             assert (live.owner, live.labels) == ("alice", {"team": "blue"})
             assert OwnershipTable(database).begin_generation("live1", "12e4") == "12e4"

@@ -181,9 +181,11 @@ class Command:
         }
 
     def last_words(self, size):
-        """The summary, with the key and the last `size` bytes of each stream."""
+        """The summary, with the key, the checkpoint that was taken before it, and the last `size`
+        bytes of each stream."""
         said = self.summary()
         said["key"] = self.key
+        said["checkpoint"] = (self.meta or {}).get("checkpoint")
         for name, (_stream, log) in zip(("output", "error"), self.logs):
             said[name] = base64.b64encode(log.last(size)).decode("ascii")
         return said

@@ -19,9 +19,16 @@ PIECE_BYTES = 256 * 1024
 """Given to the server at a time."""
 
 
-def one(model: BaseModel, status: int = 200, *, without_none: bool = False) -> Response:
-    """An object; `without_none` leaves out the fields that say nothing."""
-    return _json(model.model_dump_json(exclude_none=without_none), status)
+def one(
+    model: BaseModel,
+    status: int = 200,
+    *,
+    without_none: bool = False,
+    leave_out: str | None = None,
+) -> Response:
+    """An object; `without_none` leaves out the fields that say nothing, `leave_out` one of them."""
+    left_out = None if leave_out is None or getattr(model, leave_out) is not None else {leave_out}
+    return _json(model.model_dump_json(exclude_none=without_none, exclude=left_out), status)
 
 
 def many(models: Sequence[BaseModel]) -> Response:

@@ -289,8 +289,8 @@ class CommandService(Protocol):
     def run(self, place: Place, spec: CommandSpec) -> AbstractContextManager[ResultMessage]:
         """Run to the end. The result is accounted for within the block."""
 
-    def start(self, place: Place, spec: CommandSpec) -> int | None:
-        """Start and go; the pid, where there is one yet."""
+    def start(self, place: Place, spec: CommandSpec) -> tuple[int | None, str | None]:
+        """Start and go; the pid, where there is one yet, and the checkpoint before it."""
 
     def follow(self, place: Place, spec: CommandSpec) -> Any:
         """Start, or find again. It is iterated over for its CommandEvents, to the exit."""

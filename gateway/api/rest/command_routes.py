@@ -23,16 +23,20 @@ from gateway.errors import (
     BodyTooLarge,
     CommandFinished,
     CommandNotFound,
+    DiskFull,
     EngineFault,
     FeatureMissing,
     GatewayFull,
     GatewayStopping,
+    HostToolFailed,
     LineTooLong,
+    SandboxBusy,
     SandboxFault,
     SandboxNotFound,
     StdinNotOpen,
     StoreUnavailable,
     TooManyCommands,
+    TooManySnapshots,
     TooManyStreams,
     TooMuchUnread,
 )
@@ -104,6 +108,10 @@ def blueprint(
             TooMuchUnread,
             CommandNotFound,
             GatewayFull,
+            SandboxBusy,
+            TooManySnapshots,
+            DiskFull,
+            HostToolFailed,
             *FAULTS,
         ),
     )
@@ -130,11 +138,13 @@ def blueprint(
             return answers.result(result, held)
 
     def _start(place: Place, spec: CommandSpec) -> Response:
-        pid = waiting.until(lambda: commands.start(place, spec))
+        pid, checkpoint = waiting.until(lambda: commands.start(place, spec))
         # Only one that is not started a second time may have ended already.
         status = found(commands, place, spec.request_id).status if spec.once else "running"
-        accepted = CommandAccepted(request_id=spec.request_id, status=status, pid=pid)
-        response = answers.one(accepted, 202)
+        accepted = CommandAccepted(
+            request_id=spec.request_id, status=status, pid=pid, checkpoint=checkpoint
+        )
+        response = answers.one(accepted, 202, leave_out="checkpoint")
         response.headers["Location"] = url_for(
             "commands.show", sandbox_id=place.sandbox_id, request_id=spec.request_id
         )

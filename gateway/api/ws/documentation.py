@@ -9,16 +9,19 @@ from gateway.errors import (
     BadRequest,
     CommandFinished,
     CommandNotFound,
+    DiskFull,
     EngineFault,
     FeatureMissing,
     FileFault,
     GatewayFull,
+    HostToolFailed,
     LineTooLong,
     NotDirectory,
     PathNotFound,
     PermissionDenied,
     RateLimited,
     RequestIdInUse,
+    SandboxBusy,
     SandboxFault,
     SandboxNotFound,
     StdinFull,
@@ -27,6 +30,7 @@ from gateway.errors import (
     TerminalMissing,
     TooManyCommands,
     TooManyConnections,
+    TooManySnapshots,
     TooManyStreams,
     TooManyWatches,
     TooMuchQueued,
@@ -57,6 +61,9 @@ from gateway.schemas.models import (
 )
 from gateway.schemas.models import Watching as WatchingMessage
 from gateway.schemas.route_documentation import Reply, Socket, documented
+
+OF_CHECKPOINTS = (SandboxBusy, TooManySnapshots, DiskFull, HostToolFailed)
+"""Why a command that asks for a checkpoint, or for its changes, is not started."""
 
 COMMANDS = documented(
     summary="Run commands in a sandbox",
@@ -111,6 +118,7 @@ COMMANDS = documented(
             LineTooLong,
             TerminalMissing,
             FeatureMissing,
+            *OF_CHECKPOINTS,
             EngineFault,
             SandboxFault,
         ),

@@ -24,8 +24,8 @@ from gateway.store.snapshots import SnapshotRow, SnapshotStore
 
 
 class Comparing:
-    """Compares. One owner's sandboxes are looked at one at a time, so that those of others have
-    their turn."""
+    """Compares. One owner's sandboxes are looked at one at a time (`turns`), so that those of
+    others have their turn."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Comparing:
         engine: Engine,
         host: HostSnapshots,
         names: SnapshotNames,
+        turns: OwnerTurns,
         metrics: Metrics,
     ) -> None:
         self._store = store
@@ -44,7 +45,7 @@ class Comparing:
         self._host = host
         self._names = names
         self._metrics = metrics
-        self._turns = OwnerTurns()
+        self._turns = turns
 
     def changes(
         self, sandbox_id: str, since: str | None, *, of_sandbox: str | None = None

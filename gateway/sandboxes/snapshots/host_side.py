@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.schemas.changed_paths import ChangedPaths
 from gateway.store.snapshots import SnapshotRow
@@ -20,6 +21,13 @@ class Taken(Protocol):
     @property
     def paused_s(self) -> float:
         """How long the sandbox stood still."""
+
+
+class FileIndex(Protocol):
+    """What was in a container's layer at one moment: see `gateway.host.layer_index`."""
+
+    @property
+    def entries(self) -> Mapping[bytes, Any]: ...
 
 
 class HostSnapshots(Protocol):
@@ -40,6 +48,12 @@ class HostSnapshots(Protocol):
     def changes(self, layer: str, since: str | None) -> ChangedPaths:
         """In a container since a snapshot of it, or of what it was made from; None: against its
         image."""
+
+    def index(self, layer: str) -> Any:
+        """A FileIndex of what a container's layer has now."""
+
+    def changes_since(self, layer: str, before: Any) -> ChangedPaths:
+        """The same since it was looked at by `index`."""
 
     def remove(self, name: str) -> None:
         """What is not there is a success."""

@@ -94,12 +94,16 @@ class Taking:
         labels: Mapping[str, str] | None = None,
         kind: Kind = "kept",
     ) -> SnapshotRow:
-        """A snapshot that is there, whole. It belongs to the sandbox's owner.
+        """A snapshot that is there, whole. It belongs to the sandbox's owner. A checkpoint is one
+        that the sandbox can be restored to, so it takes a disk.
 
         Raises SandboxNotFound, SandboxBusy, SnapshotsMissing, SnapshotNameTaken, TooManySnapshots,
         SnapshotTooLarge, DiskFull, HostToolFailed, StoreUnavailable and the engine's errors.
         """
-        self._kept_as(self._check.live(sandbox_id))
+        found = self._check.live(sandbox_id)
+        if kind == "checkpoint":
+            self.demand(found)
+        self._kept_as(found)
         lease = self._leases.lease(sandbox_id, "command")
         try:
             row = self._check.live(sandbox_id)

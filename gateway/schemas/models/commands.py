@@ -126,6 +126,19 @@ class CommandOptions(Request):
         "twice; the answer is that of the first.",
     )
 
+    checkpoint: bool = Field(
+        False,
+        description="A snapshot is taken before the command starts, and named in the result: "
+        "`POST …/restore` undoes the command. When it cannot be taken, the command does not run.",
+        examples=[False],
+    )
+    changes: bool = Field(
+        False,
+        description="The result lists what the file system gained and lost between start and end "
+        "of the command, whoever changed it.",
+        examples=[False],
+    )
+
     @field_validator("once")
     @classmethod
     def _needs_an_id(cls, once: bool, info: Any) -> bool:

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from gateway.schemas.command_effects import Missing
 from gateway.schemas.models.base import Answer, left_out_when_none
+from gateway.schemas.models.changes import Changes
 
 
 class Truncated(Answer):
@@ -54,10 +56,27 @@ class CommandResult(Answer):
         description="When the session's shell ended with this command (`exit`, `exec`, KILL): the "
         "session's next command starts a new one. `error` says why, where it was not asked for.",
     )
+    checkpoint: str | None = Field(
+        None,
+        description="Id of the snapshot that was taken before it, when that was asked for.",
+        examples=["0c9a3e5b7d1f4c62a8e0b4d6f8123456"],
+    )
+    changes: Changes | None = Field(
+        None, description="What the file system gained and lost, when that was asked for."
+    )
+    changes_missing: Missing | None = Field(
+        None,
+        description="Why there are no `changes` though they were asked for. `lost`: the gateway's "
+        "worker that had seen the files before the command has gone, or the command's end was not "
+        "known to it. `forgotten`: they are not kept any more or, with `once`, the first request "
+        "did not ask for them. `failed`: the files could not be looked at.",
+    )
 
 
 class CommandAccepted(Answer):
     """A command that was started in the background."""
+
+    model_config = ConfigDict(json_schema_extra=left_out_when_none)
 
     request_id: str = Field(examples=["r1"])
     status: Literal["running", "finished"] = Field(
@@ -67,6 +86,11 @@ class CommandAccepted(Answer):
         description="Process id inside the sandbox. Null where it waits for its session, or could "
         "not be run at all, which its result then tells.",
         examples=[42],
+    )
+    checkpoint: str | None = Field(
+        None,
+        description="Id of the snapshot that was taken before it, when that was asked for.",
+        examples=["0c9a3e5b7d1f4c62a8e0b4d6f8123456"],
     )
 
 

@@ -24,6 +24,11 @@ class LastCommand(Answer):
     )
     output: str = Field(description="The end of what it wrote, as far as the gateway has seen it.")
     error: str = Field(description="Likewise, on stderr.")
+    checkpoint: str | None = Field(
+        None,
+        description="Id of the snapshot that was taken before it; null where there is none.",
+        examples=["0c9a3e5b7d1f4c62a8e0b4d6f8123456"],
+    )
 
 
 class Ended(Answer):
@@ -51,7 +56,7 @@ class Event(Answer):
         "was changed: `changed` names the fields, `labels_changed` up to 16 labels; `labels` up to "
         "1 KiB), `paused` (with `by`: `client`, `idle` or `engine`), `resumed`, `ending` "
         "(soon, with `reason` and `ends_at`), `oom` (the kernel killed something in it for want "
-        "of memory), `snapshot` (with `snapshot_id` and `size_bytes`), `restored` (with "
+        "of memory), `snapshot` (with `snapshot_id`, `size_bytes` and `kind`), `restored` (with "
         "`snapshot_id`), `ended` (with `reason`).",
         examples=["created"],
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.link.exited import Exited
 from gateway.schemas import command_result_json as message_module
+from gateway.schemas.command_effects import CommandEffects
 from gateway.schemas.command_result import Outcome, result_of
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.event_encoder import encode_message
@@ -70,3 +71,18 @@ def test_base64_is_of_head_and_tail_as_one() -> None:
     output = json.loads(b"".join(ResultMessage("c", "r", outcome, "base64").pieces()))["output"]
 
     assert base64.b64decode(output, validate=True) == b"abcdyz"
+
+
+@pytest.mark.parametrize("size", [2, 1000])
+def test_what_is_told_of_files_is_part_of_it(size: int) -> None:
+    """Of a result that is written at once, and of one that is written in pieces."""
+    changes = {"added": ["/\ufffd"], "modified": [], "deleted": [], "truncated": False}
+    outcome = Outcome(Exited(0, None, False, False, (size, 0)), ([b"x" * size], []))
+    effects = CommandEffects("c" * 32, changes, None)
+    message = ResultMessage("c", "r", outcome, effects=effects)
+
+    told = json.loads(b"".join(message.pieces()))
+    assert (told["checkpoint"], told["changes"]) == ("c" * 32, changes)
+    assert "changes_missing" not in told
+    assert message.size == len(b"".join(message.pieces()))
+    assert told["output"] == "x" * size

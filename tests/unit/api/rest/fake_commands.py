@@ -151,8 +151,8 @@ class FakeCommands:
         with self._held(command, command.spec.cap, None) as result:
             yield result
 
-    def start(self, place: FakeLease, spec: CommandSpec) -> int | None:
-        return self._begin(spec).pid
+    def start(self, place: FakeLease, spec: CommandSpec) -> tuple[int | None, str | None]:
+        return self._begin(spec).pid, None
 
     def follow(self, place: FakeLease, spec: CommandSpec) -> FakeFollowed:
         return self._follow(self._begin(spec), (0, 0))

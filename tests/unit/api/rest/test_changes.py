@@ -156,6 +156,7 @@ def test_a_certificate_is_in_the_404(
         "returncode": None,
         "output": "…",
         "error": "",
+        "checkpoint": None,
     }
     ended = {
         "reason": "oom",
