@@ -69,7 +69,7 @@ class CommandSocket:
         with _failures():
             return str(self._ask(json.dumps({"command": command}))["output"])
 
-    def time(self, command: str, count: int, **fields: str) -> list[float]:
+    def time(self, command: str, count: int, **fields: str | bool) -> list[float]:
         """Run `command` so often, one after the other; seconds from request to parsed answer.
 
         `fields` are further ones of the request.

@@ -29,6 +29,7 @@ from . import (
     snapshots,
     stream_throughput,
     tails,
+    undo,
 )
 from .client import BenchmarkFailed
 from .gateway import Gateways, private_gateway
@@ -127,6 +128,15 @@ BENCHMARKS = {
         samples=2,
         quick_rounds=2,
         quick_samples=2,
+    ),
+    "undo": Benchmark(
+        "what a checkpoint and the list of changes add to a command, and going back",
+        undo.run,
+        undo.TARGETS,
+        rounds=5,
+        samples=5,
+        quick_rounds=2,
+        quick_samples=3,
     ),
     "stream": Benchmark(
         "a streamed output of 1 GB against docker exec; a sample is 20 MB of it",
