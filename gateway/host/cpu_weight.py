@@ -5,9 +5,10 @@ what somebody with one gets. So the weight of an owner is divided by the number 
 
 That is not enough for who runs a short command now and then: each of its steps waits for its turn
 among all that compute, a hundred milliseconds at a time beside shells that fork without an end. So
-an owner who takes more than its part of the machine weighs a sixteenth for as long as it does.
-Among themselves such owners are equal again, and nobody is held back while nobody else wants to
-run. Where no keys are configured each sandbox counts as an owner.
+where there are several owners, one that takes little weighs four times as much as the kernel's
+usual, and one that takes more than its part a quarter of it. The gateway itself, at its nice value,
+weighs more than either, other programs of the host are between them, and nobody is held back while
+nobody else wants to run. Where no keys are configured each sandbox counts as an owner.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from gateway.host.cpu_groups import CpuGroup, group_of
 
 log = logging.getLogger(__name__)
 
-BUSY = 1 / 16
-"""What is left of the weight of an owner who takes more than its part."""
+QUIET = 4.0
+BUSY = 1 / 4
+"""Of the usual weight: for an owner who takes little, and for one who takes more than its part."""
 
 HALF_S = 2.0
 """Seconds after which an owner's use counts half."""
@@ -85,10 +87,10 @@ class CpuWeights:
         }
         for known in set(self._groups) - set(owners):
             self._forget(known)
-        busy = self._busy(owners)
+        weights = self._weights(owners)
         counts = Counter(owners.values())
         for container_id, owner in owners.items():
-            part = (BUSY if owner in busy else 1.0) / counts[owner]
+            part = weights[owner] / counts[owner]
             if part != self._parts.get(container_id, 1.0):
                 self._write(container_id, part)
 
@@ -99,9 +101,10 @@ class CpuWeights:
                 self._groups[container_id] = group
         return container_id in self._groups
 
-    def _busy(self, owners: Mapping[str, str]) -> set[str]:
-        """Who has used more than half of an equal part of the machine's CPUs: with two who take
-        all they can get, both; beside somebody who takes little, only the other."""
+    def _weights(self, owners: Mapping[str, str]) -> dict[str, float]:
+        """By owner. Busy is who has used more than half of an equal part of the machine's CPUs:
+        with two who take all they can get, both; beside somebody who takes little, only the
+        other."""
         seconds = max(self._now() - self._looked_at, 1e-3)
         self._looked_at += seconds
         latest = dict.fromkeys(owners.values(), 0.0)
@@ -112,9 +115,11 @@ class CpuWeights:
         self._uses = {
             owner: max(use, kept * self._uses.get(owner, 0.0)) for owner, use in latest.items()
         }
+        if len(self._uses) < 2:
+            return dict.fromkeys(self._uses, 1.0)
         active = sum(1 for use in self._uses.values() if use > _ACTIVE)
         part = self._cpus / max(2, active)
-        return {owner for owner, use in self._uses.items() if use > part / 2}
+        return {owner: BUSY if use > part / 2 else QUIET for owner, use in self._uses.items()}
 
     def _used_since(self, container_id: str) -> float:
         """CPU seconds since it was looked at before."""

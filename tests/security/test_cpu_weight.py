@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.host.cpu_groups import group_of
-from gateway.host.cpu_weight import BUSY
+from gateway.host.cpu_weight import BUSY, QUIET
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 
@@ -37,12 +37,17 @@ def test_an_owner_weighs_the_same_whatever_it_has(
     many = [_create(gateway, "alice") for _ in range(3)]
     single = _create(gateway, "bob")
 
-    eventually(lambda: [round(_weight(gateway, s), 1) for s in many] == [0.3] * 3, within_s=15)
-    assert _weight(gateway, single) == 1.0
+    eventually(
+        lambda: [round(_weight(gateway, s), 1) for s in many] == [round(QUIET / 3, 1)] * 3,
+        within_s=15,
+    )
+    assert _weight(gateway, single) == QUIET
 
     gateway.headers = {"X-API-Key": KEYS["alice"]}
     gateway.delete(f"/sandboxes/{many[0]}")
-    eventually(lambda: [round(_weight(gateway, s), 1) for s in many[1:]] == [0.5] * 2, within_s=15)
+    eventually(
+        lambda: [round(_weight(gateway, s), 1) for s in many[1:]] == [QUIET / 2] * 2, within_s=15
+    )
 
 
 def test_who_computes_all_the_time_goes_after_who_does_not(
@@ -63,7 +68,7 @@ def test_who_computes_all_the_time_goes_after_who_does_not(
         json={"command": forks, "background": True, "request_id": "forks"},
     )
     eventually(lambda: _weight(gateway, busy) == BUSY, within_s=15)
-    assert _weight(gateway, quiet) == 1.0
+    assert _weight(gateway, quiet) == QUIET
 
     gateway.post(f"/sandboxes/{busy}/commands/forks/signal", json={"signal": "KILL"})
-    eventually(lambda: _weight(gateway, busy) == 1.0, within_s=30)
+    eventually(lambda: _weight(gateway, busy) == QUIET, within_s=30)

@@ -131,10 +131,10 @@ def test_an_owners_weight_is_divided_among_its_sandboxes(
     machine: Callable[..., _Machine],
 ) -> None:
     made = machine(a="alice", b="alice", c="bob")
-    assert made.written() == {"a": 512, "b": 512, "c": 1024}
+    assert made.written() == {"a": 2048, "b": 2048, "c": 4096}
     made.rows.pop(0)
     made.passes(1.0)
-    assert made.written() == {"b": 1024, "c": 1024}
+    assert made.written() == {"b": 4096, "c": 4096}
 
 
 def test_who_takes_more_than_its_part_goes_last(machine: Callable[..., _Machine]) -> None:
@@ -142,12 +142,12 @@ def test_who_takes_more_than_its_part_goes_last(machine: Callable[..., _Machine]
     stopped."""
     made = machine(a="alice", b="alice", c="bob")
     made.passes(0.5, a=0.9, b=0.9, c=0.1)
-    assert made.written() == {"a": 32, "b": 32, "c": 1024}
+    assert made.written() == {"a": 128, "b": 128, "c": 4096}
     made.passes(0.5, c=0.1)
-    assert made.written() == {"a": 32, "b": 32, "c": 1024}
+    assert made.written() == {"a": 128, "b": 128, "c": 4096}
     for _ in range(10):
         made.passes(0.5, c=0.1)
-    assert made.written() == {"a": 512, "b": 512, "c": 1024}
+    assert made.written() == {"a": 2048, "b": 2048, "c": 4096}
 
 
 def test_a_new_sandbox_of_a_busy_owner_goes_last_too(machine: Callable[..., _Machine]) -> None:
@@ -155,7 +155,7 @@ def test_a_new_sandbox_of_a_busy_owner_goes_last_too(machine: Callable[..., _Mac
     made.passes(0.5, a=1.9)
     made.add("b", "alice")
     made.passes(0.5, a=1.9)
-    assert made.written() == {"a": 32, "b": 32, "c": 1024}
+    assert made.written() == {"a": 128, "b": 128, "c": 4096}
 
 
 @pytest.mark.parametrize("use", [0.0, 0.2, 0.45])
@@ -164,19 +164,19 @@ def test_who_takes_little_keeps_its_weight(machine: Callable[..., _Machine], use
     made = machine(a="alice", c="bob")
     for _ in range(20):
         made.passes(0.5, a=2 - use, c=use)
-    assert made.written() == {"a": 64, "c": 1024}
+    assert made.written() == {"a": 256, "c": 4096}
 
 
 def test_all_who_take_their_part_are_equal(machine: Callable[..., _Machine]) -> None:
     made = machine(a="alice", b="bob", c="carol", d="carol")
     made.passes(0.5, a=0.7, b=0.7, c=0.3, d=0.3)
-    assert made.written() == {"a": 64, "b": 64, "c": 32, "d": 32}
+    assert made.written() == {"a": 256, "b": 256, "c": 128, "d": 128}
 
 
 def test_without_keys_each_sandbox_counts_as_an_owner(machine: Callable[..., _Machine]) -> None:
     made = machine(a="", b="", c="")
     made.passes(0.5, a=1.8)
-    assert made.written() == {"a": 64, "b": 1024, "c": 1024}
+    assert made.written() == {"a": 256, "b": 4096, "c": 4096}
 
 
 def test_a_container_that_has_gone_does_not_disturb(machine: Callable[..., _Machine]) -> None:
@@ -189,4 +189,11 @@ def test_a_container_that_has_gone_does_not_disturb(machine: Callable[..., _Mach
     made.passes(0.5)
     made.rows.pop(0)
     made.passes(0.5, b=1.9)
-    assert made.written() == {"b": 32, "c": 32}
+    assert made.written() == {"b": 512, "c": 512}
+
+
+def test_who_is_alone_keeps_the_usual_weight(machine: Callable[..., _Machine]) -> None:
+    """It competes with nobody but the host's own programs."""
+    made = machine(a="alice", b="alice")
+    made.passes(0.5, a=1.0, b=0.9)
+    assert made.written() == {"a": 512, "b": 512}
