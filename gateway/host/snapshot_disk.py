@@ -71,6 +71,8 @@ class SnapshotDisk:
         self._turns = turns
         self._check_room = check_room
         self._ready: HeldFile | None = None
+        self.in_place = False
+        """Whether the container has it."""
 
     def make_ready(self, container: Container) -> None:
         """All that takes time, or can fail for what the snapshot is: nothing is changed yet of the
@@ -105,6 +107,7 @@ class SnapshotDisk:
         except OSError as error:
             raise translated(error, self._disk_mb) from error
         self._ready = None
+        self.in_place = True
 
     def after_start(self, container: Container) -> None:
         self._disks.confirm(container)

@@ -31,6 +31,8 @@ class _Entry:
     attempts: int = 0
     failure: GatewayError | None = None
     """Of the last attempt."""
+    drops: int = 0
+    """How often its link was to be closed, or that which was just being made."""
 
     def stay(self) -> None:
         """Call off its end."""
@@ -106,6 +108,7 @@ class Links:
                 self._judge(container_id, entry, entry.link)
                 entry.link = None
             entry.failure = None
+            drops = entry.drops
             gevent.sleep(self._redial.wait_s(container_id))
             self._redial.dialled(container_id)
             try:
@@ -122,7 +125,8 @@ class Links:
                 entry.attempts += 1
             entry.link = link
             entry.made_at = time.monotonic()
-            if self._entries.get(container_id) is not entry:
+            is_kept = self._entries.get(container_id) is entry and not self._closed
+            if not is_kept or entry.drops != drops:
                 link.close()  # dropped while it was being made: the caller finds it lost
             return link
 
@@ -132,14 +136,19 @@ class Links:
         return entry is not None and entry.link is not None and not entry.link.lost
 
     def drop(self, container_id: str) -> None:
-        """Close the container's link, if there is one. Commands go on."""
-        entry = self._entries.pop(container_id, None)
+        """Close the container's link, if there is one. Commands go on; whoever is within `using` is
+        given a new one when it asks."""
+        entry = self._entries.get(container_id)
         if entry is None:
             return
-        entry.stay()
-        if entry.link is not None:
-            self._judge(container_id, entry, entry.link)
-            entry.link.close()
+        entry.drops += 1
+        if not entry.users:
+            del self._entries[container_id]
+            entry.stay()
+        link, entry.link = entry.link, None
+        if link is not None:
+            self._judge(container_id, entry, link)
+            link.close()
 
     def _judge(self, container_id: str, entry: _Entry, link: Link) -> None:
         if not link.lost or time.monotonic() - entry.made_at >= STEADY_S:

@@ -203,6 +203,27 @@ def test_a_restored_sandbox_has_its_files_back(
     assert "ended" not in kinds_of(gateway, sandbox)
 
 
+def test_clients_of_every_worker_go_on_after_a_restore(
+    gateway: GatewayProcess, sandbox: str, take: Callable[..., dict]
+) -> None:
+    """Also those of the worker that carries it out, and after each of several."""
+    output(gateway, sandbox, "echo old > ~/f")
+    body = {"snapshot": take(sandbox)["snapshot_id"]}
+    clients = []
+    for worker in gateway.workers():
+        with gateway.only(worker):
+            clients.append(connect(gateway, sandbox))
+            assert clients[-1].output_of("cat ~/f") == "old\n"
+    for worker in gateway.workers():
+        clients[0].output_of("echo new > ~/f")
+        with gateway.only(worker):
+            answer = gateway.post(f"/sandboxes/{sandbox}/restore", json=body)
+        assert answer.status_code == 200, answer.text
+        for client in clients:
+            assert client.receive()["type"] == "restored"
+            assert client.output_of("cat ~/f") == "old\n"
+
+
 def test_of_two_restores_at_once_one_is_refused(
     gateway: GatewayProcess, sandbox: str, take: Callable[..., dict]
 ) -> None:

@@ -14,7 +14,7 @@ import requests
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.leak_oracle import HostRemains, same_snapshots, snapshot_files
-from tests.support.lifecycle import shown
+from tests.support.lifecycle import shown, stored_state
 from tests.support.problems import problem_of
 from tests.support.rest_commands import finished, in_background, result_of
 from tests.support.rounds import rounds
@@ -183,6 +183,24 @@ def test_while_it_is_paused_resumed_and_restored(
         assert any(answer.ok for answer in restored)
         assert _output(gateway, box, "cat ~/f") == "old"
         assert shown(gateway, box)["status"] in ("idle", "connected")
+
+
+def test_a_second_restore_meanwhile_is_refused(
+    gateway: GatewayProcess, make: Callable[..., str]
+) -> None:
+    """It does not wait for the first, whichever worker is asked; what else comes waits."""
+    box = make(disk_mb=256)
+    _output(gateway, box, "head -c 150M /dev/zero | tr '\\0' x > ~/large; echo old > ~/f; sync")
+    assert gateway.post(f"/sandboxes/{box}/snapshots", json={"name": "large"}).status_code == 201
+    restore = partial(gateway.post, f"/sandboxes/{box}/restore", json={"snapshot": "large"})
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(restore)
+        eventually(lambda: stored_state(gateway, box) == "held", within_s=5, every_s=0.002)
+        second = restore()
+        command = threads.submit(_output, gateway, box, "cat ~/f")
+        assert problem_of(second, 409)["code"] == "sandbox_busy"
+        assert first.result().status_code == 200
+        assert command.result() == "old"
 
 
 def test_of_one_that_is_paused(gateway: GatewayProcess, make: Callable[..., str]) -> None:

@@ -24,6 +24,7 @@ class EngineProxy:
         self._listener: socket.socket | None = None
         self._connections: set[socket.socket] = set()
         self._failing: tuple[re.Pattern[bytes], int] | None = None
+        self._fail_times: int | None = None
         self._answering = threading.Event()
         self._answering.set()
         self._lock = threading.Lock()
@@ -60,9 +61,11 @@ class EngineProxy:
         """Go on with everything that was held back."""
         self._answering.set()
 
-    def fail(self, request: str, status: int = 500) -> None:
-        """Answer requests whose first line matches with an error, until `heal`."""
+    def fail(self, request: str, status: int = 500, times: int | None = None) -> None:
+        """Answer requests whose first line matches with an error, so many `times` or until
+        `heal`."""
         self._failing = (re.compile(request.encode()), status)
+        self._fail_times = times
 
     def heal(self) -> None:
         self._failing = None
@@ -109,6 +112,10 @@ class EngineProxy:
         pattern, status = self._failing
         if not pattern.match(piece.split(b"\r\n", 1)[0]):
             return False
+        if self._fail_times is not None:
+            self._fail_times -= 1
+            if self._fail_times <= 0:
+                self.heal()
         body = b'{"message":"the engine fails, by order of a test"}'
         client.sendall(
             b"HTTP/1.1 %d Failed\r\nContent-Type: application/json\r\nConnection: close\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any
 
 import gevent
@@ -163,3 +164,47 @@ def test_close_closes_all_and_may_be_repeated() -> None:
         links.close()
         links.close()
         assert all(link.lost for link in made)
+
+
+def test_who_still_uses_a_container_gets_a_new_link_after_a_drop() -> None:
+    """A restored sandbox has another agent, and the clients that were connected to it before are
+    the ones who ask for it: each link of theirs was closed as soon as it was made."""
+    dial = _Dialler()
+    links = Links(dial)
+    with links.using("c"):
+        first = links.get("c")
+        links.drop("c")
+        assert first.lost
+        assert not links.alive("c")
+
+        second = links.get("c")
+
+        assert not second.lost
+        assert links.alive("c")
+    assert second.lost
+    assert not links.alive("c")
+
+
+@pytest.mark.parametrize("users", [0, 1])
+def test_a_link_that_is_dropped_while_it_is_made_is_closed(users: int) -> None:
+    """It may lead to what was there before. Whoever waits for it finds it lost, and asks again."""
+    dial = _Dialler()
+    links = Links(dial)
+    with ExitStack() as held:
+        if users:
+            held.enter_context(links.using("c"))
+        waiting = gevent.spawn(links.get, "c")
+        gevent.sleep(0)
+        links.drop("c")
+
+        assert waiting.get(timeout=5).lost
+        assert links.get("c").lost == (users == 0)
+
+
+def test_after_the_end_no_link_is_kept() -> None:
+    """Also for those who are still inside."""
+    links = Links(_Dialler())
+    with links.using("c"):
+        links.close()
+
+        assert links.get("c").lost

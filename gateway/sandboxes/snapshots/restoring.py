@@ -40,6 +40,10 @@ class SnapshotFiles(Preparation, Protocol):
         """All of it that does not touch the container, which runs. Raises SnapshotNotFound,
         DiskFull, HostToolFailed and the engine's errors."""
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the container has them."""
+
 
 class HostGuard(Protocol):
     """What is enforced on the engine's host around a container's start."""
@@ -94,8 +98,8 @@ class Restoring:
         Raises SandboxNotFound, SandboxBusy, SnapshotNotFound, SnapshotTooLarge, BaseImageChanged,
         SnapshotsMissing, DiskFull, HostToolFailed, StoreUnavailable and the engine's errors. The
         snapshot is copied and looked at while the sandbox runs: what fails until then changes
-        nothing of it. After that it is started again with the files that it has or, where it
-        cannot be, it has ended.
+        nothing of it. After that it is started, at the second try too, with the files that it has
+        by then: the snapshot's count as restored. Where it cannot be, it has ended.
         """
         row = self._check.live(sandbox_id)
         self._taking.demand(row)
@@ -142,10 +146,14 @@ class Restoring:
         try:
             started = self._engine.restart(row.container_id, files)
         except BaseException as error:
-            self._metrics.restored("failed")
             log.warning("sandbox %s cannot be restored: %s", row.sandbox_id, error)
-            self._go_on_as_before(row)
-            raise
+            again = self._running_again(row)
+            if again is None or not files.in_place or not isinstance(error, GatewayError):
+                self._metrics.restored("failed")
+                if again is not None:
+                    self._go_on(row, again)
+                raise
+            started = again  # at the second try, and with the files that were asked for
         self._forget_link(row.container_id)
         if not self._mark(row, snapshot, started):
             # It was deleted meanwhile, and may have been started again after that.
@@ -166,15 +174,34 @@ class Restoring:
 
     def _go_on_as_before(self, row: SandboxRow) -> None:
         """With the files that it has, if it has any; else it ends. Raises nothing."""
+        container = self._running_again(row)
+        if container is not None:
+            self._go_on(row, container)
+
+    def _running_again(self, row: SandboxRow) -> ContainerInfo | None:
+        """With the files that it has, if it has any; None: else it ends. One that was not stopped
+        is left alone. Raises nothing."""
         assert row.container_id is not None
         try:
+            found = self._engine.inspect(row.container_id)
+            if found.pid is not None and found.pid == row.pid:
+                return found
             self._forget_link(row.container_id)
-            started = self._engine.restart(row.container_id, self._guard.once_more())
-            self._holds.note_process(row.sandbox_id, ip_address=started.ip_address, pid=started.pid)
-            self._holding.release(row.sandbox_id)
+            return self._engine.restart(row.container_id, self._guard.once_more())
         except GatewayError as error:
             log.exception("sandbox %s does not start again", row.sandbox_id)
             self._end(row, f"it could not be restored, nor started again: {error.code}")
+            return None
+
+    def _go_on(self, row: SandboxRow, container: ContainerInfo) -> None:
+        try:
+            if container.pid != row.pid:
+                self._holds.note_process(
+                    row.sandbox_id, ip_address=container.ip_address, pid=container.pid
+                )
+            self._holding.release(row.sandbox_id)
+        except GatewayError as error:
+            log.warning("sandbox %s is not noted to go on yet: %s", row.sandbox_id, error)
 
     def _end(self, row: SandboxRow, why: str) -> None:
         try:
@@ -189,6 +216,14 @@ class Restoring:
         """The worker that held it was killed: let it go on, or restore it again from the beginning.
         Raises nothing."""
         dead = row.worker_id or ""
+        try:
+            if row.container_id is not None:
+                self._engine.inspect(row.container_id)
+        except ContainerGone:
+            pass  # it ends
+        except EngineFault as error:
+            log.info("sandbox %s stays held until the engine is back: %s", row.sandbox_id, error)
+            return
         try:
             if not self._holds.take_over(row.sandbox_id, worker_id=self._worker_id, dead=dead):
                 return

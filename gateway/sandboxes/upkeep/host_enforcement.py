@@ -74,6 +74,10 @@ class SnapshotSteps:
     def make_ready(self, container: ContainerInfo) -> None:
         self._disk.make_ready(container)
 
+    @property
+    def in_place(self) -> bool:
+        return self._disk.in_place
+
     def before_start(self, container: ContainerInfo) -> None:
         self._steps.before_start(container)
 
