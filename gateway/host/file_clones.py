@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,9 @@ _NOT_SHARED = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.
 
 _SLICE_BYTES = 64 * 1024 * 1024
 """Copied, or written out, at a time: each is a call into the kernel with its limit of time."""
+
+_TURN_S = 1.0
+"""So long slices are written out in one call: most take no time, for nothing is in memory."""
 
 _WRITE_AND_WAIT = 1 | 2 | 4
 """Of sync_file_range(2), which does not flush the file's size: `give_name` does."""
@@ -50,14 +54,21 @@ def clone(source: HeldFile, target: HeldFile) -> None:
 def write_out(file: HeldFile) -> None:
     """Have the host's disk take what is only in memory of a file, slice by slice: a sandbox of some
     gigabytes takes longer than one call into the kernel may. Raises OSError."""
-    for start in range(0, file.size_bytes(), _SLICE_BYTES):
-        in_thread(partial(_write_out_slice, file, start))
+    position: int | None = 0
+    while position is not None:
+        position = in_thread(partial(_write_out_some, file, position))
 
 
-def _write_out_slice(file: HeldFile, start: int) -> None:
-    arguments = (ctypes.c_int64(start), ctypes.c_int64(_SLICE_BYTES), _WRITE_AND_WAIT)
-    if _libc.sync_file_range(file.fd, *arguments) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def _write_out_some(file: HeldFile, start: int) -> int | None:
+    """Where to go on; None at the end."""
+    until = time.monotonic() + _TURN_S
+    for position in range(start, file.size_bytes(), _SLICE_BYTES):
+        if time.monotonic() > until:
+            return position
+        arguments = (ctypes.c_int64(position), ctypes.c_int64(_SLICE_BYTES), _WRITE_AND_WAIT)
+        if _libc.sync_file_range(file.fd, *arguments) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return None
 
 
 def _share(source: HeldFile, target: HeldFile) -> bool:

@@ -97,6 +97,7 @@ class Connections:
         """Look after `peer` while inside."""
         self._by_sandbox[sandbox_id].add(peer)
         try:
+            self._note_restores(sandbox_id)
             yield
         finally:
             self._by_sandbox[sandbox_id].discard(peer)
@@ -142,8 +143,19 @@ class Connections:
             for connection in list(self._by_sandbox.get(sandbox_id, ())):
                 gevent.spawn(connection.end, reason)
 
+    def _note_restores(self, sandbox_id: str) -> None:
+        """What the first client of a sandbox comes after: of each later one it is told, also when
+        that comes before anybody has looked."""
+        if sandbox_id in self._restores:
+            return
+        try:
+            count, _ = self._sandboxes.restored_among({sandbox_id}).get(sandbox_id, (0, ""))
+        except GatewayError as error:
+            log.info("it is not known how often %s was restored: %s", sandbox_id, error)
+        else:
+            self._restores.setdefault(sandbox_id, count)
+
     def _tell_of_restores(self) -> None:
-        """Not of those from before the first look: clients came after them."""
         present = set(self._by_sandbox)
         restored = self._sandboxes.restored_among(present)
         for sandbox_id in present & self._by_sandbox.keys():

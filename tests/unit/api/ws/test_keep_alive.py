@@ -10,6 +10,7 @@ import pytest
 
 from gateway.api.ws import keep_alive as module
 from gateway.api.ws.keep_alive import Connections
+from gateway.errors import StoreUnavailable
 from tests.support.change_feeds import quiet_feed
 
 
@@ -87,3 +88,49 @@ def test_one_who_has_gone_meanwhile_is_left_alone(
             peer.connected = False
         gevent.sleep(0.5)
     assert len(log) - seen <= 2
+
+
+class Restored(NoSandboxes):
+    """One that was restored so many times."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.is_away = False
+
+    def restored_among(self, sandbox_ids: set[str]) -> dict[str, tuple[int, str]]:
+        if self.is_away:
+            raise StoreUnavailable("on purpose")
+        return {one: (self.count, f"s{self.count}") for one in sandbox_ids if self.count}
+
+
+class RestoredPeer(FakePeer):
+    def __init__(self) -> None:
+        super().__init__([])
+        self.told: list[str] = []
+
+    def tell_restored(self, snapshot_id: str) -> None:
+        self.told.append(snapshot_id)
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_client_is_told_of_a_restore_that_comes_before_the_first_look(
+    monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """And of none that was before it came. A store that is away keeps nobody from coming."""
+    monkeypatch.setattr(module, "STORE_LOOK_S", 0.02)
+    sandboxes, early, late = Restored(before), RestoredPeer(), RestoredPeer()
+    connections = Connections(sandboxes, ping_interval_s=10, feed=quiet_feed())
+    with connections.registered("a", early):  # type: ignore[arg-type]
+        sandboxes.count += 1
+        connections.start()
+        with gevent.Timeout(5):
+            while not early.told:
+                gevent.sleep(0.01)
+        sandboxes.is_away = True
+        with connections.registered("b", late):  # type: ignore[arg-type]
+            sandboxes.is_away = False
+            gevent.sleep(0.1)
+    connections.close()
+
+    assert early.told == [f"s{before + 1}"]
+    assert late.told == []
