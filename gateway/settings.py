@@ -27,6 +27,10 @@ _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*")
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_SNAPSHOT = "snapshot:"
+_POOLED_SNAPSHOT = re.compile(
+    r"snapshot:(([A-Za-z0-9][A-Za-z0-9._@-]{0,63})/)?([a-z0-9][a-z0-9-]{0,62})"
+)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _UIDS = re.compile("([0-9]{4,10})-([0-9]{4,10})")
 _NOBODY = 65534
@@ -345,7 +349,9 @@ class Settings(BaseSettings):
     pool_images: str = Field(
         "",
         description="Images of which sandboxes stand ready, separated by commas. "
-        "`image@isolation` for another isolation. Empty: that of `SANDBOX_IMAGE`.",
+        "`image@isolation` for another isolation. `snapshot:name` for a snapshot of an operator's "
+        "key (or without keys), which everybody may then use by its name; `snapshot:key/name` for "
+        "one of another key, which stays that key's. Empty: that of `SANDBOX_IMAGE`.",
     )
     certificate_days: float = Field(
         7,
@@ -523,7 +529,10 @@ class Settings(BaseSettings):
     @classmethod
     def _pooled_levels_exist(cls, text: str) -> str:
         for entry in _listed(text):
-            if "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
+            if entry.startswith(_SNAPSHOT):
+                if not _POOLED_SNAPSHOT.fullmatch(entry):
+                    raise ValueError(f"{entry!r} must be `snapshot:name` or `snapshot:key/name`")
+            elif "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
                 raise ValueError(f"{entry!r} names no isolation level after its `@`")
         return text
 
@@ -561,9 +570,18 @@ class Settings(BaseSettings):
         """(image, isolation level) of which sandboxes stand ready."""
         pairs = []
         for entry in _listed(self.pool_images) or [self.image]:
+            if entry.startswith(_SNAPSHOT):
+                continue
             image, _, level = entry.rpartition("@") if "@" in entry else (entry, "", self.isolation)
             pairs.append((image, cast(Isolation, level)))
         return tuple(dict.fromkeys(pairs))
+
+    @property
+    def pooled_snapshots(self) -> tuple[tuple[str | None, str], ...]:
+        """(name of a key, name of its snapshot) of which sandboxes stand ready; None for an
+        operator's, which everybody may use."""
+        found = [_POOLED_SNAPSHOT.fullmatch(entry) for entry in _listed(self.pool_images)]
+        return tuple(dict.fromkeys((one[2], one[3]) for one in found if one is not None))
 
     @field_validator("egress_allow")
     @classmethod

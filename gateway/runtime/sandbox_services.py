@@ -17,6 +17,7 @@ from gateway.sandboxes.create.capacity import capacity_of
 from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.creation import Creation
 from gateway.sandboxes.create.pool_links import Standby
+from gateway.sandboxes.create.pooled_snapshots import PooledSnapshots
 from gateway.sandboxes.create.snapshot_bases import Bases
 from gateway.sandboxes.create.warm_pool import Plan, Pool
 from gateway.sandboxes.ending.removal import Removal
@@ -110,7 +111,12 @@ class SandboxServices:
         worker_id = base.workers.worker_id
         admission = AdmissionStore(base.database, settings.uid_range)
         pool_store = PoolStore(base.database, settings.uid_range)
-        bases = Bases(self.snapshot_store, settings.disk_mb, self.snapshot_names.of)
+        pooled = PooledSnapshots(
+            settings.pooled_snapshots,
+            settings.operator_names if base.access.needs_key else {""},
+            self.snapshot_store,
+        )
+        bases = Bases(self.snapshot_store, settings.disk_mb, self.snapshot_names.of, pooled)
         self.containers = Containers(
             engine, self.enforcement, settings.instance_id, settings.network, bases.of
         )
@@ -133,6 +139,7 @@ class SandboxServices:
             lambda: len(store.live()),
             worker_id,
             feed,
+            bases,
         )
         admission_controller = AdmissionController(
             admission,

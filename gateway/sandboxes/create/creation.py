@@ -134,7 +134,7 @@ class Creation:
                 "starting",
                 self._worker_id,
                 owner=owner.name,
-                pool_key=self._pool.key_for(spec),
+                pool_key=self._pool.key_for(spec, base=base),
                 origin=None if base is None else base.origin or base.sandbox_id,
             )
             needs_update = not self._pool.has_limits(spec.limits)
@@ -144,7 +144,7 @@ class Creation:
                     owner,
                     idempotency,
                     needs_update=needs_update,
-                    leave_pooled=self._pool.leaves_to_others(owner.name),
+                    leave_pooled=self._pool.leaves_to_others(owner.name, base),
                     has_left=has_left,
                 )
             except (CapacityExhausted, TooManySandboxes, TooManyWaiting) as refusal:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gateway.errors import BadFields, SnapshotNotFound, SnapshotTooLarge
 from gateway.sandboxes.create.containers import Base
+from gateway.sandboxes.create.pooled_snapshots import PooledSnapshots
 from gateway.schemas.models import SandboxCreate
 from gateway.store.snapshots import SnapshotRow, SnapshotStore
 
@@ -20,10 +21,12 @@ class Bases:
         store: SnapshotStore,
         usual_disk_mb: int | None,
         name_of: Callable[[SnapshotRow], str],
+        pooled: PooledSnapshots,
     ) -> None:
         self._store = store
         self._usual_disk_mb = usual_disk_mb
         self._name_of = name_of
+        self.pooled = pooled
 
     def of(self, snapshot_id: str) -> Base:
         """One that is there, whoever's it is. Raises SnapshotNotFound and StoreUnavailable."""
@@ -34,8 +37,9 @@ class Bases:
         return Base(name, found.image_id, found.uid)
 
     def named(self, word: str, owner: str) -> SnapshotRow:
-        """By id or name. Raises SnapshotNotFound and StoreUnavailable."""
-        found = self._store.find(word, owner=owner)
+        """By id or name: the owner's own, else one that everybody may use. Raises SnapshotNotFound
+        and StoreUnavailable."""
+        found = self._store.find(word, owner=owner) or self.pooled.promoted(word)
         if found is None:
             raise SnapshotNotFound()
         return found

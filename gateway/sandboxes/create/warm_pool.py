@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from gateway import clock
 from gateway.engine.interface import Engine, Limits
-from gateway.errors import BadFields, EngineFault
+from gateway.errors import (
+    BadFields,
+    BaseImageChanged,
+    EngineFault,
+    HostToolFailed,
+    SnapshotNotFound,
+    SnapshotTooLarge,
+)
 from gateway.process.change_feed import ChangeFeed
 from gateway.process.periodic import PeriodicLoop
 from gateway.sandboxes.create.container_names import new_pool_name
@@ -19,6 +27,7 @@ from gateway.sandboxes.create.containers import Containers
 from gateway.sandboxes.create.image_ids import ImageIds
 from gateway.sandboxes.create.new_row import new_row
 from gateway.sandboxes.create.pool_shares import PoolShares, kept_for_others
+from gateway.sandboxes.create.snapshot_bases import Bases
 from gateway.sandboxes.spec.container_labels import uid_of
 from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, fixed_in_the_pool
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
@@ -26,6 +35,7 @@ from gateway.schemas.models import SandboxCreate
 from gateway.store.admission import AdmissionStore
 from gateway.store.pool import PoolStore
 from gateway.store.rows import SandboxRow
+from gateway.store.snapshots import SnapshotRow
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +51,8 @@ AFTER_FAILURE_S = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is pooled, from the settings: (image, isolation) pairs, and how many of each."""
+    """What is pooled, from the settings: (image, isolation) pairs, and how many of each and of each
+    snapshot."""
 
     pairs: Sequence[tuple[str, str]]
     size: int
@@ -67,7 +78,9 @@ class Pool:
         live_count: Callable[[], int],
         worker_id: str,
         feed: ChangeFeed,
+        bases: Bases,
     ) -> None:
+        self._bases = bases
         self._store = store
         self._admission = admission
         self._engine = engine
@@ -83,29 +96,39 @@ class Pool:
 
     # --- who may take --------------------------------------------------------------------------
 
-    def key_for(self, spec: SandboxSpec, *, fresh: bool = False) -> str | None:
-        """The key of pooled sandboxes that serve a spec; None where only a new one does.
+    def key_for(
+        self, spec: SandboxSpec, *, base: SnapshotRow | None = None, fresh: bool = False
+    ) -> str | None:
+        """The key of pooled sandboxes that serve a spec; None where only a new one does. `base` is
+        the spec's snapshot, which whoever asks may use.
 
         Memory, CPU and processes can be changed on a running container; the rest cannot. With
         `fresh` it is that of the image as it is now; without, perhaps of an older one, of which
         the pool has none any more.
         """
-        pooled = (spec.image, spec.isolation) in self._plan.pairs
         fixed = fixed_in_the_pool(spec)
-        if not self._plan.size or not pooled or fixed is None:
+        if not self._plan.size or fixed is None:
+            return None
+        if base is not None:
+            # It needs no look at the image: another one never has its id.
+            return _key_of(base.snapshot_id, fixed) if self._bases.pooled.holds(base) else None
+        if spec.snapshot is not None or (spec.image, spec.isolation) not in self._plan.pairs:
             return None
         image_id = self._image_ids.now(spec.image) if fresh else self._image_ids.last(spec.image)
         if image_id is None:
             return None
-        return sha256(repr((image_id, *fixed)).encode()).hexdigest()[:32]
+        return _key_of(image_id, fixed)
 
     def has_limits(self, limits: Limits) -> bool:
         """Whether pooled sandboxes have these limits already."""
         return limits == self._resolver.default().limits
 
-    def leaves_to_others(self, owner: str) -> int:
-        """How many pooled sandboxes of a kind an owner who asks now has to leave to others."""
+    def leaves_to_others(self, owner: str, base: SnapshotRow | None = None) -> int:
+        """How many pooled sandboxes of a kind, those of a snapshot perhaps, an owner who asks now
+        has to leave to others."""
         self.shares.asked(owner)
+        if base is not None and not self._bases.pooled.is_everybodys(base):
+            return 0
         return kept_for_others(self._plan.size) if self.shares.has_had_more(owner) else 0
 
     # --- filling -------------------------------------------------------------------------------
@@ -139,20 +162,27 @@ class Pool:
             for there in range(sum(row.pool_key == key for row in pooled), count):
                 if there >= kept and self._admission.has_work(now=clock.boot_s()):
                     return
-                self._add(key, spec)
+                try:
+                    self._add(key, spec)
+                except (BaseImageChanged, SnapshotNotFound, HostToolFailed) as error:
+                    if spec.snapshot is None:
+                        raise
+                    log.warning("cannot pool snapshot %s: %s", spec.snapshot, error)
+                    break
 
     def _wanted(self) -> dict[str, tuple[SandboxSpec, int]]:
         """How many there shall be, by key: as many as planned, where there is room."""
         room = max(0, self._plan.most - self._live_count()) if self._plan.most else None
         wanted: dict[str, tuple[SandboxSpec, int]] = {}
-        for image, isolation in self._plan.pairs:
-            request = SandboxCreate.model_validate({"image": image, "isolation": isolation})
+        for request, base in self._requests():
             try:
+                if base is not None:
+                    request = self._bases.applied(request, base)
                 spec = self._resolver.resolve(request)
-            except BadFields as refused:
-                log.warning("cannot pool %s (%s): %s", image, isolation, refused)
+            except (BadFields, SnapshotTooLarge) as refused:
+                log.warning("cannot pool %s: %s", base.name if base else request.image, refused)
                 continue
-            key = self.key_for(spec, fresh=True)
+            key = self.key_for(spec, base=base, fresh=True)
             if key is None:
                 continue
             count = self._plan.size if room is None else min(self._plan.size, room)
@@ -160,6 +190,13 @@ class Pool:
                 room -= count
             wanted[key] = (spec, count)
         return wanted
+
+    def _requests(self) -> Iterator[tuple[SandboxCreate, SnapshotRow | None]]:
+        """What whoever takes a pooled sandbox has asked for."""
+        for image, isolation in self._plan.pairs:
+            yield SandboxCreate.model_validate({"image": image, "isolation": isolation}), None
+        for snapshot in self._bases.pooled.all():
+            yield SandboxCreate(snapshot=snapshot.snapshot_id), snapshot
 
     def _add(self, key: str, spec: SandboxSpec) -> None:
         # For the label: should the store be lost, it is adopted with what it says.
@@ -217,3 +254,7 @@ class Pool:
                     self._discard(row)
                 except EngineFault as error:
                     log.warning("cannot remove a pooled container yet: %s", error)
+
+
+def _key_of(origin: str, fixed: tuple[Any, ...]) -> str:
+    return sha256(repr((origin, *fixed)).encode()).hexdigest()[:32]

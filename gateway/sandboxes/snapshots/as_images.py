@@ -102,11 +102,12 @@ class ImageSnapshots:
         needed = {row.image_id for row in rows.values()}
         for snapshot_id in found.keys() - rows.keys():
             image = found[snapshot_id]
-            if image.tags:
+            own = [tag for tag in image.tags if tag.startswith(f"{REPOSITORY}:")]
+            for tag in own:
                 log.warning("removing a snapshot that nobody knows of: %s", snapshot_id)
-                for tag in image.tags:
-                    self._engine.untag_image(tag)
-            elif image.image_id not in needed:
+                self._engine.untag_image(tag)
+            # Another name is that of an image which snapshots need (`base_images`).
+            if not image.tags and image.image_id not in needed:
                 self._remove_unless_used(image)
 
     def _remove_unless_used(self, image: ImageInfo) -> None:

@@ -72,7 +72,7 @@ class SandboxSpec:
     name: str | None = field(default=None, metadata=_column("name", "given", str, may_be_none=True))
     snapshot: str | None = field(
         default=None,
-        metadata=_option("snapshot", "unpooled", str, is_shown=False, may_be_none=True),
+        metadata=_option("snapshot", "fixed", str, is_shown=False, may_be_none=True),
     )
 
     @property

@@ -111,7 +111,7 @@ def test_the_pool_knows_what_it_can_give(name: str) -> None:
 
 def test_the_pool_of_an_earlier_run_is_taken_over() -> None:
     """The order of the fixed values is part of the pool's key."""
-    assert fixed_in_the_pool(USUAL) == ("image", "standard", "bridge", 1024, 10)
+    assert fixed_in_the_pool(USUAL) == ("image", "standard", "bridge", 1024, 10, None)
 
 
 def test_clients_are_shown_their_own_words() -> None:
