@@ -65,6 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         changes=services.changes,
         lifecycle=services.lifecycle,
         snapshots=runtime.snapshots,
+        templates=runtime.templates,
         commands=runtime.commands,
         files=inside.files,
         uses=uses,

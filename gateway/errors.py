@@ -27,7 +27,8 @@ GatewayError
 │   ├── TooManyFollowers          of one API key, of events
 │   ├── TooManyWaiting            creates of one API key that wait for room
 │   ├── NameTaken                 another of the owner's has it
-│   │   └── SnapshotNameTaken
+│   │   ├── SnapshotNameTaken
+│   │   └── TemplateNameTaken
 │   ├── IdempotencyKeyReused      for another request
 │   ├── IdempotencyKeySpent       the sandbox that it stands for has ended
 │   ├── RequestIdInUse
@@ -52,6 +53,12 @@ GatewayError
 │   ├── SnapshotTooLarge          the disk is smaller than that of the snapshot
 │   ├── BaseImageChanged          a snapshot's image is gone
 │   ├── SnapshotUnrelated         its files are not those that the sandbox's came from
+│   ├── TemplateNotFound
+│   ├── TooManyTemplates          of all, or in the making
+│   ├── TemplateTooLarge          it, or what its build has written
+│   ├── BadTemplate               its context cannot be built here
+│   ├── BuildFailed               an instruction of its Dockerfile did not succeed
+│   │   └── BuildTimeout
 │   ├── BadRange                  the file has no such part
 │   ├── BadArchive                it is none, or would write beside its target
 │   ├── TooManyWatches            of one sandbox
@@ -502,6 +509,56 @@ class SnapshotsMissing(FeatureMissing):
     """What a snapshot needs is not there: a disk of its own for the sandbox."""
 
     title = N_("There are no snapshots of such sandboxes on this host")
+
+
+class TemplateNotFound(ClientFault):
+    """There is no template of this name."""
+
+    code = "template_not_found"
+    title = N_("No such template is known")
+
+
+class TemplateNameTaken(NameTaken):
+    title = N_("Another template has this name")
+
+
+class TooManyTemplates(ClientFault):
+    """There are as many templates as there may be (`SANDBOX_MAX_TEMPLATES`), or as many are being
+    built."""
+
+    code = "too_many_templates"
+    title = N_("There are as many templates as there may be")
+
+
+class TemplateTooLarge(ClientFault):
+    """The image, or what an instruction has written, is larger than a template may be
+    (`SANDBOX_TEMPLATE_MB`)."""
+
+    code = "template_too_large"
+    title = N_("The template is larger than it may be")
+
+
+class BadTemplate(ClientFault):
+    """The context of a template is no tar archive with a `Dockerfile`, or needs what is not on the
+    engine's host: another base, or something from the network."""
+
+    code = "bad_template"
+    title = N_("This template cannot be built here")
+
+
+class BuildFailed(ClientFault):
+    """An instruction of the template's Dockerfile did not succeed. `detail` is what the builder
+    said at the end."""
+
+    code = "build_failed"
+    title = N_("The template could not be built")
+
+
+class BuildTimeout(BuildFailed):
+    """The build of a template took longer than it may (`SANDBOX_TEMPLATE_TIMEOUT`)."""
+
+    code = "build_timeout"
+    title = N_("Building the template took too long")
 
 
 class PathError(ClientFault):

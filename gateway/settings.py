@@ -392,6 +392,33 @@ class Settings(BaseSettings):
         description="What the snapshots of one API key take on the host's disk, in MiB, before "
         "another may be taken. 0: no limit.",
     )
+    max_templates: int = Field(
+        20,
+        ge=0,
+        le=10000,
+        description="Images that operators may have built by `POST /templates`. 0: none.",
+    )
+    template_mb: int = Field(
+        4096,
+        ge=1,
+        le=1048576,
+        description="What the image of a template may take on the engine's host, with what it is "
+        "built upon, in MiB; and what a step of its build may write.",
+    )
+    template_context_mb: int = Field(
+        256, ge=1, le=1048576, description="Largest context of a template's build, in MiB."
+    )
+    template_timeout: float = Field(
+        600, ge=1, le=86400, description="Seconds that the build of a template may take."
+    )
+    template_memory_mb: int = Field(
+        2048, ge=16, le=16777216, description="Memory of a step of a template's build, in MiB."
+    )
+    template_network: Literal["none", "default"] = Field(
+        "none",
+        description="`default`: what a template's build runs has the engine's usual network, past "
+        "the gateway's packet filter. Bases and files of the network are not fetched in any case.",
+    )
     disk_dir: str = Field(
         "",
         description="Directory for the images behind the sandboxes' disks. Empty: "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from gateway.settings import SHARED_UID
 
@@ -127,6 +127,17 @@ class EngineHost:
     """Those that are configured to give containers no network."""
     data_root: str = ""
     """Directory there in which the engine keeps images and containers."""
+
+
+@dataclass(frozen=True)
+class BuildLimits:
+    """What each step of a build may use at most."""
+
+    memory_bytes: int
+    cpus: float
+    has_network: bool
+    silence_s: float
+    """Without a word of the builder's: then nothing more is expected."""
 
 
 class Preparation(Protocol):
@@ -273,6 +284,11 @@ class Engine(Protocol):
         begin with `.wh.`, and holes. It has the container's labels, and `labels` on top; of what
         the container was given as environment it has the names, with empty values. Raises
         ContainerGone."""
+
+    def build(self, context: IO[bytes], image: str, limits: BuildLimits) -> Iterator[str]:
+        """Build an image (`repository:tag`) of a tar archive with a Dockerfile, and give the
+        builder's output as it comes. Whoever closes the iterator ends the build; images and
+        containers in between may be left then. Raises BuildFailed."""
 
     def images(self, labels: dict[str, str]) -> list[ImageInfo]:
         """All images that carry these labels; "" stands for any value."""

@@ -145,6 +145,16 @@ class Metrics:
             "How long the walks through the files took for one.",
             COMMAND_BOUNDS_S,
         )
+        self._template_builds = Counter(
+            slot,
+            "template_builds",
+            "Builds of templates.",
+            ("outcome",),
+            (("ok",), ("failed",)),
+        )
+        self._template_build_seconds = Histogram(
+            slot, "template_build_seconds", "How long builds of templates took.", COMMAND_BOUNDS_S
+        )
         self._housekeeping_failures = Counter(
             slot, "housekeeping_failures", "Housekeeping jobs that failed.", ("job",), ()
         )
@@ -195,6 +205,11 @@ class Metrics:
         """What changed in a sandbox was found out, by walks that took so long."""
         self._changes.add(1, kind)
         self._changes_seconds.observe(seconds)
+
+    def template_built(self, outcome: Literal["ok", "failed"], seconds: float) -> None:
+        """The build of a template has ended."""
+        self._template_builds.add(1, outcome)
+        self._template_build_seconds.observe(seconds)
 
     # --- commands and clients ------------------------------------------------------------------
 

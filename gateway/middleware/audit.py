@@ -30,6 +30,8 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/sandboxes/{}/fork"): "fork",
     ("POST", "/sandboxes/{}/restore"): "restore",
     ("DELETE", "/snapshots/{}"): "snapshot_delete",
+    ("POST", "/templates"): "template_build",
+    ("DELETE", "/templates/{}"): "template_delete",
     ("POST", "/sandboxes/{}/token"): "token_issue",
     ("DELETE", "/sandboxes/{}/token"): "token_revoke",
     ("POST", "/sandboxes/{}/ports/{}/token"): "port_token_issue",

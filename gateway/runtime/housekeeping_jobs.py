@@ -9,6 +9,7 @@ from gateway.process.leadership import Leadership
 from gateway.runtime.foundation import Foundation
 from gateway.runtime.sandbox_services import SandboxServices
 from gateway.runtime.snapshot_services import SnapshotServices
+from gateway.runtime.template_services import TemplateServices
 from gateway.sandboxes.upkeep.dead_workers import DeadWorkers
 from gateway.sandboxes.upkeep.engine_events import Watch
 from gateway.sandboxes.upkeep.expiry import Expiry
@@ -20,10 +21,14 @@ SWEEP_S = 0.5
 FORGET_S = 3600.0
 CHECKPOINT_S = 2.0
 SNAPSHOTS_S = 10.0
+TEMPLATES_S = 10.0
 
 
 def housekeeping(
-    base: Foundation, services: SandboxServices, snapshots: SnapshotServices
+    base: Foundation,
+    services: SandboxServices,
+    snapshots: SnapshotServices,
+    templates: TemplateServices,
 ) -> Housekeeping:
     """The housekeeper with all its jobs; to be started."""
     settings = base.settings
@@ -40,7 +45,7 @@ def housekeeping(
         services.watcher,
         base.workers,
         snapshots.restoring,
-        snapshots.keeping,
+        [snapshots.keeping, templates.keeping],
     )
     reconciliation = Reconciliation(
         base.store,
@@ -64,6 +69,7 @@ def housekeeping(
             ("checkpoint", CHECKPOINT_S, base.database.checkpoint),
             ("snapshots", SNAPSHOTS_S, snapshots.keeping.tidy),
             ("snapshots' images", SNAPSHOTS_S, snapshots.base_images.tidy),
+            ("templates", TEMPLATES_S, templates.keeping.tidy),
             *services.enforcement.jobs(),
         ],
         duties=[

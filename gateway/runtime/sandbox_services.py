@@ -41,6 +41,7 @@ from gateway.store.holds import HoldStore
 from gateway.store.leases import LeaseStore
 from gateway.store.pool import PoolStore
 from gateway.store.snapshots import SnapshotStore
+from gateway.store.templates import TemplateStore
 from gateway.use.sandbox_use import LINK_KEPT_S
 
 
@@ -56,7 +57,8 @@ class SandboxServices:
         self.snapshot_store = SnapshotStore(base.database)
         self.snapshot_names = SnapshotNames(settings.instance_id)
         self.drop_links = partial(drop_everywhere, [inside.file_links, inside.links])
-        self.resolver = SpecResolver(policy_of(settings), engine.host)
+        self.template_store = TemplateStore(base.database)
+        self.resolver = SpecResolver(policy_of(settings), engine.host, self.template_store.image_of)
         self.removal = Removal(
             EndRecordStore(base.database),
             engine,

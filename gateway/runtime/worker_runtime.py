@@ -14,6 +14,7 @@ from gateway.runtime.housekeeping_jobs import housekeeping
 from gateway.runtime.inside_sandboxes import InsideSandboxes
 from gateway.runtime.sandbox_services import SandboxServices
 from gateway.runtime.snapshot_services import SnapshotServices
+from gateway.runtime.template_services import TemplateServices
 from gateway.settings import Settings
 
 
@@ -43,12 +44,13 @@ class Runtime:
         self.inside = InsideSandboxes(self.base, self._endings)
         self.services = SandboxServices(self.base, self.inside, self._endings)
         self.snapshots = SnapshotServices(self.base, self.inside, self.services, self._endings)
+        self.templates = TemplateServices(self.base, self.services)
         self.commands = self.inside.commands.with_effects(self.snapshots.effects)
         self.websockets = Slots(settings.websockets_per_key, TooManyConnections)
         self.waiting = self._endings.closing.add(Waiting())
         self.exchanges = self._endings.closing.add(OpenExchanges())
         self._housekeeping = self._endings.closing.add(
-            housekeeping(self.base, self.services, self.snapshots)
+            housekeeping(self.base, self.services, self.snapshots, self.templates)
         )
 
     def start(self) -> None:

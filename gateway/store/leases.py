@@ -26,7 +26,7 @@ from sqlalchemy import (
 from gateway import clock
 from gateway.store.database import Database
 from gateway.store.rows import USABLE
-from gateway.store.tables import leases, sandboxes, snapshots, tickets
+from gateway.store.tables import leases, sandboxes, snapshots, templates, tickets
 
 _BUSY_STATES = ("pooling", "starting", "pausing", "held", "removing")
 
@@ -165,6 +165,7 @@ class LeaseStore:
             select(leases.c.worker_id),
             select(sandboxes.c.worker_id).where(sandboxes.c.state.in_(_BUSY_STATES)),
             select(snapshots.c.worker_id),
+            select(templates.c.worker_id),
             select(tickets.c.worker_id),
         )
         return self._database.read(lambda c: {found[0] for found in c.execute(query) if found[0]})

@@ -34,7 +34,7 @@ LEFT_OUT = {
 }
 """Beginnings of examples that a test cannot paste, and why."""
 
-PAGES = {"README.md": 8, "docs/api.md": 29, "docs/websocket.md": 7, "docs/operation.md": 3}
+PAGES = {"README.md": 8, "docs/api.md": 30, "docs/websocket.md": 7, "docs/operation.md": 3}
 """Pages with examples, and how many of them at least are pasted."""
 
 READING_S = 4.0

@@ -64,6 +64,7 @@ _ANSWERS = TypeAdapter(
     | models.Deleted
     | models.FileStat
     | models.FileEvent
+    | models.TemplateMade
     | models.Watching
     | models.TokenIssued
     | models.PortToken

@@ -18,6 +18,7 @@ from gateway.api.rest import (
     service_routes,
     snapshot_routes,
     stats_routes,
+    template_routes,
     token_routes,
     watch_routes,
 )
@@ -30,6 +31,7 @@ from gateway.api.rest.backend import (
     ReadinessService,
     SandboxService,
     SnapshotServices,
+    TemplateServices,
 )
 from gateway.api.rest.command_routes import blueprint as command_routes
 from gateway.api.rest.openapi import route
@@ -62,6 +64,7 @@ def register(
     changes: ChangeService,
     lifecycle: LifecycleService,
     snapshots: SnapshotServices,
+    templates: TemplateServices,
     commands: CommandService,
     files: Files,
     uses: SandboxUses,
@@ -83,6 +86,7 @@ def register(
         app,
         sandbox_routes(creation, sandboxes, changes),
         snapshot_routes.blueprint(snapshots),
+        template_routes.blueprint(templates, waiting),
         stats_routes.blueprint(sandboxes),
         event_routes.blueprint(lifecycle, waiting),
         command_routes(commands, uses, short_uses, waiting, streams),

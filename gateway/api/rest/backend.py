@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
@@ -230,6 +230,56 @@ class SnapshotServices(Protocol):
 
     @property
     def comparing(self) -> ComparisonService: ...
+
+
+class TemplateView(Protocol):
+    """A template; it has the fields of `gateway.schemas.models.Template`."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Building(Protocol):
+    """One build of a template."""
+
+    def receive(self, pieces: Iterable[bytes]) -> None:
+        """Take the context. Raises TooLarge, BadTemplate, BuildTimeout, what `pieces` raises, and
+        any HostFault."""
+
+    def events(self) -> Generator[str | TemplateView, None, None]:
+        """Output, and at the end the template. Ends the build when it is closed. Raises
+        BuildFailed, TemplateTooLarge and any HostFault."""
+
+
+class TemplateBuilding(Protocol):
+    """Builds templates."""
+
+    def build(self, name: str, made_by: str) -> AbstractContextManager[Building]:
+        """What has not become a template by the end of the block is removed. Raises BadTemplate,
+        TemplateNameTaken, TooManyTemplates and any HostFault."""
+
+
+class TemplateKeeping(Protocol):
+    """Shows and removes templates. Any method may raise a HostFault."""
+
+    def get(self, name: str) -> TemplateView:
+        """Raises TemplateNotFound."""
+
+    def list(self) -> Sequence[TemplateView]:
+        """By name."""
+
+    def delete(self, name: str) -> None:
+        """Raises TemplateNotFound."""
+
+
+class TemplateServices(Protocol):
+    """All that is done with templates."""
+
+    @property
+    def building(self) -> TemplateBuilding: ...
+
+    @property
+    def keeping(self) -> TemplateKeeping: ...
 
 
 class EventLike(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import docker
 from docker import errors as docker_errors
 from docker.utils import kwargs_from_env
 
 from gateway.engine import container_hardening
-from gateway.engine.docker import container_images, docker_exec
+from gateway.engine.docker import container_images, docker_exec, image_builds
 from gateway.engine.docker.answers import (
     bridge_of,
     event_of,
@@ -26,6 +26,7 @@ from gateway.engine.docker.error_translation import of_container, translated
 from gateway.engine.facts import EngineFacts, facts_of, host_of
 from gateway.engine.interface import (
     Bridge,
+    BuildLimits,
     ContainerEvent,
     ContainerInfo,
     ContainerSpec,
@@ -275,6 +276,9 @@ class DockerEngine:
 
     def commit(self, container_id: str, image: str, labels: Mapping[str, str] | None = None) -> str:
         return container_images.commit(self._api, container_id, image, labels or {})
+
+    def build(self, context: IO[bytes], image: str, limits: BuildLimits) -> Iterator[str]:
+        yield from image_builds.build(self._api, context, image, limits)
 
     def images(self, labels: dict[str, str]) -> list[ImageInfo]:
         with translated():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from gateway import clock
@@ -24,9 +24,16 @@ _ANY_HOST = EngineHost(memory_bytes=0, cpus=0, runtimes=frozenset())
 
 
 class SpecResolver:
-    """Reads requests. `host` asks the engine."""
+    """Reads requests. `host` asks the engine; `template_of` knows the images of templates, by their
+    own names or those of the images."""
 
-    def __init__(self, policy: Policy, host: Callable[[], EngineHost]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        host: Callable[[], EngineHost],
+        template_of: Callable[[str], str | None] = lambda _word: None,
+    ) -> None:
+        self._template_of = template_of
         self._policy = policy
         self._ask_host = host
         self._host: EngineHost | None = None
@@ -44,8 +51,8 @@ class SpecResolver:
         return self.resolve(SandboxCreate())
 
     def resolve(self, request: SandboxCreate) -> SandboxSpec:
-        """Raises BadFields, which names every value that is refused, IsolationUnavailable, and the
-        engine's errors."""
+        """Raises BadFields, which names every value that is refused, IsolationUnavailable,
+        StoreUnavailable and the engine's errors."""
         policy, refusals = self._policy, _Refusals()
         isolation = request.isolation or policy.isolation
         # Asked only where it matters: without the engine, other requests are still judged.
@@ -55,7 +62,11 @@ class SpecResolver:
         usual = self._usual("bridge" if has_network else "none")
         spec = SandboxSpec(**{**usual, **asked_for(request)})
         if spec.image not in policy.images:
-            refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
+            template = self._template_of(spec.image)
+            if template is None:
+                refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
+            else:
+                spec = replace(spec, image=template)
         self._check_limits(request, refusals)
         if isolation == "strict" and request.disk_mb is not None:
             # All that can be written to is in memory there, and may take half of it.

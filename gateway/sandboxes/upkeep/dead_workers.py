@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 import gevent
@@ -39,8 +40,8 @@ class Holds(Protocol):
         """Finish, or undo. Raises nothing."""
 
 
-class SnapshotsOfDead(Protocol):
-    """Snapshots that were being made."""
+class MadeByDead(Protocol):
+    """Snapshots or templates that were being made."""
 
     def take_over_from(self, dead_workers: set[str]) -> None: ...
 
@@ -59,7 +60,7 @@ class DeadWorkers:
         watcher: CommandWatcher,
         workers: Liveness,
         holds: Holds,
-        snapshots: SnapshotsOfDead,
+        makers: Sequence[MadeByDead],
     ) -> None:
         self._store = store
         self._leases = leases
@@ -70,7 +71,7 @@ class DeadWorkers:
         self._watcher = watcher
         self._workers = workers
         self._holds = holds
-        self._snapshots = snapshots
+        self._makers = makers
 
     def take_over(self) -> None:
         """Drop what workers that were killed held, and finish or undo what they were doing."""
@@ -90,7 +91,8 @@ class DeadWorkers:
                 elif row.worker_id in dead and row.state == "removing":
                     self._removal.leave(row)
             self._pool.take_over_from(dead)
-            self._snapshots.take_over_from(dead)
+            for maker in self._makers:
+                maker.take_over_from(dead)
         self._workers.sweep()
 
     def _undo_create(self, row: SandboxRow) -> None:

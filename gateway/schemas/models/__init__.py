@@ -47,6 +47,7 @@ from gateway.schemas.models.sandbox_stats import Amount, CpuUsage, NetworkUsage,
 from gateway.schemas.models.sandboxes import (
     ID_OR_NAME_PATTERN,
     LOOKS_LIKE_AN_ID,
+    NAME_PATTERN,
     SANDBOX_ID_PATTERN,
     Deleted,
     Sandbox,
@@ -87,15 +88,18 @@ from gateway.schemas.models.socket_messages import (
     SocketError,
     StdinMessage,
 )
+from gateway.schemas.models.templates import BuildOutput, Template, TemplateMade, TemplateQuery
 from gateway.schemas.models.tokens import TokenIssued, TokenRequest
 
 __all__ = [
     "ID_OR_NAME_PATTERN",
     "LOOKS_LIKE_AN_ID",
+    "NAME_PATTERN",
     "SANDBOX_ID_PATTERN",
     "Amount",
     "Answer",
     "AttachMessage",
+    "BuildOutput",
     "ChangeCounts",
     "Changes",
     "ChangesQuery",
@@ -162,6 +166,9 @@ __all__ = [
     "SnapshotQuery",
     "SocketError",
     "StdinMessage",
+    "Template",
+    "TemplateMade",
+    "TemplateQuery",
     "TerminalQuery",
     "TerminalSize",
     "TokenIssued",

@@ -73,8 +73,8 @@ class SandboxCreate(Request):
     )
     image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None,
-        description="One of those that the operator allows (`SANDBOX_IMAGES`). Default: "
-        "`SANDBOX_IMAGE`.",
+        description="One of those that the operator allows (`SANDBOX_IMAGES`), or a template. "
+        "Default: `SANDBOX_IMAGE`.",
         examples=["sandbox-websocket-image"],
     )
     cpus: float | None = Field(
@@ -154,9 +154,9 @@ class SandboxCreate(Request):
 
     snapshot: Annotated[str, StringConstraints(pattern=ID_OR_NAME_PATTERN)] | None = Field(
         None,
-        description="Id or name of a snapshot of the same owner: the sandbox begins with its "
-        "files. `image` follows from it, and `disk_mb` is at least the snapshot's. Default: the "
-        "files of the image.",
+        description="Id or name of a snapshot of the same owner, or of one that the operator has "
+        "promoted (`SANDBOX_POOL_IMAGES`): the sandbox begins with its files. `image` follows from "
+        "it, and `disk_mb` is at least the snapshot's. Default: the files of the image.",
         examples=["base"],
     )
 

@@ -49,6 +49,7 @@ _TAGS = [
     Tag(name="Files", description="Read, write, list and move files of a sandbox."),
     Tag(name="Ports", description="Reach servers that listen in a sandbox."),
     Tag(name="Snapshots", description="Keep the files of a sandbox, and make others of them."),
+    Tag(name="Templates", description="Images that operators have built."),
     Tag(name="Tokens", description="Let somebody into one sandbox."),
     Tag(name="Service", description="The gateway itself."),
 ]

@@ -9,7 +9,7 @@ from openapi_pydantic import Parameter, Reference
 from pydantic import BaseModel
 
 from gateway.schemas import route_documentation
-from gateway.schemas.models import ID_OR_NAME_PATTERN
+from gateway.schemas.models import ID_OR_NAME_PATTERN, NAME_PATTERN
 from gateway.schemas.models.base import left_out_when_none
 
 ACCEPT_LANGUAGE = Parameter.model_validate(
@@ -36,6 +36,11 @@ _IN_PATH: dict[str, dict[str, Any]] = {
         "description": "As the snapshot's making returned it, or the name that it was given there.",
         "schema": {"type": "string", "pattern": ID_OR_NAME_PATTERN},
         "example": "0c9a3e5b7d1f4c62a8e0b4d6f8123456",
+    },
+    "template": {
+        "description": "The name that the template was given.",
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "example": "with-numpy",
     },
     "port": {
         "description": "A TCP port of the sandbox, from 1 to 65535.",

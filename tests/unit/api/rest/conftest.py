@@ -48,6 +48,7 @@ from tests.unit.api.rest.fakes import (
     FakeSandboxes,
     FakeTokens,
     NoSnapshots,
+    NoTemplates,
 )
 
 MAX_BODY_BYTES = 16 * 1024
@@ -169,6 +170,7 @@ def app(
         changes=sandboxes,
         lifecycle=sandboxes,
         snapshots=NoSnapshots(),
+        templates=NoTemplates(),
         commands=commands,
         files=_no_files(),
         uses=uses,

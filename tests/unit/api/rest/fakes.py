@@ -18,7 +18,13 @@ from werkzeug.test import TestResponse
 from gateway.api.rest import request_id_in_path
 from gateway.api.rest.openapi.document import describe
 from gateway.engine.interface import ContainerUsage
-from gateway.errors import SandboxNotFound, SnapshotNotFound, StoreUnavailable
+from gateway.errors import (
+    SandboxNotFound,
+    SnapshotNotFound,
+    StoreUnavailable,
+    TemplateNotFound,
+    TooManyTemplates,
+)
 from gateway.sandboxes.create.creation import Created
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.owner_limits import EVERYBODY, Owner
@@ -71,6 +77,25 @@ class NoSnapshots:
 
     def changes(self, sandbox_id: str, _since: str | None, **_which: object) -> NoReturn:
         raise SandboxNotFound(sandbox_id)
+
+
+class NoTemplates:
+    """There are none, and none can be built."""
+
+    def __init__(self) -> None:
+        self.building = self.keeping = self
+
+    def build(self, name: str, made_by: str) -> NoReturn:
+        raise TooManyTemplates()
+
+    def get(self, name: str) -> NoReturn:
+        raise TemplateNotFound()
+
+    def list(self) -> list[Any]:
+        return []
+
+    def delete(self, name: str) -> NoReturn:
+        raise TemplateNotFound()
 
 
 class FakeSandboxes:
