@@ -193,6 +193,39 @@ def test_a_fork_has_a_user_of_its_own(
     }
 
 
+def test_directories_that_are_made_anew_hide_what_the_image_has(shop: Snapshots) -> None:
+    """As the kernel's overlayfs keeps it, against the image and since a moment: whiteouts, a
+    directory that hides all of the image's, and directories in it, which say nothing of that. What
+    is there again is changed, and what is gone with its directory is not named."""
+    sandbox = shop.make()
+    layer = sandbox.layer or ""
+    keys = "etc/apt/trusted.gpg.d"
+    had = shop.run(sandbox, "ls", f"/{keys}").split()
+    again, *gone = had
+
+    def done(command: str) -> None:
+        assert shop.run(sandbox, "sh", "-c", f"cd /etc && {command}", user="0") == ""
+
+    done("rm skel/.profile && echo more >> skel/.bashrc")
+    before = shop.snapshots.index(layer)
+    done(f"rm -r apt skel && mkdir -p apt/trusted.gpg.d skel && echo x > apt/trusted.gpg.d/{again}")
+    since = shop.snapshots.changes_since(layer, before)
+    whole = shop.snapshots.changes(layer, None)
+
+    others = {"sources.list", "sources.list.d", "auth.conf.d", "keyrings", "apt.conf.d"}
+    lost = {f"{keys}/{name}" for name in gone} | {"etc/skel/.bash_logout"}
+    lost |= {f"etc/apt/{name}" for name in others | {"preferences.d"}}
+    lost |= {"etc/skel/.bashrc"}
+    for found, besides in ((since, set()), (whole, {"etc/skel/.profile"})):
+        assert {path.decode() for path in found.deleted} == lost | besides
+        assert found.modified == (f"{keys}/{again}".encode(),)
+        assert found.added == ()
+    done("rm -r skel && echo file > skel")
+    last = shop.snapshots.changes(layer, None)
+    assert b"etc/skel" in last.modified
+    assert not [path for path in last.deleted if path.startswith(b"etc/skel")]
+
+
 def test_files_that_are_deleted_and_still_open_are_left_out(shop: Snapshots) -> None:
     """The source goes on with them; in the fork their space is free."""
     sandbox = shop.make()
