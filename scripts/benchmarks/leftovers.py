@@ -1,4 +1,4 @@
-"""Removal of the containers that private gateways made, and of no others.
+"""Removal of the containers that private gateways made, and what they kept, and of no others.
 
 A private gateway's instance is `bench-<pid>-<random>`, so a run that was killed can be told from
 one that still goes on.
@@ -15,6 +15,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError
 
+import snapshot_remains
 from gateway.sandboxes.spec.container_labels import INSTANCE
 
 _OURS = re.compile(r"bench-([0-9]+)-[0-9a-f]+")
@@ -52,5 +53,7 @@ def _remove(wanted: Callable[[str], bool]) -> int:
         except APIError as error:
             if error.status_code not in (404, 409):  # gone, or another is at it
                 raise
+    snapshot_remains.remove_names(api, wanted)
+    snapshot_remains.remove_files(api.info()["DockerRootDir"], wanted)
     api.close()
     return removed

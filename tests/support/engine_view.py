@@ -8,6 +8,8 @@ import docker
 import psutil
 from docker.errors import APIError, NotFound
 
+from scripts.lib import snapshot_remains
+
 INSTANCE_LABEL = "io.sandbox-gateway.instance"
 SANDBOX_LABEL = "io.sandbox-gateway.sandbox-id"
 UID_LABEL = "io.sandbox-gateway.uid"
@@ -85,7 +87,7 @@ class EngineView:
         self.api.remove_container(self.container_of(sandbox_id), force=True, v=True)
 
     def remove_all(self) -> None:
-        """All containers of this gateway, those of the pool too."""
+        """All containers of this gateway, those of the pool too, and what it kept of snapshots."""
         for entry in self._entries():
             try:
                 self.api.remove_container(entry["Id"], force=True, v=True)
@@ -94,6 +96,8 @@ class EngineView:
             except APIError as error:
                 if error.status_code != 409:  # its removal is in progress already
                     raise
+        snapshot_remains.remove_names(self.api, self._instance.__eq__)
+        snapshot_remains.remove_files(self.api.info()["DockerRootDir"], self._instance.__eq__)
 
     def processes(self, sandbox_id: str) -> list[psutil.Process]:
         """All processes in a sandbox, as the host sees them."""

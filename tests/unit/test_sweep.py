@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.lib import snapshot_remains
+
 LIB = Path(__file__).resolve().parents[2] / "scripts" / "lib"
 
 
@@ -41,8 +43,8 @@ def test_snapshots_of_dead_test_gateways_are_removed(
             os.setxattr(place / f"{name}.ext4", "user.sandbox-gateway.instance", instance.encode())
     (place / "no-snapshot").touch()
 
-    assert sweep.remove_snapshots(str(tmp_path)) == 1
-    assert sweep.remove_snapshots(str(tmp_path / "nowhere")) == 0
+    assert snapshot_remains.remove_files(str(tmp_path), sweep.abandoned) == 1
+    assert snapshot_remains.remove_files(str(tmp_path / "nowhere"), sweep.abandoned) == 0
 
     left = {file.stem for file in place.iterdir()}
     assert left == {"living", "real", "odd", "unknown", "no-snapshot"}
