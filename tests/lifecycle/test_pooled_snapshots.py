@@ -14,7 +14,8 @@ from tests.support.lifecycle import stored_state
 from tests.support.problems import problem_of
 from tests.support.rest_commands import result_of
 
-OPERATOR, ALICE, BOB = (f"sgk_{letter * 43}" for letter in "oab")
+OPERATOR, ALICE, BOB, CAROL = (f"sgk_{letter * 43}" for letter in "oabc")
+"""Of a pool of one, who has had one before leaves the next to others."""
 
 FILLED_S = 60.0
 
@@ -25,7 +26,7 @@ def pooling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         tmp_path_factory.mktemp("pooling"),
         pool_size="1",
         pool_images="snapshot:shared,snapshot:alice/mine",
-        api_keys=f"op:{OPERATOR},alice:{ALICE},bob:{BOB}",
+        api_keys=f"op:{OPERATOR},alice:{ALICE},bob:{BOB},carol:{CAROL}",
         operators="op",
         network="none",
     )
@@ -127,8 +128,8 @@ def test_a_pooled_snapshot_is_for_those_who_may_have_it(pooling: GatewayProcess)
     take(pooling, OPERATOR, "shared", "anew")
     [new] = standing(pooling, 2) - left
     assert new not in old
-    assert create(pooling, BOB, snapshot="shared") == new
-    assert content(pooling, BOB, new) == "anew\nuser\n"
+    assert create(pooling, CAROL, snapshot="shared") == new
+    assert content(pooling, CAROL, new) == "anew\nuser\n"
 
 
 def test_it_comes_in_the_time_of_a_warm_create(pooling: GatewayProcess) -> None:
