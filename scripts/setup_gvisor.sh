@@ -95,11 +95,15 @@ _kill_by_root() {
 # From the best to the least. systrap is the fast platform of newer versions and their default;
 # without a network of its own the sandbox has none at all. `--network=host` is not tried: it hands
 # the sandbox's system calls for sockets to the host's kernel.
+# Newer versions write into an overlay of their own, where neither the limit of a disk nor a snapshot
+# finds it, unless they are told not to; older ones have no such overlay, and do not know the word.
+overlay=()
+if [[ $("$runsc" flags 2>&1 || true) == *"-overlay2 "* ]]; then overlay=(--overlay2=none); fi
 arguments=()
 found=
 for network in sandbox none; do
   for platform in default systrap ptrace; do
-    arguments=("--network=$network")
+    arguments=("--network=$network" ${overlay[@]+"${overlay[@]}"})
     if [[ $platform != default ]]; then arguments+=("--platform=$platform"); fi
     if try "${arguments[@]}"; then
       found=1

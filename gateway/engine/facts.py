@@ -15,6 +15,8 @@ _LIMITS = {
     "pids": "PidsLimit",
 }
 
+_WITHOUT_OVERLAY = {"--overlay2=none", "-overlay2=none"}
+
 _WITHOUT_NETWORK = {"--network=none", "-network=none"}
 
 
@@ -39,12 +41,17 @@ def host_of(info: Mapping[str, Any]) -> EngineHost:
         memory_bytes=int(info.get("MemTotal") or 0),
         cpus=int(info.get("NCPU") or 1),
         runtimes=frozenset(runtimes),
-        offline_runtimes=frozenset(
-            name
-            for name, runtime in runtimes.items()
-            if _WITHOUT_NETWORK & {*(runtime.get("runtimeArgs") or ())}
-        ),
+        offline_runtimes=_with_any(_WITHOUT_NETWORK, runtimes),
+        direct_runtimes=_with_any(_WITHOUT_OVERLAY, runtimes),
         data_root=str(info.get("DockerRootDir") or ""),
+    )
+
+
+def _with_any(arguments: set[str], runtimes: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, runtime in runtimes.items()
+        if arguments & {*(runtime.get("runtimeArgs") or ())}
     )
 
 

@@ -125,6 +125,9 @@ class EngineHost:
     runtimes: frozenset[str]
     offline_runtimes: frozenset[str] = frozenset()
     """Those that are configured to give containers no network."""
+    direct_runtimes: frozenset[str] = frozenset()
+    """Those that are configured to write into the container's own file system, and not into one
+    that they keep above it."""
     data_root: str = ""
     """Directory there in which the engine keeps images and containers."""
 

@@ -118,7 +118,13 @@ class SandboxServices:
             settings.operator_names if base.access.needs_key else {""},
             self.snapshot_store,
         )
-        bases = Bases(self.snapshot_store, settings.disk_mb, self.snapshot_names.of, pooled)
+        bases = Bases(
+            self.snapshot_store,
+            settings.disk_mb,
+            settings.isolation,
+            self.snapshot_names.of,
+            pooled,
+        )
         self.containers = Containers(
             engine, self.enforcement, settings.instance_id, settings.network, bases.of
         )

@@ -53,6 +53,7 @@ class SnapshotServices:
             SnapshotLimits(settings.max_snapshots, settings.snapshots_mb * MIB),
             worker_id,
             base.metrics,
+            services.resolver.host,
         )
         self.restoring = Restoring(
             store,

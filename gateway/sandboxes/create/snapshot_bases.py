@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.engine.interface import Isolation
 from gateway.errors import BadFields, SnapshotNotFound, SnapshotTooLarge
 from gateway.sandboxes.create.containers import Base
 from gateway.sandboxes.create.pooled_snapshots import PooledSnapshots
@@ -13,18 +14,21 @@ from gateway.store.snapshots import SnapshotRow, SnapshotStore
 
 class Bases:
     """Finds the snapshots that requests name. `usual_disk_mb` is the disk of who asks for none;
-    None: there is no limit, and so no disk. `name_of` says what one is called on the host's
+    None: there is no limit, and so no disk. `usual_isolation` likewise, but
+    never `strict`. `name_of` says what one is called on the host's
     disk."""
 
     def __init__(
         self,
         store: SnapshotStore,
         usual_disk_mb: int | None,
+        usual_isolation: Isolation,
         name_of: Callable[[SnapshotRow], str],
         pooled: PooledSnapshots,
     ) -> None:
         self._store = store
         self._usual_disk_mb = usual_disk_mb
+        self._usual_isolation = "standard" if usual_isolation == "strict" else usual_isolation
         self._name_of = name_of
         self.pooled = pooled
 
@@ -49,8 +53,8 @@ class Bases:
         enough. Raises BadFields for another image or level, and SnapshotTooLarge."""
         if request.image not in (None, base.image):
             raise _refused("image", f"the snapshot's image is {base.image}")
-        if request.isolation not in (None, "standard"):
-            raise _refused("isolation", "with a snapshot it must be `standard`")
+        if request.isolation == "strict":
+            raise _refused("isolation", "with a snapshot it cannot be `strict`")
         disk_mb = request.disk_mb
         if disk_mb is None:
             disk_mb = max(base.disk_mb, self._usual_disk_mb or 0)
@@ -60,7 +64,7 @@ class Bases:
             update={
                 "snapshot": base.snapshot_id,
                 "image": base.image,
-                "isolation": "standard",
+                "isolation": request.isolation or self._usual_isolation,
                 "disk_mb": disk_mb,
             }
         )

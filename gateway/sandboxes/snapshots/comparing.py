@@ -58,7 +58,7 @@ class Comparing:
         HostToolFailed, StoreUnavailable and the engine's errors.
         """
         row = self._check.live(sandbox_id)
-        self._taking.demand(row)
+        self._taking.demand_changes(row)
         snapshot = None if since is None else self._snapshot(row, since, of_sandbox)
         with self._turns.one(row.owner or sandbox_id):
             began_s = clock.boot_s()

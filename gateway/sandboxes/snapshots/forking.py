@@ -104,6 +104,7 @@ class Forking:
 
 def _inherited(source: SandboxRow, request: SandboxCreate) -> dict[str, object]:
     has = {
+        "isolation": source.isolation,
         "cpus": source.cpus,
         "memory_mb": source.memory_mb,
         "pids": source.pids,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+import gevent
 
 from gateway import clock
-from gateway.engine.interface import ContainerInfo, Engine
+from gateway.engine.container_hardening import user_of
+from gateway.engine.interface import ContainerInfo, Engine, EngineHost, Isolation
 from gateway.errors import (
     ContainerGone,
+    EngineTimeout,
     HostToolFailed,
     SandboxBusy,
     SandboxNotFound,
@@ -22,9 +27,17 @@ from gateway.sandboxes.snapshots.as_images import ImageSnapshots, TakenImage
 from gateway.sandboxes.snapshots.holding import Holding
 from gateway.sandboxes.snapshots.host_side import HostSnapshots, SnapshotNames
 from gateway.sandboxes.snapshots.keeping import Keeping
+from gateway.sandboxes.spec.isolation_levels import has_snapshots
 from gateway.settings import SHARED_UID
 from gateway.store.rows import SandboxRow
 from gateway.store.snapshots import KeptAs, Kind, SnapshotRow, SnapshotStore
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 20.0
+"""How long a sandbox under gVisor may take to write out what it holds."""
+
+_ANY_HOST = EngineHost(memory_bytes=0, cpus=0, runtimes=frozenset())
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,10 @@ class Taking:
         limits: SnapshotLimits,
         worker_id: str,
         metrics: Metrics,
+        host_of: Callable[[], EngineHost],
     ) -> None:
+        """`host_of` asks the engine for its host."""
+        self._host_of = host_of
         self._store = store
         self._keeping = keeping
         self._holding = holding
@@ -123,13 +139,22 @@ class Taking:
         if self._kept_as(row) != "disk":
             raise SnapshotsMissing("it has no disk of its own")
 
+    def demand_changes(self, row: SandboxRow) -> None:
+        """Likewise, and for one whose disk does not show at once what it writes."""
+        if row.isolation == "gvisor":
+            raise SnapshotsMissing("gVisor holds what is written in its own memory first")
+        self.demand(row)
+
     def _kept_as(self, row: SandboxRow) -> KeptAs:
         """How snapshots of a sandbox are kept. Raises what `demand` does, where it cannot have
         any."""
         if row.state == "starting":
             raise SandboxBusy("it is being created")
-        if row.isolation != "standard":
-            raise SnapshotsMissing(f"there are none at isolation level {row.isolation}")
+        level = cast(Isolation, row.isolation)
+        # The engine is asked where it matters.
+        host = self._host_of() if level == "gvisor" else _ANY_HOST
+        if not has_snapshots(level, host):
+            raise SnapshotsMissing(f"there are none at isolation level {level} here")
         if row.disk_mb is None:
             raise SnapshotsMissing("nothing limits what it may write")
         if self._host.way() is not None:
@@ -199,11 +224,26 @@ class Taking:
     def _carry_out(
         self, row: SandboxRow, container: ContainerInfo, wanted: SnapshotRow
     ) -> TakenImage:
+        if row.isolation == "gvisor" and container.state == "running":
+            self._flush(row, container.container_id)
         paused = self._holding.standing_still(row.sandbox_id, container.container_id)
         if wanted.kept_as == "image":
             return self._images.take(container, wanted, paused, self._room.check_room)
         taken = self._host.take(_layer_of(container), self._names.of(wanted), paused)
         return TakenImage(wanted.image_id, taken.used_bytes, taken.paused_s)
+
+    def _flush(self, row: SandboxRow, container_id: str) -> None:
+        """gVisor keeps what is written in its own memory, until somebody asks for it."""
+        with gevent.Timeout(FLUSH_S, EngineTimeout(f"sync took longer than {FLUSH_S:g} s")):
+            run = self._engine.open_run(container_id, ["sync"], user_of(row.uid), None)
+            try:
+                for _ in run.output():
+                    pass
+                status = run.returncode()
+            finally:
+                run.close()
+        if status != 0:
+            log.warning("sandbox %s was not flushed: sync ended with %d", row.sandbox_id, status)
 
 
 def _layer_of(container: ContainerInfo) -> str:

@@ -79,7 +79,7 @@ class Watching:
         Raises SandboxNotFound, SandboxBusy, SnapshotsMissing, TooManyWatched, HostToolFailed,
         StoreUnavailable and the engine's errors.
         """
-        self._taking.demand(self._check.live(place.sandbox_id))
+        self._taking.demand_changes(self._check.live(place.sandbox_id))
         layer = self._engine.inspect(place.container_id).layer
         if layer is None:
             raise SnapshotsMissing("the engine does not say where it keeps what the sandbox writes")

@@ -30,3 +30,11 @@ def has_network(level: Isolation, host: EngineHost) -> bool:
     if level == "gvisor":
         return GVISOR_RUNTIME not in host.offline_runtimes
     return level != "strict"
+
+
+def has_snapshots(level: Isolation, host: EngineHost) -> bool:
+    """Whether what a sandbox of this level writes is where the host finds it: `strict` writes to
+    memory, and so does gVisor unless its runtime is configured with `--overlay2=none`."""
+    if level == "gvisor":
+        return GVISOR_RUNTIME in host.direct_runtimes
+    return level == "standard"
