@@ -87,9 +87,12 @@ def test_another_owner_finds_none(
                 ("GET", f"/snapshots?after={word}", None),
                 ("POST", "/sandboxes", {"snapshot": word}),
                 ("POST", f"/sandboxes/{his_box}/restore", {"snapshot": word}),
+                ("GET", f"/sandboxes/{his_box}/changes?since={word}", None),
             ):
                 told = problem_of(gateway.request(method, path, json=body, **bob), 404)
                 assert told["code"] == "snapshot_not_found", (method, path)
+        answer = gateway.get(f"/sandboxes/{box}/changes", **bob)
+        assert problem_of(answer, 404)["code"] == "sandbox_not_found"
         for path in ("snapshots", "fork", "restore"):
             answer = gateway.post(f"/sandboxes/{box}/{path}", json={"snapshot": "mine"}, **bob)
             assert answer.status_code in (404, 422), answer.text
@@ -135,7 +138,10 @@ def test_what_a_sandbox_token_may(
     ):
         told = problem_of(gateway.request(method, path, json=body, **with_token), 403)
         assert told["code"] == "forbidden", (method, path)
+    assert gateway.get(f"/sandboxes/{box}/changes?since=own", **with_token).status_code == 200
     for word in ("others", others.json()["snapshot_id"]):
+        answer = gateway.get(f"/sandboxes/{box}/changes?since={word}", **with_token)
+        assert problem_of(answer, 404)["code"] == "snapshot_not_found"
         answer = gateway.post(f"/sandboxes/{box}/restore", json={"snapshot": word}, **with_token)
         assert problem_of(answer, 404)["code"] == "snapshot_not_found"
     answer = gateway.post(f"/sandboxes/{box}/restore", json={"snapshot": "own"}, **with_token)

@@ -29,6 +29,9 @@ CHECKS = (
 NOT_OURS_TO_DESCRIBE = ("--exclude-path", "/sandboxes/{sandbox_id}/ports/{port}/")
 """What a server in the sandbox answers, or that there is none (502)."""
 
+REQUEST_S = 120
+"""How long an answer is waited for: 64 forks take half a second each, and longer beside others."""
+
 ROOT = Path(__file__).parents[2]
 HOOKS = {"SCHEMATHESIS_HOOKS": "tests.support.fuzzer_hooks", "PYTHONPATH": str(ROOT)}
 
@@ -39,7 +42,8 @@ def _fuzz(gateway: GatewayProcess, directory: Path, *more: str, checks: tuple[st
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.url}/openapi.json"),
         *("--url", gateway.url, "--checks", ",".join(checks)),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES)),
-        *("--request-timeout", "30", "--no-color", "--seed", "1", *NOT_OURS_TO_DESCRIBE, *more),
+        *("--request-timeout", str(REQUEST_S), "--no-color", "--seed", "1"),
+        *(*NOT_OURS_TO_DESCRIBE, *more),
     ]
     done = subprocess.run(
         command,
