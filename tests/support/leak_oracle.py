@@ -146,7 +146,7 @@ def _shims() -> set[str]:
         command = process.info["cmdline"] or []
         if not command or "containerd-shim" not in command[0] or "-id" not in command:
             continue
-        if engine_remains.PREFIX not in str(command):  # not of a test engine
+        if f"{engine_remains.PARENT}/" not in str(command):  # where tests' own engines are
             found.add(f"shim {command[command.index('-id') + 1]}")
     return found
 
