@@ -85,7 +85,8 @@ class TemplateStore:
     def mark_there(
         self, build_id: str, *, image_id: str, size_bytes: int, created_at: float
     ) -> bool:
-        """`making` → `there`. False when it was given up meanwhile."""
+        """`making` → `there`. False when it was given up meanwhile. Raises
+        StoreUnavailable."""
         return self._change(
             build_id,
             "making",
@@ -97,16 +98,18 @@ class TemplateStore:
         )
 
     def claim_removal(self, build_id: str) -> bool:
-        """To `removing`: nobody finds it any more. False when another was first."""
+        """To `removing`: nobody finds it any more. False when another was first. Raises
+        StoreUnavailable."""
         return self._change(build_id, "making", "there", state="removing", worker_id=None)
 
     def forget(self, build_id: str) -> None:
-        """What the engine had of it is gone."""
+        """What the engine had of it is gone. Raises StoreUnavailable."""
         gone = delete(templates).where(templates.c.build_id == build_id)
         self._database.write(lambda c: c.execute(gone))
 
     def leave_those_of(self, worker_ids: Collection[str]) -> None:
-        """What workers that were killed were making is to be removed."""
+        """What workers that were killed were making is to be removed. Raises
+        StoreUnavailable."""
         statement = (
             update(templates)
             .where(templates.c.worker_id.in_(worker_ids))

@@ -12,7 +12,7 @@ from typing import IO, TypeVar
 
 import gevent
 
-from gateway.errors import BadTemplate, TooLarge
+from gateway.errors import BadTemplate, GatewayError, TooLarge
 from gateway.sandboxes.templates import dockerfile
 from gateway.sandboxes.templates.dockerfile import Dockerfile
 
@@ -44,8 +44,18 @@ def prepared(file: IO[bytes], mark: str, most_entries: int) -> Dockerfile:
 
 def _in_thread(work: Callable[[], T]) -> T:
     """Looking through an archive takes long, and so may the disk."""
-    found: T = gevent.get_hub().threadpool.apply(work)
-    return found
+    done: T | Exception = gevent.get_hub().threadpool.apply(partial(_result_of, work))
+    if isinstance(done, Exception):
+        raise done
+    return done
+
+
+def _result_of(work: Callable[[], T]) -> T | Exception:
+    """gevent logs what is raised in its threads as an error of the gateway's."""
+    try:
+        return work()
+    except (GatewayError, OSError) as error:
+        return error
 
 
 def _prepared(file: IO[bytes], mark: str, most_entries: int) -> Dockerfile:
