@@ -9,6 +9,7 @@ import orjson
 from gateway.errors import ProtocolBroken
 from gateway.files.entries import Entry, entry_of
 from gateway.files.exchange import Exchange
+from gateway.process.giving_way import Turn
 from gateway.process.time_shares import wait_for_share
 
 
@@ -25,8 +26,10 @@ class Listing:
         exchange.event()
 
     def __iter__(self) -> Iterator[list[Entry]]:
+        turn = Turn()
         while frame := self._exchange.data():
             wait_for_share()
+            turn.begins()
             try:
                 records = orjson.loads(frame)
             except orjson.JSONDecodeError:
@@ -34,5 +37,6 @@ class Listing:
             if not isinstance(records, list):
                 raise ProtocolBroken("a list that is none")
             yield [entry_of(record) for record in records]
+            turn.took(len(frame), len(records))  # several frames may be here already
         self.more = self._exchange.event().get("more") is True
         self._exchange.finished()

@@ -21,6 +21,7 @@ from . import (
     create_latency,
     crowd,
     files,
+    listing,
     machine,
     neighbours,
     port_latency,
@@ -92,6 +93,15 @@ BENCHMARKS = {
         samples=50,
         quick_rounds=3,
         quick_samples=20,
+    ),
+    "listing": Benchmark(
+        "a directory of 100,000 entries, and a command while it is listed",
+        listing.run,
+        listing.TARGETS,
+        rounds=5,
+        samples=200,
+        quick_rounds=3,
+        quick_samples=100,
     ),
     "neighbours": Benchmark(
         "a command in one sandbox while every bomb goes off in another",

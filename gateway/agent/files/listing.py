@@ -1,6 +1,7 @@
 """List a directory, sorted by path."""
 
 import bisect
+import heapq
 import json
 import os
 
@@ -11,6 +12,11 @@ NAMES_PER_FRAME = 16 * 1024
 """Bytes of paths: as JSON they take up to six times that."""
 
 FIRST_ENTRIES = 20
+
+MANY = 10_000
+"""Of so many names the first are looked for before all are sorted, which takes twice as long as to
+read them."""
+
 PAGE_BYTES = 4 * 1024 * 1024
 """A page ends here even if fewer entries were asked for: the gateway holds one whole."""
 
@@ -60,6 +66,13 @@ class _Pages:
         before `a/b`. So there are two turns for it."""
         try:
             turns = _turns(fd, depth > 1)
+            if after is None and len(turns) > MANY:
+                first = heapq.nsmallest(FIRST_ENTRIES, turns)
+                self._take(fd, prefix, first, depth, after)
+                turns.sort()
+                self._take(fd, prefix, turns[len(first) :], depth, after)
+                return
+            turns.sort()
             begin = 0
             if after is not None and after.startswith(prefix):
                 rest = after[len(prefix) :]
@@ -67,14 +80,17 @@ class _Pages:
                 head, slash, _ = rest.partition(b"/")
                 if slash and depth > 1:
                     begin = bisect.bisect_left(turns, head + b"/")
-            for turn in turns[begin:]:
-                self._channel.check()
-                if turn.endswith(b"/"):
-                    self._below(fd, prefix, turn, depth, after)
-                else:
-                    self._add(fd, prefix, turn)
+            self._take(fd, prefix, turns[begin:], depth, after)
         finally:
             os.close(fd)
+
+    def _take(self, fd, prefix, turns, depth, after):
+        for turn in turns:
+            self._channel.check()
+            if turn.endswith(b"/"):
+                self._below(fd, prefix, turn, depth, after)
+            else:
+                self._add(fd, prefix, turn)
 
     def _below(self, fd, prefix, turn, depth, after):
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -109,9 +125,11 @@ class _Pages:
 
 
 def _turns(fd, deep):
+    """In no order."""
     if not deep:
-        names = [os.fsencode(name) for name in os.listdir(fd)]
-        turns = [name for name in names if not name.startswith(paths.TEMPORARY)]
+        turns = _names(fd)
+        if any(name.startswith(paths.TEMPORARY) for name in turns):
+            turns = [name for name in turns if not name.startswith(paths.TEMPORARY)]
     else:
         turns = []
         with os.scandir(fd) as entries:
@@ -122,5 +140,12 @@ def _turns(fd, deep):
                 turns.append(name)
                 if entry.is_dir(follow_symlinks=False):
                     turns.append(name + b"/")
-    turns.sort()
     return turns
+
+
+def _names(fd):
+    """As bytes at once, where that is possible: 100,000 of them take 20 ms to encode."""
+    try:
+        return os.listdir(b"/proc/self/fd/%d" % fd)
+    except OSError:
+        return [os.fsencode(name) for name in os.listdir(fd)]
