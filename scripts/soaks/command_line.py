@@ -1,4 +1,4 @@
-"""Arguments of `scripts/soak hostile` and `scripts/soak growth`, and the exit status."""
+"""Arguments of `scripts/soak hostile`, `growth` and `applications`, and the exit status."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from docker.errors import DockerException
 import engine_api
 
 from . import growth, hostile
+from .applications import run as applications
 from .judgement import Figure, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
 def _measured(chosen: argparse.Namespace) -> list[Figure]:
     if chosen.soak == "hostile":
         return hostile.run(ROOT, chosen.alone, chosen.minutes * 60, chosen.only, _say)
+    if chosen.soak == "applications":
+        return applications.run(ROOT, chosen.seconds, chosen.packages, _say)
     return growth.run(ROOT, chosen.sandboxes, chosen.commands, _say)
 
 
@@ -67,4 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     grown = subcommands.add_parser("growth", help="memory of a worker after many commands")
     grown.add_argument("--sandboxes", type=int, default=3000)
     grown.add_argument("--commands", type=int, default=500_000, help="in all of them together")
+    used = subcommands.add_parser("applications", help="Jupyter, Vite and Flask through ports")
+    used.add_argument("--seconds", type=float, default=60, help="of a stream (default: 60)")
+    used.add_argument("--packages", type=Path, help="a directory to keep what was fetched in")
     return parser
