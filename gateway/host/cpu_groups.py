@@ -22,10 +22,12 @@ class CpuGroup:
     use: Path
 
     def set_weight(self, part: float) -> None:
-        """A part of what a group has by itself; never less than the kernel takes. Raises
-        OSError."""
+        """A part of what a group has by itself; never less than the kernel takes. What is so
+        already is not written. Raises OSError."""
         name = self.weight.name
-        self.weight.write_text(str(max(LEAST[name], int(USUAL[name] * part))))
+        wanted = max(LEAST[name], int(USUAL[name] * part))
+        if int(self.weight.read_text()) != wanted:
+            self.weight.write_text(str(wanted))
 
     def part(self) -> float:
         """What `set_weight` was told, as far as the kernel's unit has it. Raises OSError."""

@@ -69,8 +69,6 @@ class CpuWeights:
         self._now = now
         self._group_of = group or _group_of
         self._groups: dict[str, CpuGroup] = {}
-        self._parts: dict[str, float] = {}
-        """By container: of the usual weight, as it was written last."""
         self._used_s: dict[str, float] = {}
         self._uses: dict[str, float] = {}
         """By owner: CPUs, of late."""
@@ -90,9 +88,8 @@ class CpuWeights:
         weights = self._weights(owners)
         counts = Counter(owners.values())
         for container_id, owner in owners.items():
-            part = weights[owner] / counts[owner]
-            if part != self._parts.get(container_id, 1.0):
-                self._write(container_id, part)
+            # Looked at each time: a container that is started again has a group like a new one.
+            self._write(container_id, weights[owner] / counts[owner])
 
     def _finds(self, container_id: str, pid: int | None) -> bool:
         if container_id not in self._groups and pid:
@@ -130,18 +127,16 @@ class CpuWeights:
             return 0.0
         before = self._used_s.get(container_id, used_s)
         self._used_s[container_id] = used_s
-        return used_s - before
+        return max(0.0, used_s - before)  # it begins at 0 when the container is started again
 
     def _write(self, container_id: str, part: float) -> None:
         try:
             self._groups[container_id].set_weight(part)
         except OSError as error:  # it may have ended
             log.debug("the CPU weight of container %.12s was not set: %s", container_id, error)
-        self._parts[container_id] = part
 
     def _forget(self, container_id: str) -> None:
         del self._groups[container_id]
-        self._parts.pop(container_id, None)
         self._used_s.pop(container_id, None)
 
 

@@ -54,7 +54,8 @@ def test_who_computes_all_the_time_goes_after_who_does_not(
     own_gateway: Callable[..., GatewayProcess],
 ) -> None:
     """Shells that fork without an end made each step of another tenant's command wait for a tenth
-    of a second and longer. Afterwards both are equal again."""
+    of a second and longer. Afterwards both are equal again. A container that a restore starts again
+    has what the kernel gives a new one, until it is looked at."""
     keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
     gateway = own_gateway(api_keys=keys, cpus=str(os.cpu_count()))
     gateway.headers = {"X-API-Key": KEYS["alice"]}
@@ -70,5 +71,13 @@ def test_who_computes_all_the_time_goes_after_who_does_not(
     eventually(lambda: _weight(gateway, busy) == BUSY, within_s=15)
     assert _weight(gateway, quiet) == QUIET
 
+    gateway.headers = {"X-API-Key": KEYS["bob"]}
+    snapshot = gateway.post(f"/sandboxes/{quiet}/snapshots").json()["snapshot_id"]
+    restored = gateway.post(f"/sandboxes/{quiet}/restore", json={"snapshot": snapshot})
+    assert restored.status_code == 200, restored.text
+    eventually(lambda: _weight(gateway, quiet) == QUIET, within_s=15)
+    assert gateway.delete(f"/snapshots/{snapshot}").status_code == 204
+
+    gateway.headers = {"X-API-Key": KEYS["alice"]}
     gateway.post(f"/sandboxes/{busy}/commands/forks/signal", json={"signal": "KILL"})
     eventually(lambda: _weight(gateway, busy) == QUIET, within_s=30)

@@ -50,6 +50,7 @@ def test_a_part_is_written_in_the_versions_unit(
 ) -> None:
     """Never less than the kernel takes."""
     group = CpuGroup(tmp_path / name, tmp_path / "cpu.stat")
+    group.weight.write_text("7")
     group.set_weight(part)
     assert group.weight.read_text() == written
     assert group.part() == pytest.approx(part, abs=0.011)
@@ -197,3 +198,15 @@ def test_who_is_alone_keeps_the_usual_weight(machine: Callable[..., _Machine]) -
     made = machine(a="alice", b="alice")
     made.passes(0.5, a=1.0, b=0.9)
     assert made.written() == {"a": 512, "b": 512}
+
+
+def test_a_container_that_is_started_again_is_weighed_anew(
+    machine: Callable[..., _Machine],
+) -> None:
+    """Its group is like a new one: with the usual weight, and nothing used."""
+    made = machine(a="alice", c="bob")
+    made.passes(0.5, a=1.9)
+    made.group("a").weight.write_text("1024")
+    made.group("a").use.write_text("0")
+    made.passes(0.5, a=1.9)
+    assert made.written() == {"a": 256, "c": 4096}
