@@ -28,6 +28,7 @@ _DOMAIN = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _SNAPSHOT = "snapshot:"
+_WITH_ROOT = "+root"
 _POOLED_SNAPSHOT = re.compile(
     r"snapshot:(([A-Za-z0-9][A-Za-z0-9._@-]{0,63})/)?([a-z0-9][a-z0-9-]{0,62})"
 )
@@ -221,6 +222,11 @@ class Settings(BaseSettings):
         "standard",
         description="Isolation of sandboxes that ask for none.",
     )
+    allow_root: bool = Field(
+        False,
+        description="1: clients may ask for sandboxes with `root`, in which commands, terminals "
+        "and files may be root's, and `sudo` works. See security.md for what that costs.",
+    )
     idle_timeout: float = Field(
         3600,
         ge=1,
@@ -349,7 +355,8 @@ class Settings(BaseSettings):
     pool_images: str = Field(
         "",
         description="Images of which sandboxes stand ready, separated by commas. "
-        "`image@isolation` for another isolation. `snapshot:name` for a snapshot of an operator's "
+        "`image@isolation` for another isolation, `image+root` or `image@isolation+root` for those "
+        "with root (`SANDBOX_ALLOW_ROOT`). `snapshot:name` for a snapshot of an operator's "
         "key (or without keys), which everybody may then use by its name; `snapshot:key/name` for "
         "one of another key, which stays that key's. Empty: that of `SANDBOX_IMAGE`.",
     )
@@ -559,7 +566,9 @@ class Settings(BaseSettings):
             if entry.startswith(_SNAPSHOT):
                 if not _POOLED_SNAPSHOT.fullmatch(entry):
                     raise ValueError(f"{entry!r} must be `snapshot:name` or `snapshot:key/name`")
-            elif "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
+                continue
+            entry = entry.removesuffix(_WITH_ROOT)
+            if "@" in entry and entry.rpartition("@")[2] not in get_args(Isolation):
                 raise ValueError(f"{entry!r} names no isolation level after its `@`")
         return text
 
@@ -594,11 +603,20 @@ class Settings(BaseSettings):
 
     @property
     def pooled(self) -> tuple[tuple[str, Isolation], ...]:
-        """(image, isolation level) of which sandboxes stand ready."""
+        """(image, isolation level) of which sandboxes without root stand ready."""
+        return self._pooled(_listed(self.pool_images) or [self.image], has_root=False)
+
+    @property
+    def pooled_with_root(self) -> tuple[tuple[str, Isolation], ...]:
+        """(image, isolation level) of which sandboxes with root stand ready."""
+        return self._pooled(_listed(self.pool_images), has_root=True)
+
+    def _pooled(self, entries: list[str], *, has_root: bool) -> tuple[tuple[str, Isolation], ...]:
         pairs = []
-        for entry in _listed(self.pool_images) or [self.image]:
-            if entry.startswith(_SNAPSHOT):
+        for entry in entries:
+            if entry.startswith(_SNAPSHOT) or entry.endswith(_WITH_ROOT) != has_root:
                 continue
+            entry = entry.removesuffix(_WITH_ROOT)
             image, _, level = entry.rpartition("@") if "@" in entry else (entry, "", self.isolation)
             pairs.append((image, cast(Isolation, level)))
         return tuple(dict.fromkeys(pairs))
@@ -763,6 +781,11 @@ def load_settings(**overrides: Any) -> Settings:
             f"SANDBOX_{field.upper()}={first['input']!s:.200} is wrong: {reason}"
         ) from None
     check_reach(settings, settings.host)
+    if settings.pooled_with_root and not settings.allow_root:
+        raise SettingsError(
+            f"SANDBOX_POOL_IMAGES={settings.pool_images} is wrong: sandboxes with root need "
+            "SANDBOX_ALLOW_ROOT=1"
+        )
     if "*" in settings.origins and not settings.has_keys:
         raise SettingsError(
             "SANDBOX_CORS_ORIGINS=* is wrong: without API keys any web page could use the gateway"

@@ -18,6 +18,13 @@ HOLDER_USER = "65534:65534"
 """The container's first process runs as this one: `kill -9 -1` by the sandbox user, who may
 signal only their own processes (kill(2)), then ends their commands and not the container."""
 
+ROOT_USER = "0:0"
+"""Whom programs from outside may run as in sandboxes with root."""
+
+ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
+"""What package managers need, and no more (capabilities(7)). Only user 0 ever has them: nobody else
+gains any, for `no_new_privs` holds for all."""
+
 HOME = "/home/user"
 """Home of the sandbox user where the root file system is read-only."""
 
@@ -66,20 +73,26 @@ def user_of(uid: int) -> str:
 
 
 def host_config(
-    limits: Limits, network: str, isolation: Isolation, uid: int = SHARED_UID
+    limits: Limits,
+    network: str,
+    isolation: Isolation,
+    uid: int = SHARED_UID,
+    *,
+    has_root: bool = False,
 ) -> dict[str, Any]:
     """Arguments of `APIClient.create_host_config`; `uid` is the user that commands run as.
 
-    At every level: no capability, no way to gain one, few system calls, an init that reaps, every
-    resource with a limit, no logs on the host's disk, no restart. Swap is not counted on top:
-    memory and memory+swap are equal. `strict` has a read-only root file system and small, writable
-    places in memory; that it has no network either is up to the caller. `gvisor` is `standard` on
-    a kernel of its own.
+    At every level: no capability (with `has_root` those of `ROOT_CAPABILITIES`, for user 0), no way
+    to gain one, few system calls, an init that reaps, every resource with a limit, no logs on the
+    host's disk, no restart. Swap is not counted on top: memory and memory+swap are equal. `strict`
+    has a read-only root file system and small, writable places in memory; that it has no network
+    either is up to the caller. `gvisor` is `standard` on a kernel of its own.
     """
     file_size = limits.file_size_mb * MIB
     return {
         "init": True,
         "cap_drop": ["ALL"],
+        "cap_add": list(ROOT_CAPABILITIES) if has_root else [],
         "security_opt": ["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
         "mem_limit": limits.memory_mb * MIB,
         "memswap_limit": limits.memory_mb * MIB,

@@ -43,6 +43,8 @@ class ContainerSpec:
     isolation: Isolation = "standard"
     uid: int = SHARED_UID
     """Of the user that commands run as."""
+    has_root: bool = False
+    """Whether processes may be started as user 0, with the few capabilities of `root`."""
     env: Mapping[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 

@@ -142,7 +142,7 @@ class SandboxServices:
             engine,
             self.containers,
             self.resolver,
-            Plan(settings.pooled, settings.pool_size, settings.max),
+            Plan(settings.pooled, settings.pooled_with_root, settings.pool_size, settings.max),
             inside.readying.warm,
             lambda: len(store.live()),
             worker_id,

@@ -161,7 +161,11 @@ class DockerEngine:
                         working_dir="/",
                         host_config=api.create_host_config(
                             **container_hardening.host_config(
-                                spec.limits, spec.network, spec.isolation, spec.uid
+                                spec.limits,
+                                spec.network,
+                                spec.isolation,
+                                spec.uid,
+                                has_root=spec.has_root,
                             )
                         ),
                     )

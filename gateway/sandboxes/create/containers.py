@@ -135,6 +135,7 @@ class Containers:
             limits=spec.limits,
             isolation=spec.isolation,
             uid=uid,
+            has_root=spec.root,
             env={**variables, **{GIVEN + name: value for name, value in spec.env.items()}},
             labels=labels_of(self._instance_id, row.sandbox_id, row.created_at, _noted(row), uid),
         )

@@ -51,10 +51,11 @@ AFTER_FAILURE_S = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is pooled, from the settings: (image, isolation) pairs, and how many of each and of each
-    snapshot."""
+    """What is pooled, from the settings: (image, isolation) pairs, such pairs of sandboxes with
+    root, and how many of each and of each snapshot."""
 
     pairs: Sequence[tuple[str, str]]
+    with_root: Sequence[tuple[str, str]]
     size: int
     most: int
     """Sandboxes at a time, pooled ones included; 0: no limit."""
@@ -112,7 +113,8 @@ class Pool:
         if base is not None:
             # It needs no look at the image: another one never has its id.
             return _key_of(base.snapshot_id, fixed) if self._bases.pooled.holds(base) else None
-        if spec.snapshot is not None or (spec.image, spec.isolation) not in self._plan.pairs:
+        pairs = self._plan.with_root if spec.root else self._plan.pairs
+        if spec.snapshot is not None or (spec.image, spec.isolation) not in pairs:
             return None
         image_id = self._image_ids.now(spec.image) if fresh else self._image_ids.last(spec.image)
         if image_id is None:
@@ -193,8 +195,10 @@ class Pool:
 
     def _requests(self) -> Iterator[tuple[SandboxCreate, SnapshotRow | None]]:
         """What whoever takes a pooled sandbox has asked for."""
-        for image, isolation in self._plan.pairs:
-            yield SandboxCreate.model_validate({"image": image, "isolation": isolation}), None
+        for root, pairs in ((False, self._plan.pairs), (True, self._plan.with_root)):
+            for image, level in pairs:
+                asked = {"image": image, "isolation": level, "root": root}
+                yield SandboxCreate.model_validate(asked), None
         for snapshot in self._bases.pooled.all():
             yield SandboxCreate(snapshot=snapshot.snapshot_id), snapshot
 

@@ -15,6 +15,7 @@ from gateway.sandboxes.life.sandbox_view import SandboxView
 from gateway.sandboxes.snapshots.keeping import Keeping
 from gateway.sandboxes.snapshots.taking import Taking
 from gateway.sandboxes.spec.owner_limits import Owner
+from gateway.sandboxes.spec.sandbox_spec import option_of
 from gateway.schemas.models import SandboxCreate
 from gateway.store.rows import SandboxRow
 from gateway.store.snapshots import SnapshotRow
@@ -110,6 +111,7 @@ def _inherited(source: SandboxRow, request: SandboxCreate) -> dict[str, object]:
         "pids": source.pids,
         "disk_mb": source.disk_mb,
         "network": source.network,
+        "root": option_of(source, "root"),
         "idle_timeout": source.idle_timeout_s,
         "idle_action": source.idle_action,
     }

@@ -15,6 +15,7 @@ class Policy:
     images: tuple[str, ...]
     isolation: Isolation
     has_network: bool
+    may_have_root: bool
     limits: Limits
     max_cpus: float
     max_memory_mb: int
@@ -32,6 +33,7 @@ def policy_of(settings: Settings) -> Policy:
         images=settings.allowed_images,
         isolation=settings.isolation,
         has_network=settings.network != "none",
+        may_have_root=settings.allow_root,
         limits=Limits(
             memory_mb=settings.memory_mb,
             cpus=settings.cpus,

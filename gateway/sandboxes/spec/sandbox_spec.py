@@ -74,6 +74,7 @@ class SandboxSpec:
         default=None,
         metadata=_option("snapshot", "fixed", str, is_shown=False, may_be_none=True),
     )
+    root: bool = field(default=False, metadata=_option("root", "fixed", bool))
 
     @property
     def limits(self) -> Limits:

@@ -74,6 +74,8 @@ class SpecResolver:
         self._check_times(request.timeout, request.idle_timeout, refusals)
         if spec.network == "bridge" and not has_network:
             refusals.add("network", "not_available", "such sandboxes have no network here")
+        if spec.root and not policy.may_have_root:
+            refusals.add("root", "not_allowed", "the operator allows no root (SANDBOX_ALLOW_ROOT)")
         refusals.raise_any()
         return spec
 

@@ -151,6 +151,12 @@ class SandboxCreate(Request):
         "where installed. Default: `SANDBOX_ISOLATION`.",
         examples=["standard"],
     )
+    root: bool = Field(
+        False,
+        description="Whether `root` may be the `user` of commands, terminals and files, and `sudo` "
+        "works inside. Only where the operator allows it (`SANDBOX_ALLOW_ROOT`).",
+        examples=[False],
+    )
 
     snapshot: Annotated[str, StringConstraints(pattern=ID_OR_NAME_PATTERN)] | None = Field(
         None,
@@ -253,6 +259,7 @@ class Sandbox(Answer):
     image: str = Field(description="What it was made from.", examples=["sandbox-websocket-image"])
     isolation: Isolation = Field(examples=["standard"])
     network: Network = Field(examples=["bridge"])
+    root: bool = Field(description="Whether there is `root` in it.", examples=[False])
     cpus: float = Field(description="CPU cores.", examples=[1.0])
     memory_mb: int = Field(description="MiB.", examples=[1024])
     pids: int = Field(examples=[512])

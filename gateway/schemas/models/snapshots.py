@@ -120,7 +120,7 @@ class RestoreRequest(Request):
 class ForkRequest(SandboxCreate):
     """Body of `POST /sandboxes/{sandbox_id}/fork`: the fields of a create but `image` and
     `snapshot`, which follow from the sandbox. Where nothing is said, the copies have the limits,
-    the network and the idle times of the sandbox. It may be empty."""
+    the network, `root` and the idle times of the sandbox. It may be empty."""
 
     count: int = Field(1, ge=1, le=MOST_FORKS, description="How many copies.", examples=[2])
     image: None = Field(None, description="That of the sandbox.")

@@ -37,6 +37,19 @@ def test_no_level_goes_without_the_walls(level: str) -> None:
     assert "privileged" not in config
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_root_adds_seven_capabilities_and_takes_down_no_wall(level: str) -> None:
+    """What is not named here stays as in every other sandbox: there is no other way to more."""
+    without = container_hardening.host_config(_limits(), "none", level)
+    with_root = container_hardening.host_config(_limits(), "none", level, has_root=True)
+
+    assert {name for name in without if without[name] != with_root[name]} == {"cap_add"}
+    assert without["cap_add"] == []
+    assert with_root["cap_add"] == [
+        *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
+    ]
+
+
 def test_levels_differ_in_what_they_should() -> None:
     """Only strict is read-only, only gvisor has another runtime, with room for its threads."""
     standard, strict, gvisor = (

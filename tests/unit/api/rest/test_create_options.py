@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
     "idle_action": "pause",
     "network": "none",
     "isolation": "standard",
+    "root": True,
     "snapshot": "base",
 }
 

@@ -57,7 +57,8 @@ def test_show_answers_the_sandbox_object(client: FlaskClient, sandboxes: FakeSan
     }
     assert shown.items() >= core.items()
     assert shown.keys() - core.keys() == {
-        *("name", "image", "isolation", "network", "cpus", "memory_mb", "pids", "disk_mb"),
+        *("name", "image", "isolation", "network", "root", "cpus", "memory_mb", "pids"),
+        "disk_mb",
         *("labels", "timeout", "expires_at", "idle_timeout", "idle_action"),
     }
 

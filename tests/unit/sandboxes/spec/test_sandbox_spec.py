@@ -53,6 +53,7 @@ OTHER: dict[str, Any] = {
     "idle_action": "pause",
     "name": "build-7",
     "snapshot": "0c9a3e5b7d1f4c62a8e0b4d6f8123456",
+    "root": True,
 }
 """For each field another value than the usual one."""
 
@@ -111,7 +112,7 @@ def test_the_pool_knows_what_it_can_give(name: str) -> None:
 
 def test_the_pool_of_an_earlier_run_is_taken_over() -> None:
     """The order of the fixed values is part of the pool's key."""
-    assert fixed_in_the_pool(USUAL) == ("image", "standard", "bridge", 1024, 10, None)
+    assert fixed_in_the_pool(USUAL) == ("image", "standard", "bridge", 1024, 10, None, False)
 
 
 def test_clients_are_shown_their_own_words() -> None:

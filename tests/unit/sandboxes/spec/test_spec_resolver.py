@@ -19,6 +19,7 @@ POLICY = Policy(
     images=("first", "second"),
     isolation="standard",
     has_network=True,
+    may_have_root=False,
     limits=Limits(memory_mb=512, cpus=1.0, pids=100, file_size_mb=10),
     max_cpus=0,
     max_memory_mb=0,
@@ -72,6 +73,15 @@ def test_wishes_within_bounds_are_taken_as_they_are() -> None:
 )
 def test_one_beyond_is_refused(field: str, value: object) -> None:
     assert _refused(**{field: value}) == {field}
+
+
+def test_root_is_the_operators_to_allow() -> None:
+    """It is user 0 of the host's kernel: never by a client's wish alone, and never by default."""
+    assert _refused(root=True) == {"root"}
+    allowing = replace(POLICY, may_have_root=True)
+    assert _spec(allowing, root=True).root
+    assert not _spec(allowing).root
+    assert not _spec(root=False).root
 
 
 def test_the_operators_maximum_is_never_above_the_hosts() -> None:
