@@ -6,13 +6,14 @@ from typing import cast
 
 from flask import Flask
 
-from gateway.api import ports, rest, ws
+from gateway.api import e2b, ports, rest, ws
 from gateway.api.ports import routes as port_traffic
 from gateway.api.rest import port_routes
 from gateway.api.ws import routes
 from gateway.middleware import (
     audit,
     authentication,
+    e2b_target,
     language,
     origin_and_cors,
     port_target,
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "subprotocols": authentication.BearerSubprotocols(),
     }
     port_target.install(app, settings.ports_domains)
+    e2b_target.install(app, settings.ports_domains)
     # In this order: each sees a request before those after it, and before any route.
     audit.install(app, base.audit_log)
     origin_and_cors.install(app, settings)
@@ -111,6 +113,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.port_idle_timeout,
         ),
     )
+    e2b.register(app, sandboxes=services.sandboxes, more=[])
     unread_answers.install(app, inside.held_output)
     return app
 

@@ -27,13 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     PostgreSQL. Of several processes none shall be left alone with something long at the end: that
     begins first."""
     for item in items:
-        if {"e2e", "faults", "lifecycle", "ports", "security", "soak"} & set(item.path.parts):
+        if {"e2b", "e2e", "faults", "lifecycle", "ports", "security", "soak"} & set(
+            item.path.parts
+        ):
             item.add_marker(pytest.mark.engine)
         if _is_over_postgresql(item):
             item.add_marker(pytest.mark.postgresql)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_turn)
 
+
+_ON_THE_ENGINE = {"e2b", "e2e", "faults", "lifecycle", "ports", "security", "soak"}
 
 _LONG_FILES_FIRST = ("soak", "faults", "security", "lifecycle")
 """Folders, by how long their longest file takes: minutes, of which most are waits."""

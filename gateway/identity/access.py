@@ -9,7 +9,8 @@ from typing import Protocol
 
 from gateway import clock
 from gateway.errors import RateLimited, SandboxNotFound, Unauthorized
-from gateway.identity.access_tokens import Claim, PortClaim, TokenSigner
+from gateway.identity import envd_tokens
+from gateway.identity.access_tokens import NEVER, Claim, PortClaim, TokenSigner
 from gateway.identity.caller import ANONYMOUS, Caller, may_use
 from gateway.identity.key_source import KeySource
 from gateway.identity.keys import PORT_TOKEN_PREFIX, TOKEN_PREFIX
@@ -105,10 +106,7 @@ class Access:
         claim = self._signer.read_port(token, now=self._wall_s())
         if claim is None or str(claim.port) != port:
             return None
-        caller = self._by_claim(claim)
-        if caller is not None:
-            self._take(caller.name, caller.limits.rate)
-        return caller
+        return self._admitted(claim)
 
     def knows(self, shown: str) -> bool:
         """Whether something is a key or a token of this gateway's, so that it is for nobody else;
@@ -202,6 +200,51 @@ class Access:
         expires_at = int(self._wall_s() + ttl_s)
         claim = PortClaim(sandbox_id, generation, expires_at, port)
         return AccessToken(self._signer.sign_port(claim), float(expires_at))
+
+    def e2b_token(self, sandbox_id: str, kind: envd_tokens.Kind = "envd") -> str:
+        """The token of a kind that E2B's clients are given for a sandbox. It is always the same
+        one, until the sandbox's tokens are revoked. Raises SandboxNotFound."""
+        return self._signer.of_e2b(kind, sandbox_id, self._generation(sandbox_id))
+
+    def identify_for_e2b(
+        self, shown: str | None, sandbox_id: str, kind: envd_tokens.Kind = "envd"
+    ) -> Caller | None:
+        """Whoever has shown the token of a kind for a sandbox, as its owner but for that sandbox
+        only; None when it is another. Raises RateLimited."""
+        if shown is None or envd_tokens.sandbox_id_in(shown) != sandbox_id:
+            return None
+        generation = self._generations.generation_of(sandbox_id)
+        if generation is None or not envd_tokens.is_same(
+            self._signer.of_e2b(kind, sandbox_id, generation), shown
+        ):
+            return None
+        return self._admitted(Claim(sandbox_id, generation, NEVER))
+
+    def owner_at(self, sandbox_id: str) -> Caller:
+        """Somebody who may use a sandbox without having shown anything, as its owner but for that
+        sandbox only. Raises SandboxNotFound, and RateLimited."""
+        caller = self._admitted(Claim(sandbox_id, self._generation(sandbox_id), NEVER))
+        if caller is None:
+            raise SandboxNotFound(sandbox_id)
+        return caller
+
+    def is_known(self, sandbox_id: str) -> bool:
+        """Whether there is such a sandbox, or was one lately."""
+        return self._owner_of(sandbox_id) is not None
+
+    def _generation(self, sandbox_id: str) -> str:
+        generation = self._generations.generation_of(sandbox_id)
+        if generation is None:
+            generation = self._generations.begin_generation(sandbox_id, _new_generation())
+        if generation is None:
+            raise SandboxNotFound(sandbox_id)
+        return generation
+
+    def _admitted(self, claim: Claim) -> Caller | None:
+        caller = self._by_claim(claim)
+        if caller is not None:
+            self._take(caller.name, caller.limits.rate)
+        return caller
 
     def revoke(self, sandbox_id: str) -> None:
         """End all tokens of a sandbox. Raises SandboxNotFound."""

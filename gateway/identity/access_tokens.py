@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from itsdangerous import BadData, URLSafeSerializer
 
+from gateway.identity import envd_tokens
 from gateway.identity.keys import PORT_TOKEN_PREFIX, TOKEN_PREFIX
 
 LONGEST_TOKEN = 1024
@@ -34,10 +35,15 @@ class PortClaim(Claim):
     port: int = 0
 
 
+NEVER = 2**53
+"""When a token ends that lives as long as its sandbox, in seconds since the epoch."""
+
+
 class TokenSigner:
     """Writes tokens and reads them."""
 
     def __init__(self, secret: bytes) -> None:
+        self._secret = secret
         self._serializer = _serializer(secret, "sandbox-gateway.access-token")
         self._of_ports = _serializer(secret, "sandbox-gateway.port-token")
 
@@ -77,6 +83,10 @@ class TokenSigner:
         except (BadData, ValueError):
             return None
         return PortClaim(sandbox_id, generation, expires_at, port) if now < expires_at else None
+
+    def of_e2b(self, kind: envd_tokens.Kind, sandbox_id: str, generation: str) -> str:
+        """The one token of its kind that a generation of a sandbox has."""
+        return envd_tokens.token_of(self._secret, kind, sandbox_id, generation)
 
 
 def _serializer(secret: bytes, salt: str) -> URLSafeSerializer:

@@ -23,6 +23,10 @@ KEY_PREFIX = "sgk_"
 TOKEN_PREFIX = "sgt_"  # noqa: S105  (tells tokens from keys)
 PORT_TOKEN_PREFIX = "sgp_"  # noqa: S105  (likewise)
 
+E2B_KEY = re.compile(r"e2b_[0-9a-f]+")
+"""What E2B's clients take for a key (2.28 to 2.45 refuse others), and so the sign of a request that
+speaks their protocol."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASHED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _PLAIN = re.compile(r"[!-+\--~]+")  # visible ASCII but the comma
@@ -91,6 +95,11 @@ def digest_of(key: str) -> bytes:
 def new_key() -> str:
     """A key of 256 random bits."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def new_e2b_key() -> str:
+    """One of 256 random bits in the form that E2B's clients take."""
+    return f"e2b_{secrets.token_hex(32)}"
 
 
 def line_of(name: str, key: str) -> str:

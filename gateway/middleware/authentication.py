@@ -15,7 +15,9 @@ from flask import Flask, Response, current_app, g, request
 from gateway.errors import GatewayError, TokenNotEnough, Unauthorized
 from gateway.identity.access import Access, AccessToken
 from gateway.identity.caller import ANONYMOUS, Caller
+from gateway.middleware import e2b_callers
 from gateway.middleware.connection_limits import ClientConnections
+from gateway.middleware.e2b_target import e2b_target
 from gateway.middleware.port_credentials import SUBPROTOCOL, PortCaller, identify
 from gateway.middleware.port_target import PortTarget, port_target
 from gateway.middleware.target import FindByName, sandbox_id_of
@@ -38,6 +40,7 @@ CHECK_S = 1.0
 _EXTENSION = "sandbox-gateway.access"
 _OPERATORS = "sandbox-gateway.operators"
 _NAMES = "sandbox-gateway.names"
+_CONNECTIONS = "sandbox-gateway.connections"
 _BY_A_PROXY = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
@@ -68,13 +71,19 @@ def install(
     app.extensions[_EXTENSION] = access
     app.extensions[_OPERATORS] = frozenset(operators)
     app.extensions[_NAMES] = find_by_name or _no_names
+    app.extensions[_CONNECTIONS] = connections
 
     def check(endpoint: str | None, values: dict[str, Any] | None) -> None:
         if endpoint in OPEN_ENDPOINTS:
             return
         try:
-            target = port_target()
-            g.caller = access.identify(shown()) if target is None else _of_port(access, target)
+            target, e2b = port_target(), e2b_target()
+            if e2b is not None and e2b.plane != "control":
+                g.caller = e2b_callers.identify(access, e2b, endpoint)
+            elif target is not None:
+                g.caller = _of_port(access, target)
+            else:
+                g.caller = access.identify(shown())
             work_for(g.caller.name or (values or {}).get("sandbox_id") or ANYBODY)
             wait_for_share()
             sandbox_id = None
@@ -90,9 +99,7 @@ def install(
                 sandbox_id is None or endpoint in KEYS_ONLY_ENDPOINTS
             ):
                 raise TokenNotEnough()
-            if connections is not None:
-                who = f"key {g.caller.name}" if g.caller.name else request.remote_addr or ""
-                connections.know(request.environ.get("gunicorn.socket"), who)
+            _know(connections)
         except GatewayError as error:
             g.denied = error.code
             raise
@@ -112,6 +119,20 @@ def install(
 def caller() -> Caller:
     """Who the current request comes from; nobody in particular where no keys are configured."""
     return cast(Caller, g.get("caller", ANONYMOUS))
+
+
+def let_in(known: Caller) -> None:
+    """Go on with the current request as one of a caller whom its route has recognised."""
+    g.caller = known
+    work_for(known.name or known.sandbox_id or ANYBODY)
+    wait_for_share()
+    _know(current_app.extensions[_CONNECTIONS])
+
+
+def _know(connections: ClientConnections | None) -> None:
+    if connections is not None:
+        who = f"key {g.caller.name}" if g.caller.name else request.remote_addr or ""
+        connections.know(request.environ.get("gunicorn.socket"), who)
 
 
 def _of_port(access: Access, target: PortTarget) -> Caller:

@@ -61,13 +61,18 @@ def install(app: Flask, domains: Collection[str]) -> None:
     inner: Wsgi = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:
-        target = target_of(environ, domains)
-        if target is not None:
-            environ[_ENVIRON] = target
-            environ["PATH_INFO"] = f"/sandboxes/{target.given}/ports/{target.port}/"
+        if _ENVIRON not in environ:
+            decide(environ, target_of(environ, domains))
         return inner(environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # Flask's own way to wrap it
+
+
+def decide(environ: dict[str, Any], target: PortTarget | None) -> None:
+    """Say what a request is for; nothing else looks for it then."""
+    environ[_ENVIRON] = target
+    if target is not None:
+        environ["PATH_INFO"] = f"/sandboxes/{target.given}/ports/{target.port}/"
 
 
 def port_target() -> PortTarget | None:

@@ -2,7 +2,7 @@
 
 A surface is a value that is registered with its blueprints. Which one a request belongs to is told
 by the route that it has found; what has found none, or a route without a surface, belongs to the
-first one.
+one whose addresses begin as its own does, else to the first one.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Surface:
 
     name: str
 
+    below: str = ""
+    """How the addresses of all its routes begin, so that what finds none of them belongs here too;
+    the longest such beginning counts. Empty: it has no part of the addresses for itself."""
+
     headers: Mapping[str, str] = field(default_factory=lambda: HEADERS)
     """What every answer carries, those to errors too, unless the view has said otherwise."""
 
@@ -55,6 +59,8 @@ class Surface:
     def register(self, app: Flask, *blueprints: Blueprint) -> None:
         """Give `app` the routes of this surface. `install` must have been called."""
         surfaces = _surfaces_of(app)
+        if self.below:
+            surfaces.of_beginning[self.below] = self
         for blueprint in blueprints:
             surfaces.of_blueprint[blueprint.name] = self
             app.register_blueprint(blueprint)
@@ -64,6 +70,12 @@ class Surface:
 class _Surfaces:
     first: Surface
     of_blueprint: dict[str, Surface]
+    of_beginning: dict[str, Surface] = field(default_factory=dict)
+
+    def of_address(self, path: str) -> Surface:
+        """The one of an address without a route."""
+        fitting = [beginning for beginning in self.of_beginning if path.startswith(beginning)]
+        return self.of_beginning[max(fitting, key=len)] if fitting else self.first
 
 
 def install(app: Flask, first: Surface) -> None:
@@ -102,7 +114,8 @@ def of_request() -> Surface:
     """The surface that the current request belongs to."""
     surfaces = _surfaces_of(current_app)
     of_blueprint = surfaces.of_blueprint
-    return next((of_blueprint[b] for b in request.blueprints if b in of_blueprint), surfaces.first)
+    found = next((of_blueprint[b] for b in request.blueprints if b in of_blueprint), None)
+    return surfaces.of_address(request.path) if found is None else found
 
 
 def _surfaces_of(app: Flask) -> _Surfaces:

@@ -27,7 +27,7 @@ from werkzeug.routing import Rule
 from gateway import __version__
 from gateway.api.rest.openapi.operations import Schemas, operation
 from gateway.api.rest.openapi.parameters import ACCEPT_LANGUAGE
-from gateway.middleware import authentication
+from gateway.middleware import authentication, e2b_target
 from gateway.schemas import route_documentation
 from gateway.schemas.models import Problem
 
@@ -112,6 +112,8 @@ def describe(app: Flask) -> OpenAPI:
 
 def _routes(app: Flask) -> Iterator[_Route]:
     for rule in app.url_map.iter_rules():
+        if rule.rule.startswith(e2b_target.PREFIX):
+            continue  # of another protocol, and no addresses that anybody can ask for
         record = route_documentation.documentation(app.view_functions[rule.endpoint])
         if record is None:
             raise UndocumentedRoute(f"{rule.rule} ({rule.endpoint})")

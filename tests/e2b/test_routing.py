@@ -1,0 +1,83 @@
+"""How requests of E2B's clients find their sandbox, byte by byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+
+KEY = {"X-API-Key": "e2b_" + "0a" * 20}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/e2b/envd/{id}/health", {}),
+        ("/e2b/control/sandboxes", KEY),
+        ("/%65%32%62/envd/{id}/health", {}),
+        ("//e2b/envd/{id}/health", {}),
+        ("/e2b", {}),
+    ],
+)
+def test_addresses_within_are_nobodys(
+    gateway: GatewayProcess, module_sandbox: str, path: str, headers: dict[str, str]
+) -> None:
+    """They would pass by what decides whom a request is for."""
+    answer = gateway.get(path.format(id=module_sandbox), headers=headers)
+
+    assert answer.status_code == 404
+
+
+def test_health_says_whether_a_sandbox_runs(gateway: GatewayProcess, module_sandbox: str) -> None:
+    """Clients ask it after each error, by header or by host, without a token."""
+    by_header = gateway.get("/health", headers={"E2b-Sandbox-Id": module_sandbox})
+    host = f"49983-{module_sandbox}.localhost:{gateway.port}"
+    by_host = gateway.get("/health", headers={"Host": host})
+    unknown = gateway.get("/health", headers={"E2b-Sandbox-Id": "0" * 32})
+
+    assert (by_header.status_code, by_host.status_code) == (204, 204)
+    assert unknown.status_code == 502
+    assert unknown.json() == {
+        "sandboxId": "0" * 32,
+        "message": "The sandbox was not found",
+        "code": 502,
+    }
+
+
+def test_the_data_plane_takes_the_sandboxs_own_token_only(
+    gateway: GatewayProcess, module_sandbox: str
+) -> None:
+    """Whoever has none is told so in these clients' form, before it is told what exists."""
+    for token in (None, "x", module_sandbox + "0" * 64):
+        shown = {} if token is None else {"X-Access-Token": token}
+        answer = gateway.get("/nothing", headers={"E2b-Sandbox-Id": module_sandbox, **shown})
+
+        assert answer.status_code == 401
+        assert answer.json()["code"] == 401
+        assert "unauthorized access" in answer.json()["message"]
+
+
+def test_an_unknown_address_of_theirs_is_refused_in_their_form(gateway: GatewayProcess) -> None:
+    """Their parsers end with a KeyError otherwise."""
+    for method in ("GET", "POST", "PURGE"):
+        answer = gateway.request(method, "/nothing/here", headers=KEY)
+
+        assert answer.status_code in (404, 405)
+        assert answer.json()["code"] == answer.status_code
+        assert answer.json()["message"]
+
+
+def test_another_port_is_passed_on(gateway: GatewayProcess, module_sandbox: str) -> None:
+    """And one that is closed is told in the words that clients look for."""
+    headers = {"E2b-Sandbox-Id": module_sandbox, "E2b-Sandbox-Port": "3999"}
+    answer = gateway.get("/", headers=headers)
+
+    assert (answer.status_code, answer.json()) == (
+        502,
+        {
+            "sandboxId": module_sandbox,
+            "message": "The sandbox is running but port is not open",
+            "port": 3999,
+            "code": 502,
+        },
+    )
