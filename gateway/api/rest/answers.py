@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 
@@ -10,13 +10,10 @@ import orjson
 from flask import Response
 from pydantic import BaseModel
 
+from gateway.api.bodies.streamed_answers import streamed
 from gateway.process.slices_of_work import SLICE, slice_of_work
-from gateway.process.time_shares import wait_for_share
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandSummary
-
-PIECE_BYTES = 256 * 1024
-"""Given to the server at a time."""
 
 
 def one(
@@ -69,22 +66,6 @@ def command(summary: CommandSummary, finished: ResultMessage | None, held: ExitS
     shown = finished.untyped()
     pieces = chain([begin], shown.pieces(), [b"}"])
     return _sized(pieces, len(begin) + shown.size + 1, held)
-
-
-def paced(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, in pieces of bounded size: the server holds a copy of what it writes."""
-    for piece in pieces:
-        for at in range(0, len(piece), PIECE_BYTES):
-            if at:
-                wait_for_share()
-            yield piece[at : at + PIECE_BYTES]
-
-
-def streamed(pieces: Iterable[bytes], held: ExitStack, media_type: str) -> Response:
-    """A body as it comes. See `result`."""
-    response = Response(paced(pieces), content_type=media_type)
-    response.call_on_close(held.pop_all().close)
-    return response
 
 
 def _sized(pieces: Iterable[bytes], size: int, held: ExitStack) -> Response:

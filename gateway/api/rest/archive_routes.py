@@ -6,7 +6,9 @@ from contextlib import ExitStack
 
 from flask import Blueprint, Response
 
-from gateway.api.rest import answers, file_answers, uploads
+from gateway.api.bodies import file_content, uploads
+from gateway.api.bodies.streamed_answers import streamed
+from gateway.api.rest import file_answers
 from gateway.api.rest.accepted_types import prefers
 from gateway.api.rest.file_routes import FAULTS, UPLOAD_FAULTS, WRITE_FAULTS, path_in
 from gateway.api.rest.query_strings import read_query
@@ -42,12 +44,12 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
             place = held.enter_context(uses.of(sandbox_id)).place
             pieces = waiting.until(lambda: held.enter_context(files.pack(place, path, gzip=gzip)))
             kind = GZIP if gzip else TAR
-            response = answers.streamed(file_answers.or_broken_off(pieces), held, kind)
+            response = streamed(file_content.or_broken_off(pieces), held, kind)
             name = path.rstrip(b"/").rpartition(b"/")[2].decode("utf-8", "replace") or "root"
-            response.headers["Content-Disposition"] = file_answers.attachment(
+            response.headers["Content-Disposition"] = file_content.attachment(
                 name + (".tar.gz" if gzip else ".tar")
             )
-            response.headers.update(file_answers.CONTENT_HEADERS)
+            response.headers.update(file_content.CONTENT_HEADERS)
             return response
 
     @routes.put("")

@@ -9,6 +9,7 @@ from itertools import chain
 import orjson
 from flask import Blueprint, Response, request
 
+from gateway.api.bodies.streamed_answers import streamed
 from gateway.api.rest import answers
 from gateway.api.rest.backend import EventLike, LifecycleService
 from gateway.api.rest.query_strings import read_query
@@ -97,7 +98,7 @@ def blueprint(lifecycle: LifecycleService, waiting: Waiting) -> Blueprint:
                 then_s=HEARTBEAT_S,
             )
             held.callback(told.close)
-            response = answers.streamed(_bytes_of(told), held, MEDIA_TYPE)
+            response = streamed(_bytes_of(told), held, MEDIA_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from flask import Blueprint, Response, request
 
-from gateway.api.rest import answers, file_answers, uploads
-from gateway.api.rest.multipart_bodies import file_parts
+from gateway.api.bodies import file_content, uploads
+from gateway.api.bodies.multipart_bodies import file_parts
+from gateway.api.rest import answers, file_answers
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import (
@@ -97,7 +98,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         replies={
             200: Reply(
                 description="The whole file.",
-                media_type=file_answers.BYTES,
+                media_type=file_content.BYTES,
                 headers={
                     "ETag": "Changes with the file.",
                     "Last-Modified": "When it was written.",
@@ -107,7 +108,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
             ),
             206: Reply(
                 description="The part.",
-                media_type=file_answers.BYTES,
+                media_type=file_content.BYTES,
                 headers={"Content-Range": "Where it stands."},
             ),
             304: Reply(description="The client has it.", media_type=None),
@@ -119,15 +120,15 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
     )
     def read(sandbox_id: str) -> Response:
         path = path_in(read_query(PathQuery))
-        wanted = file_answers.wanted()
+        wanted = file_content.wanted()
         with ExitStack() as held:
             place = held.enter_context(uses.of(sandbox_id)).place
             try:
                 reading = waiting.until(lambda: held.enter_context(files.read(place, path, wanted)))
             except BadRange as error:
-                file_answers.say_size_of(error)
+                file_content.say_size_of(error)
                 raise
-            return file_answers.content(reading, held)
+            return file_content.content(reading, held)
 
     @routes.put("")
     @documented(
@@ -138,7 +139,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         tag="Files",
         query=WriteQuery,
         headers=CONDITIONS,
-        upload=file_answers.BYTES,
+        upload=file_content.BYTES,
         replies={
             200: Reply(FileStat, "It was replaced."),
             201: Reply(FileStat, "It is new."),
@@ -147,7 +148,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
     )
     def write(sandbox_id: str) -> Response:
         query = read_query(WriteQuery)
-        path, conditions = path_in(query), file_answers.conditions()
+        path, conditions = path_in(query), file_content.conditions()
         with uses.of(sandbox_id) as use:
             content = uploads.whole_if_small(INLINE_BYTES)
             found, is_new = files.write(

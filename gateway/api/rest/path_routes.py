@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 import orjson
 from flask import Blueprint, Response, request
 
-from gateway.api.rest import answers, file_answers
+from gateway.api.bodies import file_content
+from gateway.api.bodies.streamed_answers import streamed
+from gateway.api.rest import file_answers
 from gateway.api.rest.accepted_types import prefers
 from gateway.api.rest.file_routes import BODY_FAULTS, FAULTS, WRITE_FAULTS, path_in
 from gateway.api.rest.json_bodies import read_json
@@ -171,7 +173,7 @@ def _from_to() -> tuple[bytes, bytes, bool]:
 
 
 def _streamed(pieces: Iterator[bytes], held: ExitStack, media_type: str) -> Response:
-    response = answers.streamed(file_answers.or_broken_off(pieces), held, media_type)
+    response = streamed(file_content.or_broken_off(pieces), held, media_type)
     response.headers["X-Accel-Buffering"] = "no"
     return response
 

@@ -10,7 +10,7 @@ from itertools import chain
 
 from flask import Response, request
 
-from gateway.api.rest import answers
+from gateway.api.bodies.streamed_answers import streamed
 from gateway.api.rest.accepted_types import prefers
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import BadRequest, ContainerGone, GatewayError, SandboxFault
@@ -96,7 +96,7 @@ class EventStreams:
         while first is None and not begun():
             first = next(told, None)
         events = _Events(self._uses, use, language.texts(), request_id)
-        response = answers.streamed(events.of(chain([first], told)), held, MEDIA_TYPE)
+        response = streamed(events.of(chain([first], told)), held, MEDIA_TYPE)
         # nginx would keep events back until it has 8 kB of them.
         response.headers["X-Accel-Buffering"] = "no"
         return response

@@ -7,7 +7,9 @@ from contextlib import ExitStack
 
 from flask import Blueprint, Response, request
 
-from gateway.api.rest import answers, uploads
+from gateway.api.bodies import uploads
+from gateway.api.bodies.streamed_answers import streamed
+from gateway.api.rest import answers
 from gateway.api.rest.archive_routes import TAR
 from gateway.api.rest.backend import TemplateServices, TemplateView
 from gateway.api.rest.client_presence import leaving
@@ -105,7 +107,7 @@ def blueprint(templates: TemplateServices, waiting: Waiting) -> Blueprint:
             told = waiting.each(building.events(), first_s=LOOK_S, then_s=LOOK_S)
             held.callback(told.close)
             stream = _stream(_while_there(told, leaving()), language.texts())
-            response = answers.streamed(stream, held, MEDIA_TYPE)
+            response = streamed(stream, held, MEDIA_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import orjson
 from flask import Blueprint, Response
 
-from gateway.api.rest import answers
+from gateway.api.bodies.streamed_answers import streamed
 from gateway.api.rest.client_presence import leaving
 from gateway.api.rest.file_routes import FAULTS, path_in
 from gateway.api.rest.query_strings import read_query
@@ -77,7 +77,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
             held.callback(told.close)
             texts = language.texts()
             stream = _stream(_while_there(told), uses, sandbox_id, texts)
-            response = answers.streamed(stream, held, MEDIA_TYPE)
+            response = streamed(stream, held, MEDIA_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

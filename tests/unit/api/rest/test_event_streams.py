@@ -8,7 +8,8 @@ import gevent
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.api.rest import answers, server_sent_events
+from gateway.api.bodies import streamed_answers
+from gateway.api.rest import server_sent_events
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import CommandLost, ContainerGone, LinkLost, TooManyCommands
 from tests.unit.api.rest.fake_commands import FakeCommand, FakeCommands, FakeCommandWatcher
@@ -214,7 +215,7 @@ def test_large_results_are_not_copied_as_a_whole(
     assert commands.held == 1
     sizes += map(len, pieces)
 
-    assert max(sizes) <= answers.PIECE_BYTES
+    assert max(sizes) <= streamed_answers.PIECE_BYTES
     assert sum(sizes) == int(response.headers["Content-Length"])
     response.close()
     assert commands.held == 0

@@ -17,7 +17,7 @@ from werkzeug.sansio.multipart import (
     MultipartDecoder,
 )
 
-from gateway.api.rest import uploads
+from gateway.api.bodies import uploads
 from gateway.errors import BadMediaType, BadRequest
 
 MOST_PARTS = 10_000
@@ -28,13 +28,22 @@ LONGEST_BOUNDARY = 200
 
 
 @dataclass(frozen=True)
-class FilePart:
-    """A file: its name, its first bytes, and the rest where there is more. The rest is to be used
-    up before the next part is asked for."""
+class Part:
+    """A part: its field, its file name where it has one, what its head says of both, its first
+    bytes, and the rest where there is more. The rest is to be used up before the next part is asked
+    for."""
 
-    name: str
+    field: str
+    name: str | None
+    disposition: str
     first: bytes
     rest: Iterator[bytes] | None
+
+
+class FilePart(Part):
+    """A part that has a file name."""
+
+    name: str
 
 
 def file_parts(first_bytes: int) -> Iterator[FilePart]:
@@ -42,24 +51,33 @@ def file_parts(first_bytes: int) -> Iterator[FilePart]:
 
     Raises BadMediaType, BadRequest, and what `uploads.pieces` does.
     """
+    for part in parts(first_bytes, uploads.pieces()):
+        if part.name is None:
+            raise BadRequest("a part without a file name")
+        yield FilePart(part.field, part.name, part.disposition, part.first, part.rest)
+
+
+def parts(first_bytes: int, pieces: Iterator[bytes]) -> Iterator[Part]:
+    """The parts in the current request's body, which comes as `pieces`. Raises BadMediaType and
+    BadRequest."""
     boundary = request.mimetype_params.get("boundary", "")
     if request.mimetype != "multipart/form-data" or not 0 < len(boundary) <= LONGEST_BOUNDARY:
         raise BadMediaType("the body must be multipart/form-data, with its boundary")
-    events = _events(boundary.encode())
+    events = _events(boundary.encode(), pieces)
     for event in events:
-        if isinstance(event, Field):
-            raise BadRequest("a part without a file name")
-        if isinstance(event, File):
-            yield _part(event.filename, events, first_bytes)
+        if isinstance(event, File | Field):
+            yield _part(event, events, first_bytes)
 
 
-def _part(name: str, events: Iterator[Event], first_bytes: int) -> FilePart:
+def _part(head: File | Field, events: Iterator[Event], first_bytes: int) -> Part:
+    name = head.filename if isinstance(head, File) else None
+    about = (head.name or "", name, head.headers.get("content-disposition", ""))
     first = b""
     for piece, more in _content(events):
         first += piece
         if more and len(first) > first_bytes:
-            return FilePart(name, first, (piece for piece, _ in _content(events)))
-    return FilePart(name, first, None)
+            return Part(*about, first, (piece for piece, _ in _content(events)))
+    return Part(*about, first, None)
 
 
 def _content(events: Iterator[Event]) -> Iterator[tuple[bytes, bool]]:
@@ -71,9 +89,8 @@ def _content(events: Iterator[Event]) -> Iterator[tuple[bytes, bool]]:
             return
 
 
-def _events(boundary: bytes) -> Iterator[Event]:
+def _events(boundary: bytes, pieces: Iterator[bytes]) -> Iterator[Event]:
     decoder = MultipartDecoder(boundary, max_parts=MOST_PARTS)
-    pieces = uploads.pieces()
     in_content = False
     while True:
         try:
@@ -94,7 +111,7 @@ def _events(boundary: bytes) -> Iterator[Event]:
             return
         if isinstance(event, Data):
             in_content = event.more_data
-        elif isinstance(event, File):
+        elif isinstance(event, File | Field):
             in_content = True
         yield event
         if decoder.state.name == "EPILOGUE":

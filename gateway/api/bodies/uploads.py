@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import gevent
 from flask import request
 
+from gateway.api.bodies import gzip_coding
 from gateway.errors import BadMediaType, BadRequest, BodyTimeout
 from gateway.process.splicing import Ended, splice
 
@@ -27,9 +29,52 @@ def pieces() -> Iterator[bytes]:
 
     Raises BadRequest when it ends too early, BadMediaType and BodyTimeout.
     """
-    coding = request.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in ("", "identity"):
+    if coding() != "":
         raise BadMediaType("a body in a coding is not unpacked")
+    return _sized_pieces()
+
+
+def coding() -> str:
+    """That of the current request's body; "" where there is none."""
+    named = request.headers.get("Content-Encoding", "").strip().lower()
+    return "" if named == "identity" else named
+
+
+def unpacked_pieces(most: int) -> Iterator[bytes]:
+    """The same of a body that may come as gzip, which is unpacked to at most so many bytes. Of a
+    body without a length, what has come is given without waiting for more.
+
+    Raises TooLarge, and what `pieces` does.
+    """
+    named = coding()
+    if named not in ("", "gzip", "x-gzip"):
+        raise BadMediaType("a body in this coding is not unpacked")
+    came = _sized_pieces() if request.content_length is not None else _pieces_at_once()
+    return came if named == "" else gzip_coding.unpacked(came, most)
+
+
+def all_or_pieces(came: Iterator[bytes], most: int) -> bytes | Iterator[bytes]:
+    """A body as one piece if it has at most so many bytes; else what gives its pieces."""
+    first = b""
+    for piece in came:
+        first += piece
+        if len(first) > most:
+            return chain([first], came)
+    return first
+
+
+def _pieces_at_once() -> Iterator[bytes]:
+    stream = request.environ["wsgi.input"]
+    received = getattr(stream, "request", None)
+    while True:
+        with gevent.Timeout(PIECE_S, BodyTimeout(f"nothing came for {PIECE_S:g} s")):
+            piece = stream.read(SLOW_PIECE_BYTES) if received is None else received.piece()
+        if not piece:
+            return
+        yield piece
+
+
+def _sized_pieces() -> Iterator[bytes]:
     stream, length = request.environ["wsgi.input"], request.content_length
     received, size = 0, SLOW_PIECE_BYTES
     while length is None or received < length:
