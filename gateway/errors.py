@@ -61,7 +61,9 @@ GatewayError
 │   │   └── BuildTimeout
 │   ├── BadRange                  the file has no such part
 │   ├── BadArchive                it is none, or would write beside its target
+│   ├── BadMetadata               it is none, or the file system keeps none
 │   ├── TooManyWatches            of one sandbox
+│   ├── WatchNotFound             it was ended, or was not asked for long
 │   └── PathError                 what a path leads to is not what the request needs
 │       ├── BadPath, PathNotFound, PermissionDenied
 │       ├── IsDirectory, NotDirectory, NotEmpty, AlreadyExists, NotAFile
@@ -651,11 +653,26 @@ class BadArchive(ClientFault):
     title = N_("The archive cannot be unpacked; nothing of it was")
 
 
+class BadMetadata(ClientFault):
+    """A key of a file's metadata has more than 246 bytes, or all of it more than 4,096, or it is
+    not printable ASCII, or the file system keeps none."""
+
+    code = "bad_metadata"
+    title = N_("A file cannot have this metadata")
+
+
 class TooManyWatches(ClientFault):
     """The sandbox is watched as often as it may be."""
 
     code = "too_many_watches"
     title = N_("This sandbox's files are watched as often as they may be")
+
+
+class WatchNotFound(ClientFault):
+    """There is no such watch, or nobody has asked it for an hour."""
+
+    code = "watch_not_found"
+    title = N_("No such watch is known")
 
 
 class HostFault(GatewayError):

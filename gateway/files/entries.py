@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import ProtocolBroken
@@ -12,6 +14,9 @@ from gateway.link.exited import writable
 from gateway.link.incoming import is_count
 
 LARGEST = 2**63
+MOST_METADATA = 16 * 1024
+"""Characters of keys and values together."""
+
 LONGEST = 4 * 4096
 """Characters. A path and what a directory adds to it; `U+FFFD` stands for one byte."""
 
@@ -22,9 +27,9 @@ Entry = dict[str, Any]
 
 
 def entry_of(record: Any) -> Entry:
-    """An entry of a record (`gateway.agent.files.paths.record`). Raises ProtocolBroken."""
+    """An entry of a record (`gateway.agent.files.records.record`). Raises ProtocolBroken."""
     try:
-        path, kind, size, mode, owner, group, modified_at, target, etag, raw = record
+        path, kind, size, mode, owner, group, modified_at, target, etag, raw, *details = record
     except (TypeError, ValueError):
         raise ProtocolBroken("a file without its facts") from None
     if not (
@@ -58,7 +63,54 @@ def entry_of(record: Any) -> Entry:
         entry["etag"] = etag
     if raw is not None:
         entry["path_b64"] = raw
+    if details:
+        entry["details"] = _details_of(details[0])
     return entry
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is told beyond the usual of who asks for it (`gateway.agent.files.details.record`).
+
+    `leads_to` is the kind of thing that a link leads to and its mode, None where there is nothing,
+    and `target` where that is or would be.
+    """
+
+    is_owners: bool
+    is_groups: bool
+    leads_to: tuple[str, int] | None
+    target: str | None
+    metadata: Mapping[str, str]
+
+
+def _details_of(told: Any) -> Details:
+    try:
+        is_owners, is_groups, kind, mode, target, metadata = told
+    except (TypeError, ValueError):
+        raise ProtocolBroken("a file without its details") from None
+    if not (
+        isinstance(is_owners, bool)
+        and isinstance(is_groups, bool)
+        and (kind is None or (kind in _KINDS and is_count(mode, 0o10000)))
+        and (target is None or _is_text(target))
+        and _is_metadata(metadata)
+    ):
+        raise ProtocolBroken("a file with broken details")
+    return Details(
+        is_owners,
+        is_groups,
+        None if kind is None else (kind, mode),
+        None if target is None else writable(target),
+        {writable(key): writable(value) for key, value in metadata.items()},
+    )
+
+
+def _is_metadata(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(text, str) for text in value.values())
+        and sum(len(key) + len(text) for key, text in value.items()) <= MOST_METADATA
+    )
 
 
 def text_of(name: str, text: Any, raw: Any) -> Entry:

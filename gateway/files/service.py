@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -35,6 +35,9 @@ LONG_S = 60.0
 """For what may take long in one step: the end of a large file's writing."""
 
 DISCARD_S = 5.0
+
+Metadata = Mapping[str, str]
+"""Of a file, by keys: printable ASCII."""
 
 Tags = Sequence[str] | Literal["*"]
 """ETags, or any."""
@@ -108,11 +111,17 @@ class Files:
         self._held_output = held_output
         self._held_input = held_input
 
+    def held(self, place: Place, size: int) -> AbstractContextManager[object]:
+        """Within the block, count so many bytes against the share of whoever asked. Raises
+        TooMuchUnread, GatewayFull."""
+        return self._held_output.hold(place.owner, size)
+
     # --- looking ---------------------------------------------------------------------------------
 
-    def stat(self, place: Place, path: bytes) -> Entry:
+    def stat(self, place: Place, path: bytes, *, detailed: bool = False) -> Entry:
         """What is at a path; links are not followed."""
-        return entry_of(self.links.ask_again(place, "stat", path=packed(path)).get("stat"))
+        told = self.links.ask_again(place, "stat", path=packed(path), details=detailed)
+        return entry_of(told.get("stat"))
 
     @contextmanager
     def read(self, place: Place, path: bytes, wanted: Wanted) -> Iterator[Reading]:
@@ -156,6 +165,18 @@ class Files:
         fields: dict[str, Any] = {"path": packed(path), "depth": depth, "limit": limit}
         if after is not None:
             fields["after"] = packed(after)
+        with self._listing(place, fields) as listing:
+            yield listing
+
+    @contextmanager
+    def tree(self, place: Place, path: bytes, *, depth: int) -> Iterator[Listing]:
+        """The same with details, each directory before what is in it."""
+        fields = {"path": packed(path), "depth": depth, "order": "tree", "details": True}
+        with self._listing(place, fields) as listing:
+            yield listing
+
+    @contextmanager
+    def _listing(self, place: Place, fields: dict[str, Any]) -> Iterator[Listing]:
         with ExitStack() as held:
             held.enter_context(self.links.using(place))
             held.enter_context(self._held_output.hold(place.owner, Listing.WINDOW_BYTES))
@@ -167,12 +188,26 @@ class Files:
     @contextmanager
     def watch(self, place: Place, path: bytes, *, recursive: bool) -> Iterator[Watching]:
         """What happens from now on at a path or below it. Raises TooManyWatches."""
+        with self._watching(place, "watch", path=packed(path), recursive=recursive) as watching:
+            yield watching
+
+    @contextmanager
+    def watch_plainly(
+        self, place: Place, path: bytes, *, recursive: bool, detailed: bool
+    ) -> Iterator[Watching]:
+        """The same of a directory, told as the kernel does: each write, and a rename as two events.
+        `detailed`: with what is there then."""
+        with self._watching(
+            place, "watch_plainly", path=packed(path), recursive=recursive, details=detailed
+        ) as watching:
+            yield watching
+
+    @contextmanager
+    def _watching(self, place: Place, operation: str, **fields: Any) -> Iterator[Watching]:
         with (
             self.links.using(place),
             self._held_output.hold(place.owner, WATCHED_BYTES),
-            self.links.open(
-                place, "watch", WATCHED_BYTES, path=packed(path), recursive=recursive
-            ) as exchange,
+            self.links.open(place, operation, WATCHED_BYTES, **fields) as exchange,
         ):
             yield Watching(exchange)
 
@@ -193,21 +228,39 @@ class Files:
         fields: dict[str, Any] = {"path": packed(path), "token": token, "mode": mode}
         fields |= (conditions or Conditions()).fields()
         with self.links.using(place), self._no_remains(place, path, token):
-            if isinstance(content, bytes) and len(content) <= INLINE_BYTES:
-                done = self.links.ask(place, "write", **fields | {frames.BODY: content})
-            else:
-                pieces: Iterable[bytes] | None
-                pieces = [content] if isinstance(content, bytes) else content
-                size = getattr(content, "size", None)
-                with (
-                    self._held_input.hold(place.owner, UPLOAD_BYTES),
-                    self.links.open(place, "write", stream=True, size=size, **fields) as exchange,
-                ):
-                    go = exchange.event()
-                    if self._was_spliced(place, go.get("bulk"), content):
-                        pieces = None
-                    done = upload(exchange, pieces)
-            return entry_of(done.get("stat")), done.get("new") is True
+            return self._written(place, "write", content, fields)
+
+    def overwrite(
+        self, place: Place, path: bytes, content: bytes | Iterable[bytes], metadata: Metadata
+    ) -> tuple[Entry, bool]:
+        """The same, but into the file that is there: who reads it meanwhile sees a part, and what
+        breaks off leaves a part. `metadata` becomes all that the file has. Raises BadMetadata."""
+        fields: dict[str, Any] = {"path": packed(path), "metadata": dict(metadata)}
+        with self.links.using(place):
+            return self._written(place, "overwrite", content, fields)
+
+    def _written(
+        self,
+        place: Place,
+        operation: str,
+        content: bytes | Iterable[bytes],
+        fields: dict[str, Any],
+    ) -> tuple[Entry, bool]:
+        if isinstance(content, bytes) and len(content) <= INLINE_BYTES:
+            done = self.links.ask(place, operation, **fields | {frames.BODY: content})
+        else:
+            pieces: Iterable[bytes] | None
+            pieces = [content] if isinstance(content, bytes) else content
+            size = getattr(content, "size", None)
+            with (
+                self._held_input.hold(place.owner, UPLOAD_BYTES),
+                self.links.open(place, operation, stream=True, size=size, **fields) as exchange,
+            ):
+                go = exchange.event()
+                if self._was_spliced(place, go.get("bulk"), content):
+                    pieces = None
+                done = upload(exchange, pieces)
+        return entry_of(done.get("stat")), done.get("new") is True
 
     def _was_spliced(self, place: Place, token: object, content: Any) -> bool:
         """Whether the content of a large upload went from its client's socket to the sandbox by
@@ -227,12 +280,22 @@ class Files:
     def write_many(self, place: Place, files: Sequence[tuple[bytes, bytes]]) -> list[Entry]:
         """Write several small files, one after the other, of together at most 256 KiB. Those before
         one that is refused are written."""
-        token = uuid.uuid4().hex
+        return self._many_written(place, "write_many", files, token=uuid.uuid4().hex)
+
+    def overwrite_many(
+        self, place: Place, files: Sequence[tuple[bytes, bytes]], metadata: Metadata
+    ) -> list[Entry]:
+        """The same, each as by `overwrite`."""
+        return self._many_written(place, "overwrite_many", files, metadata=dict(metadata))
+
+    def _many_written(
+        self, place: Place, operation: str, files: Sequence[tuple[bytes, bytes]], **fields: Any
+    ) -> list[Entry]:
         done = self.links.ask(
             place,
-            "write_many",
-            token=token,
+            operation,
             files=[[packed(path), len(content)] for path, content in files],
+            **fields,
             **{frames.BODY: b"".join(content for _, content in files)},
         )
         stats = done.get("stats")
@@ -293,28 +356,47 @@ class Files:
 
     # --- changing --------------------------------------------------------------------------------
 
-    def make_directory(self, place: Place, path: bytes, *, parents: bool) -> tuple[Entry, bool]:
+    def make_directory(
+        self, place: Place, path: bytes, *, parents: bool, detailed: bool = False
+    ) -> tuple[Entry, bool]:
         """A directory; and whether there was none."""
-        done = self.links.ask(place, "mkdir", path=packed(path), parents=parents)
+        done = self.links.ask(place, "mkdir", path=packed(path), parents=parents, details=detailed)
         return entry_of(done.get("stat")), done.get("new") is True
 
     def delete(self, place: Place, path: bytes, *, recursive: bool) -> None:
         """Links are not followed."""
         self.links.ask(place, "delete", path=packed(path), recursive=recursive)
 
-    def move(self, place: Place, source: bytes, target: bytes, *, overwrite: bool) -> Entry:
-        """What is there now."""
-        return self._from_to(place, "move", source, target, overwrite)
+    def move(
+        self,
+        place: Place,
+        source: bytes,
+        target: bytes,
+        *,
+        overwrite: bool,
+        parents: bool = False,
+        detailed: bool = False,
+    ) -> Entry:
+        """What is there now. `parents`: missing directories are made."""
+        return self._from_to(
+            place, "move", source, target, overwrite, parents=parents, details=detailed
+        )
 
     def copy(self, place: Place, source: bytes, target: bytes, *, overwrite: bool) -> Entry:
         """What is there now. A directory is copied with all that is in it."""
         return self._from_to(place, "copy", source, target, overwrite)
 
     def _from_to(
-        self, place: Place, operation: str, source: bytes, target: bytes, overwrite: bool
+        self,
+        place: Place,
+        operation: str,
+        source: bytes,
+        target: bytes,
+        overwrite: bool,
+        **more: bool,
     ) -> Entry:
         token = uuid.uuid4().hex
-        fields: dict[str, Any] = {"from": packed(source), "to": packed(target)}
+        fields: dict[str, Any] = {"from": packed(source), "to": packed(target), **more}
         with self.links.using(place), self._no_remains(place, target, token):
             done = self.links.ask(place, operation, token=token, overwrite=overwrite, **fields)
             return entry_of(done.get("stat"))

@@ -16,7 +16,7 @@ WINDOW_BYTES = 512 * 1024
 """What may be on the way. Beyond that the kernel keeps events in the sandbox, and then says that
 some were lost."""
 
-_KINDS = frozenset(("created", "written", "removed", "renamed", "attributes"))
+_KINDS = frozenset(("created", "written", "removed", "renamed", "attributes", "left"))
 
 
 class Watching:
@@ -24,19 +24,26 @@ class Watching:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        exchange.event()
+        self.path: str = text_of("path", exchange.event().get("path"), None)["path"]
+        """Of what is watched, absolute."""
 
     def events(self) -> Generator[list[Entry], None, None]:
         """Some at a time, for ever, each as `FileEvent` or `Overflow`. Raises LinkLost."""
         while frame := self._exchange.data(None):
             wait_for_share()
-            try:
-                told = orjson.loads(frame)
-            except orjson.JSONDecodeError:
-                raise ProtocolBroken("events that are no JSON") from None
-            if not isinstance(told, list):
-                raise ProtocolBroken("events that are none")
-            yield [_event(one) for one in told]
+            yield events_of(frame)
+
+
+def events_of(frame: bytes) -> list[Entry]:
+    """The events in one frame, as `FileEvent` or `Overflow`. Those that are told one by one have
+    the kind "left", too: the old path of what was renamed. Raises ProtocolBroken."""
+    try:
+        told = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        raise ProtocolBroken("events that are no JSON") from None
+    if not isinstance(told, list):
+        raise ProtocolBroken("events that are none")
+    return [_event(one) for one in told]
 
 
 def _event(told: Any) -> Entry:

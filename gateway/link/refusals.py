@@ -7,6 +7,7 @@ from typing import Any
 from gateway.errors import (
     AlreadyExists,
     BadArchive,
+    BadMetadata,
     BadOffset,
     BadPath,
     BadRange,
@@ -32,12 +33,14 @@ from gateway.errors import (
     TooLarge,
     TooManyCommands,
     TooManyWatches,
+    WatchNotFound,
 )
 from gateway.link.exited import writable
 
 _KINDS: dict[str, type[GatewayError]] = {
     "already_exists": AlreadyExists,
     "bad_archive": BadArchive,
+    "bad_metadata": BadMetadata,
     "bad_path": BadPath,
     "bad_range": BadRange,
     "bad_request": BadRequest,
@@ -63,6 +66,7 @@ _KINDS: dict[str, type[GatewayError]] = {
     "too_many_watches": TooManyWatches,
     "unknown_command": CommandNotFound,
     "unknown_operation": FeatureMissing,
+    "unknown_watch": WatchNotFound,
 }
 
 

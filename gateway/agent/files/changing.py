@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 
-from . import paths, records, trees
+from . import details, paths, trees
 from .writing import Unfinished
 
 
@@ -12,6 +12,11 @@ def make_directory(channel, message):
     """`mkdir`."""
     path = paths.given(message)
     new = True
+    if path == b"/":
+        if not message.get("parents"):
+            raise OSError(errno.EEXIST, "it exists")
+        channel.tell(event="done", stat=details.recorder(message)(path, os.stat(path)), new=False)
+        return
     with paths.Parent(path, make=bool(message.get("parents"))) as parent:
         try:
             os.mkdir(parent.name, dir_fd=parent.fd)
@@ -23,7 +28,7 @@ def make_directory(channel, message):
         except BaseException:
             parent.undo()
             raise
-        channel.tell(event="done", stat=records.record(path, parent.stat()), new=new)
+        channel.tell(event="done", stat=_shown(parent, message), new=new)
 
 
 def remove(channel, message):
@@ -46,19 +51,28 @@ def move(channel, message):
     """`move`."""
     source, target = paths.given(message, "from"), paths.given(message, "to")
     _refuse_into_itself(source, target)
-    with paths.Parent(source) as old, paths.Parent(target) as new:
+    with paths.Parent(source) as old:
         if old.stat() is None:
             raise OSError(errno.ENOENT, "no such file or directory")
-        overwrite = bool(message.get("overwrite"))
-        try:
-            _rename(old, new, overwrite)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
+        with paths.Parent(target, make=bool(message.get("parents"))) as new:
+            try:
+                _move(channel, old, new, message)
+            except BaseException:
+                new.undo()
                 raise
-            # To another file system, and only then away.
-            _copy(channel, old, new, message, overwrite)
-            trees.remove(old.fd, old.name, trees.Progress(channel))
-        channel.tell(event="done", stat=_shown(new))
+            channel.tell(event="done", stat=_shown(new, message))
+
+
+def _move(channel, old, new, message):
+    overwrite = bool(message.get("overwrite"))
+    try:
+        _rename(old, new, overwrite)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # To another file system, and only then away.
+        _copy(channel, old, new, message, overwrite)
+        trees.remove(old.fd, old.name, trees.Progress(channel))
 
 
 def copy(channel, message):
@@ -69,7 +83,7 @@ def copy(channel, message):
         if old.stat() is None:
             raise OSError(errno.ENOENT, "no such file or directory")
         _copy(channel, old, new, message, bool(message.get("overwrite")))
-        channel.tell(event="done", stat=_shown(new))
+        channel.tell(event="done", stat=_shown(new, message))
 
 
 def discard(channel, message):
@@ -98,8 +112,8 @@ def _refuse_into_itself(source, target):
         raise paths.Refused("bad_path", "into itself")
 
 
-def _shown(parent):
-    return records.record(parent.path, parent.stat(), parent.fd, parent.name)
+def _shown(parent, message):
+    return details.recorder(message)(parent.path, parent.stat(), parent.fd, parent.name)
 
 
 def _rename(old, new, overwrite):

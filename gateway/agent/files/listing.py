@@ -5,7 +5,7 @@ import heapq
 import json
 import os
 
-from . import paths, records
+from . import details, paths
 
 ENTRIES_PER_FRAME = 200
 NAMES_PER_FRAME = 16 * 1024
@@ -24,14 +24,16 @@ PAGE_BYTES = 4 * 1024 * 1024
 def list_directory(channel, message):
     """`list`: entries of a directory and, with `depth`, of those below, as JSON arrays of records.
 
-    They come in the order of their whole paths. `limit` ends a page; then `more` says whether
-    there is more. `after` is the last path that the gateway has.
+    They come in the order of their whole paths or, with `order` "tree", each directory before what
+    is in it. `limit` ends a page; then `more` says whether there is more. `after` is the last path
+    that the gateway has, in the order of paths.
     """
     path = paths.given(message)
     after = paths.given(message, "after") if message.get("after") else None
     fd = paths.opened_directory(path)
     channel.tell(event="list")
-    pages = _Pages(channel, message.get("limit"))
+    in_tree = message.get("order") == "tree"
+    pages = _Pages(channel, message.get("limit"), details.recorder(message), in_tree)
     prefix = path.rstrip(b"/") + b"/"
     pages.of(fd, prefix, int(message["depth"]), after)
     pages.finish()
@@ -42,9 +44,11 @@ class _Full(Exception):
 
 
 class _Pages:
-    def __init__(self, channel, limit):
+    def __init__(self, channel, limit, record, in_tree):
         self._channel = channel
         self._left = limit
+        self._record = record
+        self._in_tree = in_tree
         self._size = 0
         self._held = []
         self._names = 0
@@ -66,6 +70,10 @@ class _Pages:
         before `a/b`. So there are two turns for it."""
         try:
             turns = _turns(fd, depth > 1)
+            if self._in_tree:
+                turns.sort(key=_in_tree)
+                self._take(fd, prefix, turns, depth, after)
+                return
             if after is None and len(turns) > MANY:
                 first = heapq.nsmallest(FIRST_ENTRIES, turns)
                 self._take(fd, prefix, first, depth, after)
@@ -107,9 +115,9 @@ class _Pages:
             return  # it went meanwhile
         if self._left is not None and (not self._left or self._size > PAGE_BYTES):
             raise _Full()
-        record = records.record(prefix + name, found, fd, name)
+        record = self._record(prefix + name, found, fd, name)
         self._held.append(record)
-        self._names += len(prefix) + len(name) + len(record[7] or "")
+        self._names += len(prefix) + len(name) + len(record[7] or "") + details.size_of(record)
         if self._left is not None:
             self._left -= 1
         most = ENTRIES_PER_FRAME if self._size else FIRST_ENTRIES
@@ -122,6 +130,10 @@ class _Pages:
             self._held, self._names = [], 0
             self._size += len(data)
             self._channel.send_whole(data)
+
+
+def _in_tree(turn):
+    return turn.rstrip(b"/"), turn[-1:] == b"/"
 
 
 def _turns(fd, deep):

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 
-from . import bulk, paths, records
+from . import bulk, details, paths, records
 
 FIRST_BYTES = 64 * 1024
 """A file of this size is read whole before anything is said of it: so it is what it was."""
@@ -34,7 +34,8 @@ def look(channel, message):
     path = paths.given(message)
     with paths.At(path) as at:
         found = os.stat(at.path, dir_fd=at.dir_fd, follow_symlinks=False)
-        channel.tell(event="stat", stat=records.record(path, found, at.dir_fd, at.path))
+        said = details.recorder(message)(path, found, at.dir_fd, at.path)
+        channel.tell(event="stat", stat=said)
 
 
 def read(channel, message):

@@ -46,9 +46,14 @@ def etag_of(found):
     return '"%x-%x-%x-%x"' % (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+def kind_of(found):
+    """What a stat is of."""
+    return _KINDS.get(stat.S_IFMT(found.st_mode), "other")
+
+
 def record(path, found, dir_fd=None, name=None):
     """What the gateway is told of one path: a list, for there may be 100,000."""
-    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "other")
+    kind = kind_of(found)
     shown, raw = text(path)
     target = None
     if kind == "symlink":

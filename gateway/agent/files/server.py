@@ -14,12 +14,12 @@ import time
 
 from gateway.protocol import frames
 
-from . import paths
+from . import kept_watches, paths
 from .table import BY_READER, OPERATIONS, UNBOUNDED
 from .wire import Closed, Link
 
 IDLE_S = 300.0
-"""Without a link for so long, it ends."""
+"""Without a link for so long, and without a watch that is kept, it ends."""
 
 MOST_THREADS = 24
 """Operations at a time; more wait. One whose disk hangs keeps its thread."""
@@ -56,7 +56,7 @@ class Server:
                     carrier.close()
                     with self._count:
                         self._links -= 1
-            if self._links:
+            if self._links or kept_watches.are_any():
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since > IDLE_S:
                 os._exit(0)

@@ -100,7 +100,7 @@ def store(channel, path, message, inline):
             unfinished = Unfinished(parent, message["token"])
             try:
                 if inline is None:
-                    _receive(channel, unfinished, message.get("size") or 0)
+                    receive(channel, unfinished, message.get("size") or 0)
                 else:
                     unfinished.write(inline)
                 return _commit(parent, unfinished, message)
@@ -123,7 +123,8 @@ def write_many(channel, message):
     channel.tell(event="done", stats=done)
 
 
-def _receive(channel, unfinished, expected):
+def receive(channel, unfinished, expected):
+    """Write what comes on stream 0 after a `go`, or another way. `expected` bytes, 0: who knows."""
     if expected <= bulk.FROM_BYTES:
         channel.tell(event="go")
         _receive_pieces(channel, unfinished)
