@@ -7,8 +7,9 @@ from typing import cast
 from flask import Flask
 
 from gateway.api import e2b, ports, rest, ws
+from gateway.api.e2b import interpreter_routes
 from gateway.api.ports import routes as port_traffic
-from gateway.api.rest import port_routes
+from gateway.api.rest import client_presence, port_routes
 from gateway.api.ws import routes
 from gateway.middleware import (
     audit,
@@ -70,6 +71,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         templates=runtime.templates,
         commands=runtime.commands,
         files=inside.files,
+        contexts=inside.contexts,
+        max_output_bytes=settings.max_output_bytes,
         uses=uses,
         short_uses=short_uses,
         readiness=services.readiness,
@@ -113,7 +116,15 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.port_idle_timeout,
         ),
     )
-    e2b.register(app, sandboxes=services.sandboxes, more=[])
+    e2b.register(
+        app,
+        sandboxes=services.sandboxes,
+        more=[
+            interpreter_routes.blueprint(
+                inside.contexts, short_uses, runtime.waiting, client_presence.leaving
+            )
+        ],
+    )
     unread_answers.install(app, inside.held_output)
     return app
 
