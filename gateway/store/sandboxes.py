@@ -203,9 +203,13 @@ class SandboxStore:
             )
         )
 
-    def mark_paused(self, sandbox_id: str, state: str, *, since: float, by: str) -> bool:
+    def mark_paused(
+        self, sandbox_id: str, state: str, *, since: float, by: str, ends: bool = True
+    ) -> bool:
         """To `paused`, from the state `pausing` or, when another hand froze the container,
-        `ready`. Raises StoreUnavailable."""
+        `ready`. Unless it `ends` while it is paused, there is no end of its lifetime any more.
+        Raises StoreUnavailable."""
+        without_end: dict[str, None] = {} if ends else {"expires": None}
         return transition(
             self._database,
             sandbox_id,
@@ -215,6 +219,7 @@ class SandboxStore:
             state="paused",
             worker_id=None,
             idle_since=since,
+            **without_end,
         )
 
     def give_up_pause(self, sandbox_id: str) -> bool:
@@ -223,10 +228,16 @@ class SandboxStore:
             self._database, sandbox_id, ("pausing",), None, state="ready", worker_id=None
         )
 
-    def mark_resumed(self, sandbox_id: str, *, now: float) -> bool:
-        """`paused` → `ready`. Raises StoreUnavailable."""
+    def mark_resumed(self, sandbox_id: str, *, now: float, expires: float | None) -> bool:
+        """`paused` → `ready`, with this end of its lifetime. Raises StoreUnavailable."""
         return transition(
-            self._database, sandbox_id, ("paused",), "resumed", state="ready", idle_since=now
+            self._database,
+            sandbox_id,
+            ("paused",),
+            "resumed",
+            state="ready",
+            idle_since=now,
+            expires=expires,
         )
 
     def warn(self, sandbox_id: str, *, reason: str, due: float, at: float) -> bool:

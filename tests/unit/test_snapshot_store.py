@@ -184,7 +184,7 @@ def test_a_held_sandbox_returns_to_what_it_was(database: Database, box: str, bef
     assert holds.claim(box, worker_id="w1") == before
     assert holds.claim(box, worker_id="w2") is None
     assert not sandboxes.claim_pause(box, worker_id="w2")
-    assert not sandboxes.mark_resumed(box, now=11.0)
+    assert not sandboxes.mark_resumed(box, now=11.0, expires=None)
     ends = EndRecordStore(database)
     assert not ends.claim_idle_removal(box, idle_since=10.0, worker_id="w2")
     assert not holds.release(box, worker_id="w2")

@@ -401,7 +401,7 @@ def test_a_pause_is_noted_from_the_state_that_was_seen(store: _Stores) -> None:
     assert not store.mark_paused("s", "ready", since=12.0, by="engine")
     assert store.mark_paused("s", "pausing", since=12.0, by="client")
     assert store.paused_among({"s"}) == {"s": 12.0}
-    assert store.mark_resumed("s", now=13.0)
+    assert store.mark_resumed("s", now=13.0, expires=None)
     assert store.mark_paused("s", "ready", since=14.0, by="engine")
 
 

@@ -19,16 +19,16 @@ FIRST_WAIT_S = 60.0
 """How long a repeated create waits for the first one of its key to come to its end."""
 
 
-_CAME_LATER = ("name", "snapshot")
-"""Fields that requests did not have when keys were first noted: a key of an earlier version stays
-good for the same body."""
+_CAME_LATER = {"name": None, "snapshot": None, "root": False, "timeout_action": "delete"}
+"""Fields, and what stands for nothing said, that requests did not have when keys were first noted:
+a key of an earlier version stays good for the same body."""
 
 
 def key_of(text: str | None, request: SandboxCreate) -> Key | None:
     """A client's key, with what a repeated request must have in common with the first one."""
     if text is None:
         return None
-    unsaid = {name for name in _CAME_LATER if getattr(request, name) is None}
+    unsaid = {name for name, nothing in _CAME_LATER.items() if getattr(request, name) == nothing}
     return Key(text, sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest())
 
 

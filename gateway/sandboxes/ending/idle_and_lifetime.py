@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.sandboxes.spec.sandbox_spec import option_of
 from gateway.store.rows import SandboxRow
 
 USED_STATES = ("ready", "paused")
@@ -41,7 +42,20 @@ def deadline_of(row: SandboxRow, *, boot_id: str) -> Deadline | None:
 def _end_of_life(row: SandboxRow) -> Deadline | None:
     if row.expires is None:
         return None
-    return Deadline(row.expires, "delete", "timeout")
+    if option_of(row, "timeout_action") != "pause":
+        return Deadline(row.expires, "delete", "timeout")
+    return None if row.state == "paused" else Deadline(row.expires, "pause", "timeout")
+
+
+def end_after_pause(row: SandboxRow, *, now: float) -> float | None:
+    """When the lifetime is over of one that is resumed at `now`: what was paused by its end, or
+    without one, begins anew; for others it went on. None: never."""
+    if row.timeout_s is None:
+        return row.expires
+    is_over = row.expires is not None and row.expires <= now
+    if row.expires is None or (is_over and option_of(row, "timeout_action") == "pause"):
+        return now + row.timeout_s
+    return row.expires
 
 
 def _end_of_idleness(row: SandboxRow) -> Deadline | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gateway import clock
@@ -10,6 +11,7 @@ from gateway.sandboxes.ending.removal import Removal
 from gateway.sandboxes.life.pause_and_resume import PauseAndResume
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
 from gateway.sandboxes.life.sandbox_view import SandboxView
+from gateway.sandboxes.spec.sandbox_spec import option_of
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
 from gateway.schemas.models import SandboxChange
 from gateway.schemas.models.sandboxes import given
@@ -64,13 +66,37 @@ class Changes:
             raise self._check.not_found(sandbox_id)
         return self._check.view(sandbox_id)
 
-    def pause(self, sandbox_id: str) -> SandboxView:
-        """Pause it. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
+    def end_in(self, sandbox_id: str, after_s: float, *, only_later: bool = False) -> None:
+        """Let its lifetime be over so many seconds from now; with `only_later` never sooner than
+        it would be otherwise. At 0 it is ended, or paused, when this returns.
+
+        Raises SandboxNotFound, BadFields, SandboxBusy and the engine's errors.
+        """
+        self._resolver.check_lifetime(after_s)
+        row, now = self._check.live(sandbox_id), clock.boot_s()
+        if only_later and row.state != "paused" and (row.expires or math.inf) >= now + after_s:
+            return
+        values = {"timeout_s": after_s, "expires": now + after_s}
+        if not self._store.change(sandbox_id, now=now, **values):
+            raise self._check.not_found(sandbox_id)
+        if after_s == 0:
+            self._end_now(sandbox_id)
+
+    def _end_now(self, sandbox_id: str) -> None:
+        row = self._check.live(sandbox_id)
+        if option_of(row, "timeout_action") == "pause":
+            self._pausing.pause(row, ends=False)
+        elif self._removal.claim(sandbox_id, "timeout", "its lifetime was ended"):
+            self._removal.carry_out(row)
+
+    def pause(self, sandbox_id: str, *, ends: bool = True) -> SandboxView:
+        """Pause it; unless it `ends` while it is paused, its lifetime begins anew when it is
+        resumed. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
         row = self._check.live(sandbox_id)
         if row.state == "starting":
             raise SandboxBusy("it is being created")
         try:
-            self._pausing.pause(row)
+            self._pausing.pause(row, ends=ends)
         except ContainerGone:
             self._check.container_or_end(row)
             raise

@@ -11,6 +11,8 @@ from gateway import clock
 from gateway.engine.interface import Engine
 from gateway.errors import ContainerGone, EngineFault, EngineRefused, SandboxBusy
 from gateway.process.change_feed import ChangeFeed
+from gateway.sandboxes.ending.idle_and_lifetime import end_after_pause
+from gateway.sandboxes.spec.sandbox_spec import option_of
 from gateway.store.rows import SandboxRow
 from gateway.store.sandboxes import SandboxStore
 
@@ -42,8 +44,9 @@ class PauseAndResume:
         self._worker_id = worker_id
         self._feed = feed
 
-    def pause(self, row: SandboxRow) -> None:
-        """Pause a sandbox, whoever uses it. One that is paused already stays so.
+    def pause(self, row: SandboxRow, *, ends: bool = True) -> None:
+        """Pause a sandbox, whoever uses it. One that is paused already stays so. Unless it `ends`
+        while it is paused, its lifetime stands still and begins anew when it is resumed.
 
         Raises SandboxBusy, ContainerGone and the engine's errors.
         """
@@ -51,7 +54,14 @@ class PauseAndResume:
             return
         if not self._store.claim_pause(row.sandbox_id, worker_id=self._worker_id):
             raise SandboxBusy()
-        self._carry_out(row, by="client")
+        self._carry_out(row, by="client", ends=ends and not _is_paused_at_end(row))
+
+    def pause_at_end(self, row: SandboxRow) -> bool:
+        """Pause a sandbox whose lifetime is over, whoever uses it. False when another was first."""
+        claimed = self._store.claim_pause(row.sandbox_id, worker_id=self._worker_id)
+        if claimed:
+            self._carry_out(row, by="timeout", ends=False)
+        return claimed
 
     def pause_idle(self, row: SandboxRow) -> bool:
         """Pause a sandbox if nobody has used it since the row was read."""
@@ -59,10 +69,10 @@ class PauseAndResume:
             row.sandbox_id, idle_since=row.idle_since, worker_id=self._worker_id
         )
         if claimed:
-            self._carry_out(row, by="idle")
+            self._carry_out(row, by="idle", ends=not _is_paused_at_end(row))
         return claimed
 
-    def _carry_out(self, row: SandboxRow, by: str) -> None:
+    def _carry_out(self, row: SandboxRow, by: str, *, ends: bool) -> None:
         assert row.container_id is not None
         # What a client asks for from now on is newer than the pause, and resumes it.
         since = clock.boot_s()
@@ -71,7 +81,7 @@ class PauseAndResume:
         except BaseException:
             self._store.give_up_pause(row.sandbox_id)
             raise
-        if self._store.mark_paused(row.sandbox_id, "pausing", since=since, by=by):
+        if self._store.mark_paused(row.sandbox_id, "pausing", since=since, by=by, ends=ends):
             log.info("sandbox %s is paused (%s)", row.sandbox_id, by)
 
     def freeze(self, container_id: str) -> None:
@@ -100,7 +110,8 @@ class PauseAndResume:
                 return row
             left_s = deadline - time.monotonic()
             if row.state == "paused" and self._resume(row, is_last_try=left_s <= 0):
-                self._store.mark_resumed(sandbox_id, now=clock.boot_s())
+                now = clock.boot_s()
+                self._store.mark_resumed(sandbox_id, now=now, expires=end_after_pause(row, now=now))
             elif left_s < 0:
                 raise SandboxBusy()
             elif row.state == "paused":
@@ -132,7 +143,9 @@ class PauseAndResume:
             if noted and self._store.has_clients_since(row.sandbox_id, since):
                 self.resume(row.sandbox_id)
         elif state == "running" and row.state == "paused":
-            self._store.mark_resumed(row.sandbox_id, now=clock.boot_s())
+            now = clock.boot_s()
+            expires = end_after_pause(row, now=now)
+            self._store.mark_resumed(row.sandbox_id, now=now, expires=expires)
 
     def end_pause_of_dead_worker(self, row: SandboxRow) -> None:
         """The worker that was pausing it was killed: the engine knows how far it came."""
@@ -147,3 +160,8 @@ class PauseAndResume:
             self._store.mark_paused(row.sandbox_id, "pausing", since=clock.boot_s(), by="engine")
         elif state == "running":
             self._store.give_up_pause(row.sandbox_id)
+
+
+def _is_paused_at_end(row: SandboxRow) -> bool:
+    """Whether one has no end while it is paused."""
+    return bool(option_of(row, "timeout_action") == "pause")

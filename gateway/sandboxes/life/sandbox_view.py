@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gateway import clock
-from gateway.sandboxes.spec.sandbox_spec import shown
+from gateway.sandboxes.spec.sandbox_spec import option_of, shown
 from gateway.schemas.models import Sandbox, SandboxStatus
 from gateway.store.rows import SandboxRow
 
-SandboxView = Sandbox
-"""What clients are shown is what the views are made of."""
+
+class SandboxView(Sandbox):
+    """What clients are shown, and what surfaces want to know besides."""
+
+    notes: Mapping[str, Any] = {}
+    """What the surface that it was made by keeps with it."""
+    snapshot: str | None = None
+    """Whose files it began with."""
+    ends_at: float | None = None
+    """As `expires_at`, but reckoned from its creation: while nobody changes it, it stays the same
+    to the last digit, whatever becomes of the clock."""
 
 
 def status_of(row: SandboxRow) -> SandboxStatus:
@@ -33,4 +45,7 @@ def view_of(row: SandboxRow, status: SandboxStatus | None = None) -> SandboxView
         ip_address=row.ip_address,
         expires_at=expires_at,
         **{**shown(row), "labels": row.labels or {}},
+        notes=option_of(row, "notes"),
+        snapshot=option_of(row, "snapshot"),
+        ends_at=None if row.expires is None else round(row.created_at + row.expires - row.born, 3),
     )

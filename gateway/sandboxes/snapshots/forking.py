@@ -114,5 +114,6 @@ def _inherited(source: SandboxRow, request: SandboxCreate) -> dict[str, object]:
         "root": option_of(source, "root"),
         "idle_timeout": source.idle_timeout_s,
         "idle_action": source.idle_action,
+        "timeout_action": option_of(source, "timeout_action"),
     }
     return {name: value for name, value in has.items() if name not in request.model_fields_set}

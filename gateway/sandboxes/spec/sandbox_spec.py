@@ -8,7 +8,7 @@ A new option is a field here, with a default, and a field of what clients send a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from gateway.engine.interface import Isolation, Limits
@@ -75,6 +75,11 @@ class SandboxSpec:
         metadata=_option("snapshot", "fixed", str, is_shown=False, may_be_none=True),
     )
     root: bool = field(default=False, metadata=_option("root", "fixed", bool))
+    timeout_action: str = field(default="delete", metadata=_option("timeout_action", "given", str))
+    notes: Mapping[str, Any] = field(
+        default_factory=dict, metadata=_option("notes", "given", dict, is_shown=False)
+    )
+    """What the surface that it was made by keeps with it."""
 
     @property
     def limits(self) -> Limits:
@@ -102,8 +107,14 @@ def option_of(made_with: object, name: str) -> Any:
     """The value of an option in a spec or in a row of the store."""
     if OPTIONS[name].stored == "json" and not isinstance(made_with, SandboxSpec):
         options: Mapping[str, Any] = made_with.options  # type: ignore[attr-defined]  # a row's
-        return options.get(name, SandboxSpec.__dataclass_fields__[name].default)
+        return options.get(name, _default_of(name))
     return getattr(made_with, name)
+
+
+def _default_of(name: str) -> Any:
+    """Of an option in JSON: those have one."""
+    declared = SandboxSpec.__dataclass_fields__[name]
+    return declared.default if declared.default is not MISSING else {}
 
 
 def labelled(made_with: object) -> dict[str, Any]:
@@ -117,8 +128,7 @@ def stored(spec: SandboxSpec) -> dict[str, Any]:
     options = {
         name: getattr(spec, name)
         for name, one in OPTIONS.items()
-        if one.stored == "json"
-        and getattr(spec, name) != SandboxSpec.__dataclass_fields__[name].default
+        if one.stored == "json" and getattr(spec, name) != _default_of(name)
     }
     return {**columns, "options": options}
 

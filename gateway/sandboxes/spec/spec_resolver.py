@@ -13,7 +13,7 @@ from gateway.sandboxes.spec.isolation_levels import demand
 from gateway.sandboxes.spec.isolation_levels import has_network as isolation_has_network
 from gateway.sandboxes.spec.policy import Policy
 from gateway.sandboxes.spec.sandbox_spec import SandboxSpec, asked_for
-from gateway.schemas.models import SandboxChange, SandboxCreate
+from gateway.schemas.models import SandboxChange, SandboxCreate, SandboxCreateInside
 
 MIB = 1024 * 1024
 
@@ -61,29 +61,24 @@ class SpecResolver:
         has_network = policy.has_network and isolation_has_network(isolation, host)
         usual = self._usual("bridge" if has_network else "none")
         spec = SandboxSpec(**{**usual, **asked_for(request)})
-        image = self._image_of(spec.image)
-        if image is None:
-            refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
-        else:
-            spec = replace(spec, image=image)
+        if spec.image not in policy.images:
+            template = self._template_of(spec.image)
+            if template is None:
+                refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
+            else:
+                spec = replace(spec, image=template)
         self._check_limits(request, refusals)
         if isolation == "strict" and request.disk_mb is not None:
             # All that can be written to is in memory there, and may take half of it.
             refusals.beyond("disk_mb", request.disk_mb, spec.memory_mb // 2)
-        self._check_times(request.timeout, request.idle_timeout, refusals)
+        bounded = not isinstance(request, SandboxCreateInside) or request.max_idle_timeout_counts
+        self._check_times(request.timeout, request.idle_timeout if bounded else None, refusals)
         if spec.network == "bridge" and not has_network:
             refusals.add("network", "not_available", "such sandboxes have no network here")
         if spec.root and not policy.may_have_root:
             refusals.add("root", "not_allowed", "the operator allows no root (SANDBOX_ALLOW_ROOT)")
         refusals.raise_any()
         return spec
-
-    def _image_of(self, word: str) -> str | None:
-        """The image that is meant, if it is allowed. Raises StoreUnavailable."""
-        policy = self._policy
-        if word in policy.images or word in policy.templates.values():
-            return word
-        return policy.templates.get(word) or self._template_of(word)
 
     def _usual(self, network: str) -> dict[str, Any]:
         """What the operator gives those who do not say."""
@@ -103,6 +98,17 @@ class SpecResolver:
         idle_timeout = change.idle_timeout if "idle_timeout" in change.model_fields_set else None
         self._check_times(change.timeout, idle_timeout, refusals)
         refusals.raise_any()
+
+    def check_lifetime(self, timeout_s: float) -> None:
+        """Raises BadFields for more than is allowed."""
+        refusals = _Refusals()
+        self._check_times(timeout_s, None, refusals)
+        refusals.raise_any()
+
+    @property
+    def may_have_root(self) -> bool:
+        """Whether the operator allows sandboxes with root."""
+        return self._policy.may_have_root
 
     def _check_limits(self, request: SandboxCreate, refusals: _Refusals) -> None:
         policy = self._policy

@@ -72,7 +72,9 @@ class Expiry:
 
     def _look_at(self, row: SandboxRow, deadline: Deadline) -> None:
         try:
-            if deadline.reason == "timeout":
+            if deadline.reason == "timeout" and deadline.action == "pause":
+                self._pausing.pause_at_end(row)
+            elif deadline.reason == "timeout":
                 self._end_of_life(row)
             else:
                 self._end_of_idleness(row, deadline)

@@ -42,6 +42,7 @@ MOST_VARIABLE_CHARACTERS = 64 * 1024
 
 SandboxStatus = Literal["starting", "idle", "connected", "paused"]
 IdleAction = Literal["delete", "pause"]
+TimeoutAction = Literal["delete", "pause"]
 Network = Literal["bridge", "none"]
 Isolation = Literal["standard", "strict", "gvisor"]
 
@@ -128,6 +129,12 @@ class SandboxCreate(Request):
         "`SANDBOX_TIMEOUT`.",
         examples=[7200.0],
     )
+    timeout_action: TimeoutAction = Field(
+        "delete",
+        description="What happens to it when its `timeout` is over: `delete`, or `pause`. One that "
+        "was paused has no end until it is resumed; then its `timeout` begins anew.",
+        examples=["delete"],
+    )
     idle_timeout: Seconds | None = Field(
         None,
         description="Seconds without client and command until `idle_action`. Default: "
@@ -191,6 +198,16 @@ class SandboxCreate(Request):
         if level == "strict" and info.data.get("network") == "bridge":
             raise ValueError("`strict` has no network")
         return level
+
+
+class SandboxCreateInside(SandboxCreate):
+    """What a surface with words of its own makes of them. Nobody sends this."""
+
+    notes: dict[str, Any] = Field(default_factory=dict)
+    """What that surface keeps with the sandbox, to be found in the view of it."""
+    max_idle_timeout_counts: bool = True
+    """Whether `idle_timeout` is one of those that the operator bounds. Where it is not, the
+    lifetime bounds the sandbox."""
 
 
 class SandboxChange(Request):
@@ -271,6 +288,7 @@ class Sandbox(Answer):
     expires_at: float | None = Field(
         description="When its lifetime is over, in seconds since the epoch.", examples=[None]
     )
+    timeout_action: TimeoutAction = Field(examples=["delete"])
     idle_timeout: float = Field(examples=[3600.0])
     idle_action: IdleAction = Field(examples=["delete"])
 

@@ -59,7 +59,7 @@ def test_show_answers_the_sandbox_object(client: FlaskClient, sandboxes: FakeSan
     assert shown.keys() - core.keys() == {
         *("name", "image", "isolation", "network", "root", "cpus", "memory_mb", "pids"),
         "disk_mb",
-        *("labels", "timeout", "expires_at", "idle_timeout", "idle_action"),
+        *("labels", "timeout", "timeout_action", "expires_at", "idle_timeout", "idle_action"),
     }
 
 

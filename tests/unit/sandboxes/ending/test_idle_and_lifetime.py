@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sandboxes.ending.idle_and_lifetime import Deadline, deadline_of, warning_of
+from gateway.sandboxes.ending.idle_and_lifetime import (
+    Deadline,
+    deadline_of,
+    end_after_pause,
+    warning_of,
+)
 from gateway.store.rows import SandboxRow
 from tests.support.rows import row_of
 
@@ -118,3 +123,31 @@ def test_nothing_in_use_ends_but_by_its_lifetime(row: SandboxRow) -> None:
         assert deadline == Deadline(row.expires, "delete", "timeout")
     if deadline is not None:
         assert row.state in ("ready", "paused")
+
+
+PAUSES = {"timeout_action": "pause"}
+
+
+def test_a_lifetime_may_end_in_a_pause() -> None:
+    """Once: what is paused then waits to be resumed, and is not ended by the same deadline."""
+    assert _deadline(options=PAUSES, expires=1010.0) == Deadline(1010.0, "pause", "timeout")
+    assert _deadline(options=PAUSES, expires=1010.0, state="paused") == Deadline(
+        1060.0, "delete", "idle"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "expires"),
+    [
+        ({"timeout_s": 60.0, "expires": None}, 2060.0),
+        ({"timeout_s": 60.0, "expires": 1900.0, "options": PAUSES}, 2060.0),
+        ({"timeout_s": 60.0, "expires": 2030.0, "options": PAUSES}, 2030.0),
+        ({"timeout_s": 60.0, "expires": 1900.0}, 1900.0),
+        ({"timeout_s": None, "expires": None}, None),
+    ],
+)
+def test_a_lifetime_that_stood_still_begins_anew(
+    changed: dict[str, object], expires: float | None
+) -> None:
+    """Of others it went on while they were paused."""
+    assert end_after_pause(_row(state="paused", **changed), now=2000.0) == expires

@@ -54,6 +54,8 @@ OTHER: dict[str, Any] = {
     "name": "build-7",
     "snapshot": "0c9a3e5b7d1f4c62a8e0b4d6f8123456",
     "root": True,
+    "timeout_action": "pause",
+    "notes": {"made_by": "another surface"},
 }
 """For each field another value than the usual one."""
 
@@ -65,9 +67,10 @@ def test_every_option_has_its_places() -> None:
         has_column = name in SandboxRow.__dataclass_fields__
         assert has_column == (option.stored == "column"), name
         if option.stored == "json":
-            assert SandboxSpec.__dataclass_fields__[name].default is not MISSING, name
+            declared = SandboxSpec.__dataclass_fields__[name]
+            assert (declared.default, declared.default_factory) != (MISSING, MISSING), name
         assert not option.is_shown or option.called in Sandbox.model_fields, name
-    asked = {option.called for option in OPTIONS.values()} - {"file_size_mb"}
+    asked = {option.called for option in OPTIONS.values()} - {"file_size_mb", "notes"}
     assert asked == {*SandboxCreate.model_fields}
 
 
