@@ -7,9 +7,10 @@ from typing import cast
 from flask import Flask
 
 from gateway.api import e2b, ports, rest, ws
-from gateway.api.e2b import interpreter_routes
+from gateway.api.e2b.control_templates import Templates
+from gateway.api.e2b.template_words import TemplateWords
 from gateway.api.ports import routes as port_traffic
-from gateway.api.rest import client_presence, port_routes
+from gateway.api.rest import port_routes
 from gateway.api.ws import routes
 from gateway.middleware import (
     audit,
@@ -53,7 +54,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     audit.install(app, base.audit_log)
     origin_and_cors.install(app, settings)
     authentication.install(
-        app, base.access, settings.operator_names, base.clients, base.find_by_name
+        app,
+        base.access,
+        settings.operator_names,
+        base.clients,
+        base.find_by_name,
+        services.port_rules.of,
     )
     app.before_request(runtime.start)
     language.install(app, settings.data_dir / "locale")
@@ -71,8 +77,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         templates=runtime.templates,
         commands=runtime.commands,
         files=inside.files,
-        contexts=inside.contexts,
-        max_output_bytes=settings.max_output_bytes,
         uses=uses,
         short_uses=short_uses,
         readiness=services.readiness,
@@ -116,17 +120,35 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.port_idle_timeout,
         ),
     )
-    e2b.register(
-        app,
-        sandboxes=services.sandboxes,
-        more=[
-            interpreter_routes.blueprint(
-                inside.contexts, short_uses, runtime.waiting, client_presence.leaving
-            )
-        ],
-    )
+    e2b.register(app, _control_services(runtime, settings), data_plane=[])
     unread_answers.install(app, inside.held_output)
     return app
+
+
+def _control_services(runtime: Runtime, settings: Settings) -> e2b.ControlServices:
+    services = runtime.services
+    return e2b.ControlServices(
+        creation=services.creation,
+        sandboxes=services.sandboxes,
+        changes=services.changes,
+        snapshots=runtime.snapshots,
+        lifecycle=services.lifecycle,
+        samples_of=services.usage.of,
+        tokens=runtime.base.access,
+        words=TemplateWords(
+            settings.allowed_images,
+            services.template_store.image_of,
+            lambda word, owner: services.bases.named(word, owner).snapshot_id,
+        ),
+        templates=Templates(
+            runtime.templates.keeping.list,
+            settings.cpus,
+            settings.memory_mb,
+            settings.disk_mb or 0,
+        ),
+        domains=settings.ports_domains,
+        with_root=settings.allow_root,
+    )
 
 
 def runtime_of(app: Flask) -> Runtime:

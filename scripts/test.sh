@@ -41,6 +41,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/postgres.sh"
 # shellcheck source=scripts/lib/chromium.sh
 . "$ROOT/scripts/lib/chromium.sh"
+# shellcheck source=scripts/lib/sdks.sh
+. "$ROOT/scripts/lib/sdks.sh"
 # shellcheck source=scripts/lib/fast_disk.sh
 . "$ROOT/scripts/lib/fast_disk.sh"
 
@@ -79,10 +81,11 @@ done
 cd "$ROOT"
 ensure_venv dev
 if [[ -z $fast ]]; then
-  SANDBOX_TEMPLATES=code-interpreter preflight test
+  preflight test
   ensure_postgres
   ensure_chromium
   ensure_xfsprogs
+  ensure_sdks
   stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py
 fi
 

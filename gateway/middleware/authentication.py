@@ -18,6 +18,7 @@ from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.middleware import e2b_callers
 from gateway.middleware.connection_limits import ClientConnections
 from gateway.middleware.e2b_target import e2b_target
+from gateway.middleware.open_ports import RuleOf, caller_by_rule
 from gateway.middleware.port_credentials import SUBPROTOCOL, PortCaller, identify
 from gateway.middleware.port_target import PortTarget, port_target
 from gateway.middleware.target import FindByName, sandbox_id_of
@@ -62,11 +63,13 @@ def install(
     operators: Collection[str] = (),
     connections: ClientConnections | None = None,
     find_by_name: FindByName | None = None,
+    rule_of: RuleOf | None = None,
 ) -> None:
     """Close the routes of `app`. Call it after `origin_and_cors.install`, before any routes.
 
     `operators` are the names of keys whose holders may see the host; `connections` learn who is
-    at their other end; `find_by_name` knows whose sandbox has a name.
+    at their other end; `find_by_name` knows whose sandbox has a name, `rule_of` who
+    may reach the ports of one.
     """
     app.extensions[_EXTENSION] = access
     app.extensions[_OPERATORS] = frozenset(operators)
@@ -78,10 +81,10 @@ def install(
             return
         try:
             target, e2b = port_target(), e2b_target()
-            if e2b is not None and e2b.plane != "control":
-                g.caller = e2b_callers.identify(access, e2b, endpoint)
-            elif target is not None:
-                g.caller = _of_port(access, target)
+            if target is not None:
+                g.caller = _of_port(access, target, rule_of)
+            elif e2b is not None and e2b.plane != "control":
+                g.caller = e2b_callers.identify(access, e2b, endpoint, rule_of)
             else:
                 g.caller = access.identify(shown())
             work_for(g.caller.name or (values or {}).get("sandbox_id") or ANYBODY)
@@ -135,8 +138,11 @@ def _know(connections: ClientConnections | None) -> None:
         connections.know(request.environ.get("gunicorn.socket"), who)
 
 
-def _of_port(access: Access, target: PortTarget) -> Caller:
-    g.port_caller = identify(access, target, shown())
+def _of_port(access: Access, target: PortTarget, rule_of: RuleOf | None) -> Caller:
+    if rule_of is None:
+        g.port_caller = identify(access, target, shown())
+    else:
+        g.port_caller = caller_by_rule(access, target, shown(), rule_of)
     return cast(PortCaller, g.port_caller).caller
 
 
@@ -159,6 +165,16 @@ def meant(given: str) -> str:
     SandboxNotFound for what can be neither, and StoreUnavailable."""
     find: FindByName = current_app.extensions.get(_NAMES, _no_names)
     return sandbox_id_of(given, caller(), find)
+
+
+def required(given: str) -> str:
+    """The id of a sandbox that the current request names elsewhere than in its address, if it is
+    the caller's. Raises SandboxNotFound and StoreUnavailable."""
+    sandbox_id = meant(given)
+    access = _access()
+    if access is not None:
+        access.check(caller(), sandbox_id)
+    return sandbox_id
 
 
 def new_token(sandbox_id: str) -> AccessToken | None:

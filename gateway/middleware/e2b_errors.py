@@ -57,7 +57,12 @@ def of_control(error: Exception) -> Response | HTTPException:
     if isinstance(error, HTTPException):
         return _of_http_exception(error)
     known = _known(error)
-    return answer(known, status_of(type(known)), message_of(known))
+    return answer(known, *said_of(known))
+
+
+def said_of(error: GatewayError) -> tuple[int, str]:
+    """The status of an error, and what clients may read."""
+    return status_of(type(error)), message_of(error)
 
 
 def of_router(error: Exception) -> Response | HTTPException:

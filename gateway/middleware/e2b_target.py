@@ -85,6 +85,13 @@ def e2b_target() -> E2bTarget | None:
     return cast("E2bTarget | None", request.environ.get(_ENVIRON))
 
 
+def adopt(target: PortTarget) -> None:
+    """Take the current request, which is for a port by the name of its host, as one in E2B's
+    protocol: its sandbox was made so."""
+    adopted = E2bTarget("port", target.given, target.port, by_host=True)
+    request.environ[_ENVIRON] = adopted
+
+
 def target_of(environ: dict[str, Any], domains: Collection[str]) -> E2bTarget | None:
     """What a request is for; None when it speaks another protocol."""
     token = environ.get("HTTP_X_ACCESS_TOKEN")

@@ -36,6 +36,8 @@ class PortCaller:
     caller: Caller
     own: frozenset[str] = frozenset()
     token: str | None = None
+    masked_host: str | None = None
+    """What the server is told that its host is; None: what the client said."""
 
 
 def identify(access: Access, target: PortTarget, by_headers: str | None) -> PortCaller:

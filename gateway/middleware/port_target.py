@@ -16,6 +16,7 @@ from flask import Flask, request
 
 from gateway.errors import BadFields
 from gateway.identity.keys import PORT_TOKEN_PREFIX
+from gateway.settings import is_loopback
 
 TOKEN_QUERY = "port_token"  # noqa: S105  (a name, and no token)
 """Name of a token in a query (in a path it is a segment, known by its prefix)."""
@@ -24,6 +25,9 @@ COOKIE = "sandbox_port_token"
 """Carries the token on, under the host of its port alone."""
 
 LARGEST_PORT = 65535
+
+OF_THIS_MACHINE = "localhost"
+"""Names below it lead to the machine that asks (RFC 6761, section 6.3)."""
 
 _ENVIRON = "gateway.port_target"
 _BY_PATH = re.compile(
@@ -50,6 +54,8 @@ class PortTarget:
     """What stands before `address` for the client, its token included."""
     token: str | None = field(default=None, repr=False)
     """What the address carries."""
+    masked_host: str | None = None
+    """What the server is told that its host is; None: what the client said."""
 
     @property
     def by_host(self) -> bool:
@@ -114,6 +120,13 @@ def sandbox_host_of(authority: str, domains: Collection[str]) -> tuple[str, str,
     if found is None or found["domain"] not in domains:
         return None
     return found["id"], found["port"], found["domain"]
+
+
+def domain_for(host: str, domains: Collection[str]) -> str | None:
+    """One whose names lead to the gateway for whoever reaches it by `host`."""
+    if is_loopback(host) and OF_THIS_MACHINE in domains:
+        return OF_THIS_MACHINE
+    return next((domain for domain in domains if domain != OF_THIS_MACHINE), None)
 
 
 def _is_ours(rest: str, environ: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from gateway.runtime.foundation import Foundation
 from gateway.runtime.sandbox_services import SandboxServices
 from gateway.runtime.snapshot_services import SnapshotServices
 from gateway.runtime.template_services import TemplateServices
+from gateway.sandboxes.life.usage_samples import EVERY_S
 from gateway.sandboxes.upkeep.dead_workers import DeadWorkers
 from gateway.sandboxes.upkeep.engine_events import Watch
 from gateway.sandboxes.upkeep.expiry import Expiry
@@ -70,6 +71,7 @@ def housekeeping(
             ("snapshots", SNAPSHOTS_S, snapshots.keeping.tidy),
             ("snapshots' images", SNAPSHOTS_S, snapshots.base_images.tidy),
             ("templates", TEMPLATES_S, templates.keeping.tidy),
+            ("usage", EVERY_S, services.usage.take),
             *services.enforcement.jobs(),
         ],
         duties=[

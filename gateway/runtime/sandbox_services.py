@@ -8,6 +8,7 @@ from gateway.api.rest.backend import ReadinessService
 from gateway.api.ws.keep_alive import Connections
 from gateway.commands.background_commands import BackgroundCommandWatcher
 from gateway.health.readiness import Readiness
+from gateway.host.container_use import use_of
 from gateway.link.links import drop_everywhere
 from gateway.runtime.endings import Endings
 from gateway.runtime.foundation import Foundation
@@ -26,9 +27,11 @@ from gateway.sandboxes.life.event_followers import Followers
 from gateway.sandboxes.life.event_history import Lifecycle
 from gateway.sandboxes.life.list_and_lease import Sandboxes
 from gateway.sandboxes.life.pause_and_resume import PauseAndResume
+from gateway.sandboxes.life.port_rules import PortRules
 from gateway.sandboxes.life.request_leases import RequestLeases
 from gateway.sandboxes.life.requests_at_work import RequestsAtWork
 from gateway.sandboxes.life.sandbox_check import SandboxCheck
+from gateway.sandboxes.life.usage_samples import UsageSamples
 from gateway.sandboxes.snapshots.host_side import SnapshotNames
 from gateway.sandboxes.spec.policy import policy_of
 from gateway.sandboxes.spec.spec_resolver import SpecResolver
@@ -56,9 +59,7 @@ class SandboxServices:
         self.holds = HoldStore(base.database)
         self.snapshot_store = SnapshotStore(base.database)
         self.snapshot_names = SnapshotNames(settings.instance_id)
-        self.drop_links = partial(
-            drop_everywhere, [inside.file_links, inside.context_links, inside.links]
-        )
+        self.drop_links = partial(drop_everywhere, [inside.file_links, inside.links])
         self.template_store = TemplateStore(base.database)
         self.resolver = SpecResolver(policy_of(settings), engine.host, self.template_store.image_of)
         self.removal = Removal(
@@ -96,6 +97,8 @@ class SandboxServices:
             self.holds,
         )
         self.changes = Changes(store, check, self.removal, self.pausing, self.resolver)
+        self.port_rules = PortRules(store.get)
+        self.usage = UsageSamples(settings.data_dir / "usage", store.live, use_of)
         self.lifecycle = Lifecycle(
             self.events, store, Followers(self.events, feed, settings.followers_per_key)
         )
@@ -120,7 +123,7 @@ class SandboxServices:
             settings.operator_names if base.access.needs_key else {""},
             self.snapshot_store,
         )
-        bases = Bases(
+        bases = self.bases = Bases(
             self.snapshot_store,
             settings.disk_mb,
             settings.isolation,
@@ -145,7 +148,7 @@ class SandboxServices:
             self.containers,
             self.resolver,
             Plan(settings.pooled, settings.pooled_with_root, settings.pool_size, settings.max),
-            inside.warm_pooled,
+            inside.readying.warm,
             lambda: len(store.live()),
             worker_id,
             feed,

@@ -14,6 +14,7 @@ from gateway.sandboxes.snapshots.comparing import Comparing
 from gateway.sandboxes.snapshots.forking import Forking
 from gateway.sandboxes.snapshots.holding import Holding
 from gateway.sandboxes.snapshots.keeping import Keeping
+from gateway.sandboxes.snapshots.restarting import Restarting
 from gateway.sandboxes.snapshots.restoring import Restoring
 from gateway.sandboxes.snapshots.taking import SnapshotLimits, Taking
 from gateway.sandboxes.snapshots.watching import Watching
@@ -69,6 +70,7 @@ class SnapshotServices:
             worker_id,
             base.metrics,
         )
+        self.restarting = Restarting(holding, holds, check, base.engine, guard, services.drop_links)
         turns = OwnerTurns()
         self.comparing = Comparing(
             store, self.taking, check, base.engine, host, names, turns, base.metrics

@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from gateway.api.e2b.backend import SandboxService
-from gateway.errors import SandboxNotFound
 
 
 def blueprint(sandboxes: SandboxService) -> Blueprint:
@@ -14,8 +13,7 @@ def blueprint(sandboxes: SandboxService) -> Blueprint:
 
     @routes.get("/health")
     def show(sandbox_id: str) -> Response:
-        if sandboxes.get(sandbox_id).status == "paused":
-            raise SandboxNotFound(sandbox_id)
+        sandboxes.get(sandbox_id)
         response = Response(status=204)
         response.headers.pop("Content-Type", None)
         return response

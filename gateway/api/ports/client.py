@@ -138,7 +138,7 @@ class Client:
             pass  # likewise
 
     def has_left(self) -> bool:
-        """Whether the client has ended its side; see `gateway.api.rest.client_presence`."""
+        """Whether the client has ended its side; see `gateway.api.asking.client_presence`."""
         try:
             readable, _, _ = select.select([self._socket], [], [], 0)
             return bool(readable) and self._socket.recv(1, sockets.MSG_PEEK) == b""

@@ -52,7 +52,7 @@ def passed_in(
         changed = _without_credentials(lower, value, target, own)
         if changed is not None:
             kept.append((name.title(), changed))
-    return [("Host", host), *kept, *_forwarded(target, client_address, host)]
+    return [("Host", target.masked_host or host), *kept, *_forwarded(target, client_address, host)]
 
 
 def trailers_in(trailers: Headers) -> Headers:

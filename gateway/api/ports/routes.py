@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -106,7 +107,8 @@ def blueprint(
         held.enter_context(slots.one(use.place.owner))
         held.enter_context(metrics.port_exchange())
         watch = Watch(idle_s, client.has_left, authentication.still_welcome(), use.wake)
-        own = authentication.port_caller().own
+        asking = authentication.port_caller()
+        own, target = asking.own, replace(target, masked_host=asking.masked_host)
         place = (use.place.container_id, number)
         exchange = Exchange(client, target, own, watch, ports, place)
         held.callback(exchange.close)

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 from flask import Blueprint, Response, url_for
 
+from gateway.api.asking.json_bodies import read_json
 from gateway.api.rest import answers, server_sent_events
 from gateway.api.rest.backend import CommandService
-from gateway.api.rest.json_bodies import read_json
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting

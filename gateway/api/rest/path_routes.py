@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 import orjson
 from flask import Blueprint, Response, request
 
+from gateway.api.asking.json_bodies import read_json
 from gateway.api.bodies import file_content
 from gateway.api.bodies.streamed_answers import streamed
 from gateway.api.rest import file_answers
 from gateway.api.rest.accepted_types import prefers
 from gateway.api.rest.file_routes import BODY_FAULTS, FAULTS, WRITE_FAULTS, path_in
-from gateway.api.rest.json_bodies import read_json
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import (

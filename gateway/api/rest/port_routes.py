@@ -10,8 +10,8 @@ from typing import Protocol
 
 from flask import Blueprint, Response, request
 
+from gateway.api.asking.json_bodies import read_json
 from gateway.api.rest import answers
-from gateway.api.rest.json_bodies import read_json
 from gateway.errors import (
     BadFields,
     BadMediaType,
@@ -26,15 +26,11 @@ from gateway.errors import (
     TokenNotEnough,
 )
 from gateway.middleware.origin_and_cors import site_of
-from gateway.middleware.port_target import TOKEN_QUERY, number_of
+from gateway.middleware.port_target import TOKEN_QUERY, domain_for, number_of
 from gateway.schemas.models import ListeningPort, PortToken, PortTokenRequest
 from gateway.schemas.models.ports import PortProcess
 from gateway.schemas.route_documentation import Reply, documented
-from gateway.settings import is_loopback
 from gateway.use.sandbox_use import SandboxUses
-
-OF_THIS_MACHINE = "localhost"
-"""Names below it lead to the machine that asks (RFC 6761, section 6.3)."""
 
 
 class Process(Protocol):
@@ -157,7 +153,7 @@ def _issued(sandbox_id: str, port: int, token: NewToken, domains: Sequence[str])
     base = request.host_url.rstrip("/")
     scheme = request.scheme
     host = site_of(request.host)
-    below = _domain_for(host.name, domains)
+    below = domain_for(host.name, domains)
     after = f":{host.port}" if host.port else ""
     return PortToken(
         url=f"{base}/sandboxes/{sandbox_id}/ports/{port}/{token.text}/",
@@ -166,10 +162,3 @@ def _issued(sandbox_id: str, port: int, token: NewToken, domains: Sequence[str])
         token=token.text,
         expires_at=token.expires_at,
     )
-
-
-def _domain_for(host: str, domains: Sequence[str]) -> str | None:
-    """One whose names lead to the gateway for whoever reaches it by `host`."""
-    if is_loopback(host) and OF_THIS_MACHINE in domains:
-        return OF_THIS_MACHINE
-    return next((domain for domain in domains if domain != OF_THIS_MACHINE), None)

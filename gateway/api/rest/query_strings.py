@@ -7,7 +7,7 @@ from typing import TypeVar
 from flask import request
 from pydantic import BaseModel, ValidationError
 
-from gateway.api.rest.json_bodies import refused
+from gateway.api.asking.json_bodies import refused
 
 Query = TypeVar("Query", bound=BaseModel)
 

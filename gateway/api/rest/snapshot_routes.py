@@ -6,12 +6,12 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request, url_for
 
+from gateway.api.asking.client_presence import leaving
+from gateway.api.asking.json_bodies import read_json
+from gateway.api.asking.request_owner import owner_of_request
 from gateway.api.rest import answers
 from gateway.api.rest.backend import ForkedView, SnapshotServices, SnapshotView
-from gateway.api.rest.client_presence import leaving
-from gateway.api.rest.json_bodies import read_json
 from gateway.api.rest.query_strings import read_query
-from gateway.api.rest.request_owner import owner_of_request
 from gateway.api.rest.sandbox_routes import CREATED, shown
 from gateway.errors import (
     BadFields,

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 from flask import Blueprint, Response, request
 
+from gateway.api.asking.client_presence import leaving
 from gateway.api.bodies import uploads
 from gateway.api.bodies.streamed_answers import streamed
 from gateway.api.rest import answers
 from gateway.api.rest.archive_routes import TAR
 from gateway.api.rest.backend import TemplateServices, TemplateView
-from gateway.api.rest.client_presence import leaving
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.server_sent_events import HEARTBEAT_S, MEDIA_TYPE, event_bytes
 from gateway.api.rest.stoppable_waits import Waiting

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from flask import Blueprint, Response
 
+from gateway.api.asking.json_bodies import read_json
 from gateway.api.rest import answers
-from gateway.api.rest.json_bodies import read_json
 from gateway.errors import (
     BadFields,
     BadMediaType,

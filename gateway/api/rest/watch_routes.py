@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import orjson
 from flask import Blueprint, Response
 
+from gateway.api.asking.client_presence import leaving
 from gateway.api.bodies.streamed_answers import streamed
-from gateway.api.rest.client_presence import leaving
 from gateway.api.rest.file_routes import FAULTS, path_in
 from gateway.api.rest.query_strings import read_query
 from gateway.api.rest.server_sent_events import (

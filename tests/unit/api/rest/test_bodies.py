@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from gunicorn.http.errors import InvalidChunkSize
 
-from gateway.api.rest import json_bodies
+from gateway.api.asking import json_bodies
 from tests.unit.api.rest.conftest import MAX_BODY_BYTES
 from tests.unit.api.rest.fakes import FakeSandboxes
 

@@ -1,1 +1,0 @@
-"""Code contexts: what starts their process, and that process with its kernels."""
