@@ -7,6 +7,8 @@ from typing import cast
 from flask import Flask
 
 from gateway.api import e2b, ports, rest, ws
+from gateway.api.asking import client_presence
+from gateway.api.e2b import interpreter_routes
 from gateway.api.e2b.control_templates import Templates
 from gateway.api.e2b.template_words import TemplateWords
 from gateway.api.ports import routes as port_traffic
@@ -77,6 +79,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         templates=runtime.templates,
         commands=runtime.commands,
         files=inside.files,
+        contexts=inside.contexts,
+        max_output_bytes=settings.max_output_bytes,
         uses=uses,
         short_uses=short_uses,
         readiness=services.readiness,
@@ -120,7 +124,10 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.port_idle_timeout,
         ),
     )
-    e2b.register(app, _control_services(runtime, settings), data_plane=[])
+    interpreter = interpreter_routes.blueprint(
+        inside.contexts, short_uses, runtime.waiting, client_presence.leaving
+    )
+    e2b.register(app, _control_services(runtime, settings), data_plane=[interpreter])
     unread_answers.install(app, inside.held_output)
     return app
 

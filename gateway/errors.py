@@ -47,7 +47,11 @@ GatewayError
 │   ├── TerminalMissing           the command has no terminal
 │   ├── IsolationUnavailable      the host does not have the isolation level
 │   ├── FeatureMissing            the sandbox's image cannot do that
-│   │   └── SnapshotsMissing      the sandbox has no disk of its own
+│   │   ├── SnapshotsMissing      the sandbox has no disk of its own
+│   │   └── ContextsMissing       the image runs no code of this language
+│   ├── ContextNotFound           of code
+│   ├── TooManyContexts           of one sandbox
+│   ├── TooManyExecutions         wait for one context, or of one owner
 │   ├── SnapshotNotFound
 │   ├── TooManySnapshots          of one API key
 │   ├── SnapshotTooLarge          the disk is smaller than that of the snapshot
@@ -461,6 +465,29 @@ class FeatureMissing(ClientFault):
     title = N_("This sandbox's image cannot do that: it has no python3")
 
 
+class ContextNotFound(ClientFault):
+    """The sandbox has no code context of this id: it never was, was deleted, or ended with the
+    sandbox's processes."""
+
+    code = "context_not_found"
+    title = N_("No such code context is known")
+
+
+class TooManyContexts(ClientFault):
+    """The sandbox has as many code contexts as it may (`SANDBOX_MAX_CONTEXTS`)."""
+
+    code = "too_many_contexts"
+    title = N_("This sandbox has as many code contexts as it may")
+
+
+class TooManyExecutions(ClientFault):
+    """Too much code waits already, for the context (64) or of the key
+    (`SANDBOX_COMMANDS_PER_KEY`)."""
+
+    code = "too_many_executions"
+    title = N_("Too much code waits to be run")
+
+
 class SnapshotNotFound(ClientFault):
     """The caller has no snapshot of this id or name."""
 
@@ -505,6 +532,13 @@ class SnapshotUnrelated(ClientFault):
 
     code = "snapshot_unrelated"
     title = N_("The snapshot is of a sandbox that this one has nothing to do with")
+
+
+class ContextsMissing(FeatureMissing):
+    """The image runs no code of this language in contexts: it needs IPython, as the template
+    `code-interpreter` has it."""
+
+    title = N_("This sandbox's image cannot run code of this language in contexts")
 
 
 class SnapshotsMissing(FeatureMissing):

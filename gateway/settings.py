@@ -39,6 +39,9 @@ _NETWORKS_THAT_SHARE_A_STACK = {"host", "container"}
 
 Isolation = Literal["standard", "strict", "gvisor"]
 
+OWN_TEMPLATES = ("code-interpreter",)
+"""Images of the gateway's own besides the default one: folders of scripts/image."""
+
 POSTURE = (
     *("engine", "containerd", "runc", "seccomp", "lsm", "userns", "cgroups", "limits"),
     *("disk", "disk_space", "users", "network", "oom", "snapshots"),
@@ -164,6 +167,12 @@ class Settings(BaseSettings):
     images: str = Field(
         "",
         description="Images that clients may ask for besides `SANDBOX_IMAGE`, separated by commas.",
+    )
+    templates: str = Field(
+        "",
+        description="Images of the gateway's own that clients may ask for by these names, between "
+        "commas: `code-interpreter`, which has IPython, numpy, pandas and matplotlib for code "
+        "contexts. `start.sh` builds the image (`sandbox-code-interpreter`) where it is missing.",
     )
     network: str = Field(
         OWN_NETWORK,
@@ -399,6 +408,12 @@ class Settings(BaseSettings):
         description="What the snapshots of one API key take on the host's disk, in MiB, before "
         "another may be taken. 0: no limit.",
     )
+    max_contexts: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="Code contexts that a sandbox may have, each with a process of its own.",
+    )
     max_templates: int = Field(
         20,
         ge=0,
@@ -559,6 +574,14 @@ class Settings(BaseSettings):
             raise ValueError("must be the name of a network and neither `host` nor `container:…`")
         return name
 
+    @field_validator("templates")
+    @classmethod
+    def _templates_are_known(cls, text: str) -> str:
+        for name in _listed(text):
+            if name not in OWN_TEMPLATES:
+                raise ValueError(f"{name!r} is none of {', '.join(OWN_TEMPLATES)}")
+        return text
+
     @field_validator("pool_images")
     @classmethod
     def _pooled_levels_exist(cls, text: str) -> str:
@@ -602,6 +625,12 @@ class Settings(BaseSettings):
         return tuple(dict.fromkeys((self.image, *_listed(self.images))))
 
     @property
+    def own_templates(self) -> dict[str, str]:
+        """The image of each of the gateway's own templates that clients may ask for, by its
+        name."""
+        return {name: f"sandbox-{name}" for name in _listed(self.templates)}
+
+    @property
     def pooled(self) -> tuple[tuple[str, Isolation], ...]:
         """(image, isolation level) of which sandboxes without root stand ready."""
         return self._pooled(_listed(self.pool_images) or [self.image], has_root=False)
@@ -618,6 +647,7 @@ class Settings(BaseSettings):
                 continue
             entry = entry.removesuffix(_WITH_ROOT)
             image, _, level = entry.rpartition("@") if "@" in entry else (entry, "", self.isolation)
+            image = self.own_templates.get(image, image)
             pairs.append((image, cast(Isolation, level)))
         return tuple(dict.fromkeys(pairs))
 

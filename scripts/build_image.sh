@@ -3,13 +3,16 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/build_image.sh [--base IMAGE] [--tag NAME] [--fresh] [--no-install]
+Usage: scripts/build_image.sh [--template NAME] [--base IMAGE] [--tag NAME] [--fresh] [--no-install]
 
 Builds the image that sandboxes are made from, out of scripts/image.
 
+  --template NAME
+                 the image of a template instead: code-interpreter
   --base IMAGE   what it is built on (default: debian:bookworm). Where no registry gives
                  that default, the base is made here from this machine's package sources.
-  --tag NAME     its name (default: SANDBOX_IMAGE, else sandbox-websocket-image)
+  --tag NAME     its name (default: SANDBOX_IMAGE, else sandbox-websocket-image; of
+                 code-interpreter, sandbox-code-interpreter)
   --fresh        reuse nothing from earlier builds: the newest packages
   --no-install   do not install Debian packages that are missing on this machine
 TEXT
@@ -29,17 +32,20 @@ SCRIPT_NAME=build_image
 . "$ROOT/scripts/lib/image.sh"
 
 base=$DEFAULT_BASE
-tag=${SANDBOX_IMAGE:-$DEFAULT_IMAGE}
-fresh=
+tag= template= fresh=
 
 while (($#)); do
   case $1 in
-    --base | --tag)
+    --base | --tag | --template)
       if (($# < 2)) || [[ -z $2 ]]; then
-        echo "build_image: $1 needs the name of an image" >&2
+        echo "build_image: $1 needs a name" >&2
         exit 2
       fi
-      if [[ $1 == --base ]]; then base=$2; else tag=$2; fi
+      case $1 in
+        --base) base=$2 ;;
+        --tag) tag=$2 ;;
+        *) template=$2 ;;
+      esac
       shift
       ;;
     --fresh) fresh=--fresh ;;
@@ -56,6 +62,13 @@ while (($#)); do
   shift
 done
 
+if [[ -n $template && ! -f $ROOT/scripts/image/$template/packages.txt ]]; then
+  echo "build_image: there is no template '$template'" >&2
+  exit 2
+fi
+
 ensure_venv runtime
 ensure_engine
-build_image "$base" "$tag" "$fresh"
+usual=${SANDBOX_IMAGE:-$DEFAULT_IMAGE}
+if [[ -n $template ]]; then usual=sandbox-$template; fi
+build_image "$base" "${tag:-$usual}" "$fresh" "$template"

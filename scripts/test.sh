@@ -81,7 +81,7 @@ done
 cd "$ROOT"
 ensure_venv dev
 if [[ -z $fast ]]; then
-  preflight test
+  SANDBOX_TEMPLATES=code-interpreter preflight test
   ensure_postgres
   ensure_chromium
   ensure_xfsprogs

@@ -27,9 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     PostgreSQL. Of several processes none shall be left alone with something long at the end: that
     begins first."""
     for item in items:
-        if {"e2b", "e2e", "faults", "lifecycle", "ports", "security", "soak"} & set(
-            item.path.parts
-        ):
+        if _ON_THE_ENGINE & set(item.path.parts):
             item.add_marker(pytest.mark.engine)
         if _is_over_postgresql(item):
             item.add_marker(pytest.mark.postgresql)
@@ -37,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=_turn)
 
 
-_ON_THE_ENGINE = {"e2b", "e2e", "faults", "lifecycle", "ports", "security", "soak"}
+_ON_THE_ENGINE = {"code_contexts", "e2b", "e2e", "faults", "lifecycle", "ports", "security", "soak"}
 
 _LONG_FILES_FIRST = ("soak", "faults", "security", "lifecycle")
 """Folders, by how long their longest file takes: minutes, of which most are waits."""
@@ -106,6 +104,24 @@ def offline_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewa
     network put it in the place of `shared_gateway`."""
     gateway = GatewayProcess(
         tmp_path_factory.mktemp("offline-gateway"), pool_size="2", network="none"
+    )
+    try:
+        yield gateway.start_ready()
+    finally:
+        gateway.close()
+
+
+@pytest.fixture(scope="session")
+def code_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One whose sandboxes may be made for code, one of which stands ready with its kernel."""
+    gateway = GatewayProcess(
+        tmp_path_factory.mktemp("code-gateway"),
+        pool_size="1",
+        templates="code-interpreter",
+        pool_images="code-interpreter",
+        network="none",
+        max_contexts="12",
+        cpus="2",
     )
     try:
         yield gateway.start_ready()

@@ -43,12 +43,14 @@ MODULES = (
     "agent.links.channel",
     "agent.links.link",
     "agent.links.listener",
+    "agent.links.serving",
     "agent.operations.table",
     "agent.operations.reader",
     "agent.operations.input",
     "agent.operations.commands",
     "agent.operations.sandbox",
     "agent.files.start",
+    "agent.contexts.start",
     "agent.ports.listening",
     "agent.ports.connection",
     "agent.daemon",
@@ -83,6 +85,34 @@ FILE_MODULES = (
     "agent.files.server",
 )
 """Of the process that serves files: sent when the first file is asked for."""
+
+CONTEXT_MODULES = (
+    "protocol.frames",
+    "protocol.credit",
+    "agent.surroundings",
+    "agent.loop",
+    "agent.links.channel",
+    "agent.links.link",
+    "agent.links.listener",
+    "agent.links.serving",
+    "agent.operations.table",
+    "agent.contexts.start",
+    "agent.contexts.records",
+    "agent.contexts.kernel",
+    "agent.contexts.kernel_process",
+    "agent.contexts.context",
+    "agent.contexts.execution",
+    "agent.contexts.charts",
+    "agent.contexts.results",
+    "agent.contexts.shell",
+    "agent.contexts.warm",
+    "agent.contexts.server",
+)
+"""Of the process that serves code contexts, which is a python3 of its own."""
+
+CONTEXT_SOCKET = "sandbox-contexts-1"
+"""Its abstract socket. The number changes with what is said on it, and not with each version: the
+state of contexts outlives gateways, and their next versions."""
 
 SOCKET_NAME = "sandbox-agent-2"
 """Abstract socket of the daemon; the number is `frames.PROTOCOL`."""
@@ -136,6 +166,12 @@ def file_program() -> tuple[str, bytes]:
     has a socket of its own: one that is there may be another gateway's."""
     program = _packed(FILE_MODULES)
     return f"sandbox-files-{hashlib.sha256(program).hexdigest()[:16]}", program
+
+
+@cache
+def context_program() -> bytes:
+    """The modules of the process that serves code contexts."""
+    return _packed(CONTEXT_MODULES)
 
 
 def _with_entry(rest: bytes) -> bytes:

@@ -20,7 +20,7 @@ from gateway.errors import (
     LinkLost,
 )
 from gateway.link import bundle, direct
-from gateway.link.ask import ask
+from gateway.link.ask import ANSWER_S, ask
 from gateway.link.bulk import Bulk
 from gateway.link.dialect import DIALECTS
 from gateway.link.handshake import shake_hands
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 DIAL_LIMIT_S = 15.0
 DIRECT_LIMIT_S = 3.0
+
+CODE_START_S = 60.0
+"""IPython and what is imported in advance take a second, and on a busy host many."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,25 @@ class Dialler:
         """A link to the process that serves files, which `agent`, a link to the agent, starts
         unless it runs. Raises what `agent` does, LinkLost, and FeatureMissing for an agent of an
         earlier version."""
-        if agent.dialect is not DIALECTS[frames.PROTOCOL]:
-            raise FeatureMissing("the sandbox's agent is of an earlier version")
-        known = self._known_of(container_id)
         name, program = bundle.file_program()
-        ask(agent, "files", name=name, body=program)  # `frames.BODY`
+        _start(agent, "files", name, program)
+        return self._beside_agent(container_id, name)
+
+    def contexts(self, container_id: str, agent: Link) -> Link:
+        """Likewise, to the process that serves code contexts. Raises FeatureMissing also where the
+        image has none."""
+        name = bundle.CONTEXT_SOCKET
+        _start(agent, "code", name, bundle.context_program(), within_s=CODE_START_S)
+        return self._beside_agent(container_id, name)
+
+    def warm_contexts(self, agent: Link) -> None:
+        """Start that process in advance, where the image is made for it. Raises as `contexts`
+        does."""
+        name, program = bundle.CONTEXT_SOCKET, bundle.context_program()
+        _start(agent, "code", name, program, within_s=CODE_START_S, if_kept_warm=True)
+
+    def _beside_agent(self, container_id: str, name: str) -> Link:
+        known = self._known_of(container_id)
         pid = self._pid(container_id, known)
         link = None
         if pid is not None:
@@ -141,6 +158,21 @@ class Dialler:
             if self._engine.inspect(container_id).state not in ("running", "paused"):
                 raise ContainerGone(f"container {container_id:.12} does not run") from None
             raise
+
+
+def _start(
+    agent: Link,
+    operation: str,
+    name: str,
+    program: bytes,
+    *,
+    within_s: float = ANSWER_S,
+    **more: Any,
+) -> None:
+    """Have the agent start a process of its own that serves at `name`."""
+    if agent.dialect is not DIALECTS[frames.PROTOCOL]:
+        raise FeatureMissing("the sandbox's agent is of an earlier version")
+    ask(agent, operation, within_s=within_s, name=name, body=program, **more)  # `frames.BODY`
 
 
 def _dial_directly(

@@ -7,9 +7,13 @@ from gateway.commands.history import CommandHistory
 from gateway.commands.make_ready import Readying
 from gateway.commands.run_and_steer import Commands
 from gateway.commands.run_once import OnceRegister
+from gateway.contexts.context_links import ContextLinks, links_to_contexts
+from gateway.contexts.service import Contexts
+from gateway.contexts.warming import Warming
 from gateway.errors import (
     GatewayFull,
     TooManyCommands,
+    TooManyExecutions,
     TooManyPortConnections,
     TooManyStreams,
     TooMuchQueued,
@@ -65,8 +69,22 @@ class InsideSandboxes:
                 settings.archive_mb * MIB, settings.archive_entries, settings.archive_timeout
             ),
         )
+        self.context_links = release(links_to_contexts(self.links, dialler.contexts))
+        self.contexts = Contexts(
+            ContextLinks(self.context_links),
+            self.held_output,
+            Slots(settings.commands_per_key, TooManyExecutions),
+            settings.max_contexts,
+        )
+        self.warming = Warming(self.links, dialler.warm_contexts)
         self.ports = release(Ports(self.links, engine, known.of, directly=directly))
         self.port_connections = Slots(settings.port_connections_per_key, TooManyPortConnections)
+
+    def warm_pooled(self, container_id: str) -> None:
+        """Make one that is to stand ready so: its agent runs and, where its image is made for code,
+        a kernel. Raises what `Readying.warm` does."""
+        self.readying.warm(container_id)
+        self.warming.warm(container_id)
 
 
 def _budgets(settings: Settings) -> tuple[ByteBudget, ByteBudget]:

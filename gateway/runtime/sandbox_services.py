@@ -59,7 +59,9 @@ class SandboxServices:
         self.holds = HoldStore(base.database)
         self.snapshot_store = SnapshotStore(base.database)
         self.snapshot_names = SnapshotNames(settings.instance_id)
-        self.drop_links = partial(drop_everywhere, [inside.file_links, inside.links])
+        self.drop_links = partial(
+            drop_everywhere, [inside.file_links, inside.context_links, inside.links]
+        )
         self.template_store = TemplateStore(base.database)
         self.resolver = SpecResolver(policy_of(settings), engine.host, self.template_store.image_of)
         self.removal = Removal(
@@ -148,7 +150,7 @@ class SandboxServices:
             self.containers,
             self.resolver,
             Plan(settings.pooled, settings.pooled_with_root, settings.pool_size, settings.max),
-            inside.readying.warm,
+            inside.warm_pooled,
             lambda: len(store.live()),
             worker_id,
             feed,

@@ -23,7 +23,7 @@ class TemplateServices:
             names,
             services.enforcement,
             _limits(settings),
-            frozenset(settings.allowed_images),
+            frozenset((*settings.allowed_images, *settings.own_templates)),
             settings.data_dir,
             base.workers.worker_id,
             base.metrics,

@@ -6,9 +6,9 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import engine_api
 
 from . import (
     command_latency,
+    contexts,
     create_latency,
     crowd,
     files,
@@ -55,6 +56,8 @@ class Benchmark:
     samples: int
     quick_rounds: int
     quick_samples: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of the private gateway, whole names of variables."""
 
 
 BENCHMARKS = {
@@ -66,6 +69,16 @@ BENCHMARKS = {
         samples=50,
         quick_rounds=5,
         quick_samples=20,
+    ),
+    "contexts": Benchmark(
+        "1+1 in a warm code context, and a new one with pandas (builds on the template's image)",
+        contexts.run,
+        contexts.TARGETS,
+        rounds=5,
+        samples=50,
+        quick_rounds=2,
+        quick_samples=20,
+        settings=contexts.SETTINGS,
     ),
     "create": Benchmark(
         "a new sandbox and its first command: from the pool, made cold, by the engine alone",
@@ -217,11 +230,12 @@ def _gateways(arguments: argparse.Namespace) -> Iterator[Gateways]:
     """What the arguments ask for; private gateways end with the block."""
     with ExitStack() as held:
         measured, baseline = arguments.against, None
+        settings = BENCHMARKS[arguments.benchmark].settings
         if measured is None:
-            measured = held.enter_context(private_gateway(ROOT, arguments.workers)).url
+            measured = held.enter_context(private_gateway(ROOT, arguments.workers, settings)).url
         if arguments.baseline is not None:
             clone = arguments.baseline.resolve()
-            baseline = held.enter_context(private_gateway(clone, arguments.workers)).url
+            baseline = held.enter_context(private_gateway(clone, arguments.workers, settings)).url
         yield Gateways(measured, baseline)
 
 

@@ -87,23 +87,34 @@ def _split(name: str) -> tuple[str, str]:
     return (head, tag) if colon and "/" not in tag else (name, "latest")
 
 
-def has_base(api: docker.APIClient, tag: str) -> int:
+def has(api: docker.APIClient, tag: str) -> int:
+    """0 when there is an image of this name."""
+    try:
+        api.inspect_image(tag)
+    except ImageNotFound:
+        return FAILED
+    return 0
+
+
+def has_base(api: docker.APIClient, tag: str, template: str) -> int:
     """0 when the self-made base is here and its inputs have not changed since."""
     try:
         labels = api.inspect_image(tag)["Config"].get("Labels") or {}
     except ImageNotFound:
         return FAILED
-    return 0 if labels.get(image_inputs.BASE_LABEL) == image_inputs.base_digest() else FAILED
+    return (
+        0 if labels.get(image_inputs.BASE_LABEL) == image_inputs.base_digest(template) else FAILED
+    )
 
 
-def import_base(api: docker.APIClient, tag: str, archive: str) -> int:
+def import_base(api: docker.APIClient, tag: str, archive: str, template: str) -> int:
     """Make the root filesystem in the tar file `archive` an image."""
     name, version = _split(tag)
     answer = api.import_image_from_file(
         archive,
         repository=name,
         tag=version,
-        changes=[f"LABEL {image_inputs.BASE_LABEL}={image_inputs.base_digest()}"],
+        changes=[f"LABEL {image_inputs.BASE_LABEL}={image_inputs.base_digest(template)}"],
     )
     if '"error"' in answer:
         print(answer)
@@ -112,16 +123,18 @@ def import_base(api: docker.APIClient, tag: str, archive: str) -> int:
     return 0
 
 
-def build(api: docker.APIClient, base: str, tag: str, *, offline: bool, fresh: bool) -> int:
-    """Build scripts/image on `base`."""
-    arguments = {"BASE": base, "INPUTS": image_inputs.digest()}
+def build(
+    api: docker.APIClient, base: str, tag: str, template: str, *, offline: bool, fresh: bool
+) -> int:
+    """Build scripts/image, or a template of it, on `base`."""
+    arguments = {"BASE": base, "INPUTS": image_inputs.digest(template)}
     if not offline:
         for name in _PROXY_VARIABLES:
             value = os.environ.get(name) or os.environ.get(name.upper())
             if value:
                 arguments[name] = value
     events = api.build(
-        fileobj=_context(),
+        fileobj=_context(template),
         custom_context=True,
         tag=tag,
         buildargs=arguments,
@@ -134,13 +147,12 @@ def build(api: docker.APIClient, base: str, tag: str, *, offline: bool, fresh: b
     return _print_build(events)
 
 
-def _context() -> io.BytesIO:
-    """The folder as a tar that is the same for the same content, so that layers are reused."""
+def _context(template: str) -> io.BytesIO:
+    """As a tar that is the same for the same content, so that layers are reused."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
-        for path in sorted(image_inputs.FOLDER.iterdir()):
-            member = tarfile.TarInfo(path.name)
-            data = path.read_bytes()
+        for name, data in sorted(image_inputs.context(template).items()):
+            member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o644
             archive.addfile(member, io.BytesIO(data))
     content.seek(0)
@@ -165,6 +177,7 @@ def _one_line(error: object) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--template", default="", choices=["", *image_inputs.templates()])
     steps = parser.add_subparsers(dest="step", required=True)
     step = steps.add_parser("pull")
     step.add_argument("base")
@@ -178,18 +191,29 @@ def main() -> int:
     step.add_argument("tag")
     step.add_argument("--offline", action="store_true", help="no network inside the build")
     step.add_argument("--fresh", action="store_true", help="reuse no layer")
+    steps.add_parser("packages")
+    step = steps.add_parser("has")
+    step.add_argument("tag")
     chosen = parser.parse_args()
+    template = chosen.template
+    if chosen.step == "packages":
+        print(",".join(image_inputs.packages(template)))
+        return 0
 
     try:
         # Between two lines of a build there may be minutes of silence.
         api = docker.from_env(timeout=900).api
         if chosen.step == "pull":
             return pull(api, chosen.base)
+        if chosen.step == "has":
+            return has(api, chosen.tag)
         if chosen.step == "has-base":
-            return has_base(api, chosen.tag)
+            return has_base(api, chosen.tag, template)
         if chosen.step == "import-base":
-            return import_base(api, chosen.tag, chosen.archive)
-        return build(api, chosen.base, chosen.tag, offline=chosen.offline, fresh=chosen.fresh)
+            return import_base(api, chosen.tag, chosen.archive, template)
+        return build(
+            api, chosen.base, chosen.tag, template, offline=chosen.offline, fresh=chosen.fresh
+        )
     except (DockerException, OSError) as error:
         print(_one_line(error))
         return FAILED

@@ -7,11 +7,14 @@ DEFAULT_BASE=debian:bookworm
 OWN_BASE=sandbox-websocket-base:bookworm
 DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# build_image BASE TAG [--fresh]: builds scripts/image on BASE and names it TAG. Where no registry
-# gives the default base, it is made from the packages that this machine can install.
+# build_image BASE TAG FRESH TEMPLATE: builds scripts/image, or a template of it, on BASE and names it
+# TAG. FRESH is --fresh or empty, and so may TEMPLATE be. Where no registry gives the default base, it
+# is made from the packages that this machine can install.
 build_image() {
   local base=$1 tag=$2 fresh=${3:-} started=$SECONDS
+  local own_base=$OWN_BASE${4:+-$4}
   local options=()
+  IMAGE_TEMPLATE=${4:-}
   if [[ -n $fresh ]]; then options+=(--fresh); fi
 
   if with_progress "asking the registry for $base" _image_py pull "$base"; then
@@ -26,19 +29,19 @@ build_image() {
   fi
 
   say "making the base on this machine, from its own package sources"
-  if [[ -n $fresh ]] || ! _image_py has-base "$OWN_BASE"; then _make_own_base; fi
+  if [[ -n $fresh ]] || ! _image_py has-base "$own_base"; then _make_own_base "$own_base"; fi
   # Nothing is missing on that base, so the build needs no network.
-  with_progress "building $tag" _image_py build "$OWN_BASE" "$tag" --offline "${options[@]}" ||
+  with_progress "building $tag" _image_py build "$own_base" "$tag" --offline "${options[@]}" ||
     fail "The image $tag could not be built."
   say "the image $tag is ready, after $((SECONDS - started)) s"
 }
 
 _image_py() {
-  "$VENV/bin/python" -u "$ROOT/scripts/lib/image.py" "$@"
+  "$VENV/bin/python" -u "$ROOT/scripts/lib/image.py" --template "$IMAGE_TEMPLATE" "$@"
 }
 
-# A minimal Debian plus packages.txt as a tar file, then imported. In a subshell, which owns the
-# folder it works in.
+# _make_own_base TAG: a minimal Debian plus packages.txt as a tar file, then imported. In a subshell,
+# which owns the folder it works in.
 _make_own_base() (
   _ensure_mmdebstrap
   # A root filesystem and its tar: too much for a /tmp in memory.
@@ -46,14 +49,18 @@ _make_own_base() (
   trap 'rm -rf "$folder"' EXIT
   _debian_sources >"$folder/machine.list"
   _apt_access >"$folder/apt.conf"
+  # As in the Dockerfile: of what a template has, what its packages need is large enough.
+  if [[ -n $IMAGE_TEMPLATE ]]; then
+    echo 'APT::Install-Recommends "false";' >>"$folder/apt.conf"
+  fi
   TMPDIR=$folder with_progress "making a Debian bookworm" \
-    mmdebstrap --variant=minbase --include="$(_packages)" --aptopt="$folder/apt.conf" \
+    mmdebstrap --variant=minbase --include="$(_image_py packages)" --aptopt="$folder/apt.conf" \
     --dpkgopt="$ROOT/scripts/image/dpkg.cfg" --customize-hook="$(_forget_machine)" \
     bookworm "$folder/base.tar" "$folder/machine.list" ||
     fail "The base of the image could not be made." \
       "Package sources: $(awk '{print $NF == "main" ? $(NF-2) : $0}' "$folder/machine.list" | sort -u | paste -sd' ')"
   with_progress "importing it into the engine" \
-    _image_py import-base "$OWN_BASE" "$folder/base.tar" || fail "The base could not be imported."
+    _image_py import-base "$1" "$folder/base.tar" || fail "The base could not be imported."
 )
 
 _ensure_mmdebstrap() {
@@ -68,10 +75,6 @@ _ensure_mmdebstrap() {
       "Either, as root:  apt-get install ${missing[*]}" \
       "or bring the base from elsewhere:  docker load <debian-bookworm.tar"
   fi
-}
-
-_packages() {
-  sed 's/#.*//' "$ROOT/scripts/image/packages.txt" | xargs | tr ' ' ','
 }
 
 # Where this machine gets Debian packages from, as lines for bookworm. A machine without such

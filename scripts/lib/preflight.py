@@ -26,6 +26,7 @@ from gateway.settings import Settings, load_settings  # noqa: E402
 READY = 0
 REFUSED = 2
 IMAGE_MISSING = 12
+TEMPLATE_MISSING = 13
 
 
 class Refused(Exception):
@@ -63,21 +64,32 @@ def _why_not_listen(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on {host} port {port}: {error.strerror}"
 
 
-def check_image(settings: Settings) -> int:
-    """READY or IMAGE_MISSING. Raises engine_api.EngineAbsent."""
-    found = engine_api.image(settings.image)
-    if found is None:
+def check_images(settings: Settings) -> int:
+    """READY, IMAGE_MISSING or TEMPLATE_MISSING. Raises engine_api.EngineAbsent."""
+    if not _is_there(settings.image, ""):
         return IMAGE_MISSING
+    for template, image in settings.own_templates.items():
+        if not _is_there(image, template):
+            return TEMPLATE_MISSING
+    return READY
+
+
+def _is_there(image: str, template: str) -> bool:
+    """Says so, too, when it is out of date."""
+    found = engine_api.image(image)
+    if found is None:
+        return False
     labels = (found.get("Config") or {}).get("Labels") or {}
     made_from = labels.get(image_inputs.LABEL)
     # An image without the label is the operator's own.
-    if made_from is not None and made_from != image_inputs.digest():
+    if made_from is not None and made_from != image_inputs.digest(template):
+        option = f" --template {template}" if template else ""
         print(
-            f"note: the image {settings.image} is older than scripts/image; "
-            "renew it: scripts/build_image.sh",
+            f"note: the image {image} is older than scripts/image; "
+            f"renew it: scripts/build_image.sh{option}",
             file=sys.stderr,
         )
-    return READY
+    return True
 
 
 def main() -> int:
@@ -89,7 +101,7 @@ def main() -> int:
                 check_port(address, settings.port)
         print(engine_api.engine_address())
         engine_api.ping()
-        return check_image(settings)
+        return check_images(settings)
     except (SettingsError, Refused) as error:
         print(error, file=sys.stderr)
         return REFUSED

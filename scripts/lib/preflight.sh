@@ -19,10 +19,15 @@ preflight() {
     status=0
     _check "$purpose" || status=$?
   fi
+  if ((status == 13)); then
+    _make_missing_templates
+    status=0
+    _check "$purpose" || status=$?
+  fi
   case $status in
     0) ;;
     10 | 11) fail "The Docker Engine stopped answering." ;;
-    12) fail "The image was built, and the engine does not have it." ;;
+    12 | 13) fail "The image was built, and the engine does not have it." ;;
     # It has said what is wrong.
     *) exit "$status" ;;
   esac
@@ -51,4 +56,18 @@ _make_missing_image() {
   fi
   say "the image $image is missing: building it (once, takes a minute or two)"
   build_image "$DEFAULT_BASE" "$image"
+}
+
+# Each of SANDBOX_TEMPLATES whose image the engine does not have.
+_make_missing_templates() {
+  # shellcheck source=scripts/lib/engine.sh
+  . "$ROOT/scripts/lib/engine.sh"
+  # shellcheck source=scripts/lib/image.sh
+  . "$ROOT/scripts/lib/image.sh"
+  local template
+  for template in ${SANDBOX_TEMPLATES//,/ }; do
+    if "$VENV/bin/python" "$ROOT/scripts/lib/image.py" has "sandbox-$template"; then continue; fi
+    say "the image sandbox-$template is missing: building it (once, takes some minutes)"
+    build_image "$DEFAULT_BASE" "sandbox-$template" "" "$template"
+  done
 }

@@ -34,7 +34,22 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.image == "sandbox-websocket-image"
 
 
+def test_a_template_of_the_gateways_own_is_pooled_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool knows images; operators say what clients say."""
+    monkeypatch.setenv("SANDBOX_TEMPLATES", "code-interpreter")
+    monkeypatch.setenv("SANDBOX_POOL_IMAGES", "code-interpreter,other@strict")
+
+    settings = load_settings()
+
+    assert settings.own_templates == {"code-interpreter": "sandbox-code-interpreter"}
+    assert [image for image, _ in settings.pooled] == ["sandbox-code-interpreter", "other"]
+
+
 WRONG = {
+    "SANDBOX_TEMPLATES": ["data-science", "code-interpreter,x"],
+    "SANDBOX_MAX_CONTEXTS": ["0", "many"],
     "SANDBOX_PORT": ["0", "65536", "-1", "http", "", "8003x", "1.5"],
     "SANDBOX_WORKERS": ["0", "many", "1000"],
     "SANDBOX_IDLE_TIMEOUT": ["0", "-5", "soon", "nan", "inf"],

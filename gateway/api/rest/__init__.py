@@ -10,8 +10,10 @@ from flask import Flask, Response, request
 from gateway.api.rest import (
     archive_routes,
     command_output_routes,
+    context_routes,
     docs_page,
     event_routes,
+    execution_routes,
     file_routes,
     path_routes,
     request_id_in_path,
@@ -39,6 +41,7 @@ from gateway.api.rest.sandbox_routes import blueprint as sandbox_routes
 from gateway.api.rest.server_sent_events import EventStreams
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.rest.token_routes import Tokens
+from gateway.contexts.service import Contexts
 from gateway.files.service import Files
 from gateway.middleware.surfaces import Surface
 from gateway.use.sandbox_use import SandboxUses
@@ -67,6 +70,8 @@ def register(
     templates: TemplateServices,
     commands: CommandService,
     files: Files,
+    contexts: Contexts,
+    max_output_bytes: int,
     uses: SandboxUses,
     short_uses: SandboxUses,
     readiness: ReadinessService,
@@ -91,6 +96,8 @@ def register(
         event_routes.blueprint(lifecycle, waiting),
         command_routes(commands, uses, short_uses, waiting, streams),
         command_output_routes.blueprint(commands, uses, short_uses, waiting, streams),
+        context_routes.blueprint(contexts, short_uses, waiting),
+        execution_routes.blueprint(contexts, short_uses, waiting, max_output_bytes),
         file_routes.blueprint(files, short_uses, waiting),
         archive_routes.blueprint(files, short_uses, waiting),
         watch_routes.blueprint(files, uses, waiting),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.engine.interface import Isolation, Limits
 from gateway.settings import Settings
@@ -25,6 +26,8 @@ class Policy:
     max_timeout_s: float
     idle_timeout_s: float
     max_idle_timeout_s: float
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """Images by the names that clients call them by. They may ask for the images too."""
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -49,4 +52,5 @@ def policy_of(settings: Settings) -> Policy:
         max_timeout_s=settings.max_timeout,
         idle_timeout_s=settings.idle_timeout,
         max_idle_timeout_s=settings.max_idle_timeout,
+        templates=settings.own_templates,
     )

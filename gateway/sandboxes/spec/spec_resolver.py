@@ -61,12 +61,11 @@ class SpecResolver:
         has_network = policy.has_network and isolation_has_network(isolation, host)
         usual = self._usual("bridge" if has_network else "none")
         spec = SandboxSpec(**{**usual, **asked_for(request)})
-        if spec.image not in policy.images:
-            template = self._template_of(spec.image)
-            if template is None:
-                refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
-            else:
-                spec = replace(spec, image=template)
+        image = self._image_of(spec.image)
+        if image is None:
+            refusals.add("image", "not_allowed", "this image is not one of the allowed ones")
+        else:
+            spec = replace(spec, image=image)
         self._check_limits(request, refusals)
         if isolation == "strict" and request.disk_mb is not None:
             # All that can be written to is in memory there, and may take half of it.
@@ -79,6 +78,13 @@ class SpecResolver:
             refusals.add("root", "not_allowed", "the operator allows no root (SANDBOX_ALLOW_ROOT)")
         refusals.raise_any()
         return spec
+
+    def _image_of(self, word: str) -> str | None:
+        """The image that is meant, if it is allowed. Raises StoreUnavailable."""
+        policy = self._policy
+        if word in policy.images or word in policy.templates.values():
+            return word
+        return policy.templates.get(word) or self._template_of(word)
 
     def _usual(self, network: str) -> dict[str, Any]:
         """What the operator gives those who do not say."""

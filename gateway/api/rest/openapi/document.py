@@ -46,6 +46,7 @@ that `Accept-Language` asks for.
 _TAGS = [
     Tag(name="Sandboxes", description="Create, change, pause, watch, delete."),
     Tag(name="Commands", description="Run commands in a sandbox."),
+    Tag(name="Contexts", description="Run code in interpreters that keep their state."),
     Tag(name="Files", description="Read, write, list and move files of a sandbox."),
     Tag(name="Ports", description="Reach servers that listen in a sandbox."),
     Tag(name="Snapshots", description="Keep the files of a sandbox, and make others of them."),

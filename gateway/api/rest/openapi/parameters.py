@@ -37,6 +37,11 @@ _IN_PATH: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": ID_OR_NAME_PATTERN},
         "example": "0c9a3e5b7d1f4c62a8e0b4d6f8123456",
     },
+    "context_id": {
+        "description": "`default`, or what the create has answered.",
+        "schema": {"type": "string", "pattern": "^[0-9a-z]{1,64}$"},
+        "example": "default",
+    },
     "template": {
         "description": "The name that the template was given.",
         "schema": {"type": "string", "pattern": NAME_PATTERN},

@@ -20,7 +20,15 @@ from gateway.api.rest import port_routes
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.api.ws import routes
 from gateway.api.ws.keep_alive import Connections
-from gateway.errors import AgentUnavailable, GatewayFull, TooManyConnections, TooMuchQueued
+from gateway.contexts.context_links import ContextLinks
+from gateway.contexts.service import Contexts
+from gateway.errors import (
+    AgentUnavailable,
+    GatewayFull,
+    TooManyConnections,
+    TooManyExecutions,
+    TooMuchQueued,
+)
 from gateway.files.file_links import FileLinks
 from gateway.files.service import Files
 from gateway.identity.access import Access
@@ -64,6 +72,16 @@ def _no_files() -> Files:
 
     held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
     return Files(FileLinks(Links(dial)), held, held)
+
+
+def _no_contexts() -> Contexts:
+    """Likewise, and nor can their code."""
+
+    def dial(_container_id: str) -> Link:
+        raise AgentUnavailable("there is no sandbox")
+
+    held = ByteBudget(1000, 1000, own_full=TooMuchQueued, all_full=GatewayFull)
+    return Contexts(ContextLinks(Links(dial)), held, Slots(10, TooManyExecutions), 10)
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +191,8 @@ def app(
         templates=NoTemplates(),
         commands=commands,
         files=_no_files(),
+        contexts=_no_contexts(),
+        max_output_bytes=1000,
         uses=uses,
         short_uses=uses,
         readiness=readiness,

@@ -157,6 +157,8 @@ def test_bodies_are_required_where_a_field_is(document: Any) -> None:
         "/sandboxes/{sandbox_id}/files/mkdir": False,
         "/sandboxes/{sandbox_id}/files/move": False,
         "/sandboxes/{sandbox_id}/files/copy": False,
+        "/sandboxes/{sandbox_id}/contexts": False,
+        "/sandboxes/{sandbox_id}/contexts/{context_id}/execute": True,
         "/sandboxes/{sandbox_id}/snapshots": False,
         "/sandboxes/{sandbox_id}/fork": False,
         "/sandboxes/{sandbox_id}/restore": True,

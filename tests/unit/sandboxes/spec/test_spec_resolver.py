@@ -52,6 +52,14 @@ def test_an_empty_wish_is_the_operators_default() -> None:
     assert (spec.timeout_s, spec.idle_timeout_s, spec.idle_action) == (None, 60, "delete")
 
 
+@pytest.mark.parametrize("word", ["code-interpreter", "sandbox-code-interpreter"])
+def test_a_template_of_the_gateways_own_is_asked_for_by_its_name(word: str) -> None:
+    """Or by that of its image, which is what sandboxes show, and what pools are made by."""
+    policy = replace(POLICY, templates={"code-interpreter": "sandbox-code-interpreter"})
+    assert _spec(policy, image=word).image == "sandbox-code-interpreter"
+    assert _refused(image=word) == {"image"}, "where the operator names no templates"
+
+
 def test_wishes_within_bounds_are_taken_as_they_are() -> None:
     """To the last unit: what is exactly the maximum is allowed."""
     spec = _spec(memory_mb=2000, cpus=2, pids=200, timeout=1000, idle_timeout=600)

@@ -1,0 +1,1 @@
+"""Code contexts: what starts their process, and that process with its kernels."""
