@@ -23,6 +23,11 @@ class Waiting:
     def __init__(self) -> None:
         self._stopping = Event()
 
+    @property
+    def stopping(self) -> Event:
+        """Set from `close` on."""
+        return self._stopping
+
     def close(self) -> None:
         """End every wait, present and future, with GatewayStopping. May be repeated."""
         self._stopping.set()
