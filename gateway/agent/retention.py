@@ -3,6 +3,9 @@
 import time
 from collections import OrderedDict
 
+BY_PID_S = 30.0
+"""How long a command that has ended is found by its pid or tag. A pid may then be another's."""
+
 REMEMBERED_KEYS = 10000
 """Of forgotten commands: so many keys still never run twice."""
 
@@ -46,6 +49,9 @@ class Retention:
         self._limits = limits
         self._commands = {}
         self._by_request = {}
+        self._by_pid = {}
+        self._by_tag = {}
+        """The latest that began, each."""
         self._finished = OrderedDict()
         """Bytes that each keeps, by command, in the order of their ends."""
         self._finished_bytes = 0
@@ -57,6 +63,12 @@ class Retention:
         self._commands[command.key] = command
         self._by_request[command.request_id] = command
         self.took_in(command.kept)
+
+    def began(self, command):
+        """It runs, and has a pid."""
+        self._by_pid[command.pid] = command
+        if command.start.tag is not None:
+            self._by_tag[command.start.tag] = command
 
     def finished(self, command):
         """It has come to its end."""
@@ -70,6 +82,18 @@ class Retention:
     def by_request(self, request_id):
         """The latest command with this request_id, or None."""
         return self._by_request.get(request_id)
+
+    def by_pid(self, pid):
+        """The command that runs under this pid, or did until `BY_PID_S` ago; or None."""
+        return _if_fresh(self._by_pid.get(pid))
+
+    def by_tag(self, tag):
+        """Likewise, the latest that has this tag."""
+        return _if_fresh(self._by_tag.get(tag))
+
+    def running(self):
+        """All that have begun and not ended, oldest first."""
+        return [c for c in self._commands.values() if not c.finished and c.pid is not None]
 
     def was_forgotten(self, key):
         """Whether there was such a command, of which nothing is known any more."""
@@ -107,6 +131,9 @@ class Retention:
         del self._commands[command.key]
         if self._by_request.get(command.request_id) is command:
             del self._by_request[command.request_id]
+        for known, name in ((self._by_pid, command.pid), (self._by_tag, command.start.tag)):
+            if known.get(name) is command:
+                del known[name]
         self._forgotten[command.key] = True
         if len(self._forgotten) > REMEMBERED_KEYS:
             del self._forgotten[next(iter(self._forgotten))]
@@ -138,3 +165,9 @@ class Retention:
             for command in unread:
                 if command.delivered == delivered:
                     yield command
+
+
+def _if_fresh(command):
+    if command is None or not command.finished:
+        return command
+    return command if time.monotonic() - command.finished_at <= BY_PID_S else None

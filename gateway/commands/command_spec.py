@@ -13,6 +13,7 @@ from gateway.agent.processes.terminal_line import LONGEST_LINE
 from gateway.errors import LineTooLong
 from gateway.protocol import frames
 from gateway.schemas.models import CommandRequest
+from gateway.schemas.models.commands import MAX_RESULT_BYTES
 
 _TOO_LONG = re.compile(rb"[^\n\r\x04]{%d}" % (LONGEST_LINE + 1))
 """A line that a terminal cuts, unless its program reads without lines; none does at its start."""
@@ -135,4 +136,43 @@ def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
             # A shell that was left open must not keep its sandbox for ever.
             "uncounted": True,
         },
+    )
+
+
+def process_of(
+    key: str,
+    argv: list[str],
+    *,
+    command: str,
+    env: dict[str, str],
+    cwd: str | None,
+    tag: str | None,
+    size: tuple[int, int] | None,
+    with_stdin: bool,
+    timeout_s: float | None,
+    cap: int = MAX_RESULT_BYTES,
+) -> CommandSpec:
+    """A program that is started as it is, without a shell, and found by its pid or `tag`; `command`
+    is what lists show. With a `size` (columns, rows) it runs on a terminal. After `timeout_s`
+    seconds its whole process tree gets a KILL."""
+    options: dict[str, Any] = {"argv": argv, "env": env}
+    if cwd is not None:
+        options["cwd"] = cwd
+    if tag is not None:
+        options["tag"] = tag
+    if size is not None:
+        # As terminals of other surfaces: one that was left open must not keep its sandbox for ever.
+        options |= {"tty": {"cols": size[0], "rows": size[1]}, "uncounted": True}
+    elif with_stdin:
+        options["interactive"] = True
+    if timeout_s is not None:
+        options |= {"timeout": timeout_s, "kill": True}
+    return CommandSpec(
+        key=key,
+        request_id=key,
+        command=command,
+        cap=cap,
+        encoding="utf-8",
+        once=False,
+        options=options,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -18,12 +18,15 @@ from gateway.commands.agent_runner import (
 )
 from gateway.commands.command_list import summaries_of
 from gateway.commands.command_metrics import CommandMetrics
+from gateway.commands.command_name import Which, fields_of
 from gateway.commands.command_spec import CommandSpec, Encoding, spec_of
+from gateway.commands.delivery import Delivery
 from gateway.commands.docker_exec_runner import DockerExecRunner
 from gateway.commands.file_effects import FileEffects
 from gateway.commands.flow_control import eager_credit_of
 from gateway.commands.history import CommandHistory
 from gateway.commands.known_command import Known, known_of
+from gateway.commands.processes import MOST, RunningProcess, processes_in
 from gateway.commands.run_once import OnceRegister
 from gateway.commands.watches import NoWatch, Watch
 from gateway.errors import (
@@ -206,6 +209,18 @@ class Commands:
         request = {"op": "attach", "request_id": request_id}
         return Following(self._links, place, request, self._streams, offsets)
 
+    def attach_undelivered(self, place: Place, which: Which) -> Following:
+        """Follow a command from where its output was not delivered to any client yet
+        (`delivery`). Iterating raises CommandNotFound."""
+        self._require_agent(place)
+        request = {"op": "attach", "undelivered": True, **fields_of(which)}
+        return Following(self._links, place, request, self._streams)
+
+    def delivery(self, place: Place, key: str, offsets: tuple[int, int]) -> Delivery:
+        """By which it is told how far a client has had the output of the command `key`, which it
+        gets from these offsets on."""
+        return Delivery(self._links, place.container_id, key, offsets)
+
     def open_terminal(self, place: Place, spec: CommandSpec) -> Following:
         """Follow a terminal (`terminal_of`), started if there is none of this name.
 
@@ -272,30 +287,46 @@ class Commands:
         listed = summaries_of(call_with_retry(self._links, place.container_id, "list", **which))
         return [one for one in listed if request_id in (None, one.request_id)]
 
-    def send_signal(self, place: Place, request_id: str, signal: str) -> None:
-        """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
-        self._tell(place, "signal", request_id=request_id, signal=signal)
+    def processes(self, place: Place) -> Sequence[RunningProcess]:
+        """What runs, and how it was started; oldest first."""
+        self._require_agent(place)
+        told = call_with_retry(self._links, place.container_id, "processes", count=MOST)
+        return processes_in(told)
 
-    def resize(self, place: Place, request_id: str, cols: int, rows: int) -> None:
+    def send_signal(self, place: Place, which: Which, signal: str) -> None:
+        """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
+        self._tell(place, "signal", **fields_of(which), signal=signal)
+
+    def resize(self, place: Place, which: Which, cols: int, rows: int) -> None:
         """Raises CommandNotFound, CommandFinished, TerminalMissing."""
-        self._tell(place, "resize", request_id=request_id, cols=cols, rows=rows)
+        self._tell(place, "resize", **fields_of(which), cols=cols, rows=rows)
 
     def write_stdin(
         self,
         place: Place,
-        request_id: str,
+        which: Which,
         data: bytes,
         eof: bool,
         moved: Callable[[], None] = lambda: None,
+        *,
+        to_terminal: bool | None = None,
     ) -> None:
         """Write to a command's stdin; blocks while the command does not read. `moved` is called
-        whenever it has taken some.
+        whenever it has taken some. `to_terminal` says what the input has to be, if that matters.
 
-        Raises CommandNotFound, CommandFinished, StdinNotOpen, LineTooLong.
+        Raises CommandNotFound, CommandFinished, StdinNotOpen, TerminalMissing, LineTooLong.
         """
         self._require_agent(place)
-        writer = InputWriter(request_id, data, eof, moved)
+        fields = fields_of(which)
+        if to_terminal is not None:
+            fields["to_terminal"] = to_terminal
+        writer = InputWriter(fields, data, eof, moved)
         write_with_retry(self._links, place.container_id, writer)
+
+    def ended(self, place: Place, spec: CommandSpec, outcome: Outcome) -> None:
+        """Note how a command ended that was followed to its exit, with what is left of its output.
+        `outcome` notes by itself."""
+        self._history.ended(place.sandbox_id, spec.key, outcome)
 
     def _note(self, place: Place, spec: CommandSpec, watch: Watch) -> None:
         self._history.began(

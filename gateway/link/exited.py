@@ -14,6 +14,8 @@ EARLIEST = 1.6e9
 LONGEST_FAILURE = 4096
 """Characters of why a command could not be run. It goes into results, and into end records."""
 
+LARGEST_SIGNAL = 64
+
 LARGEST = 2**62
 """Bytes. No stream is larger, whatever an agent says."""
 
@@ -30,6 +32,9 @@ class Exited:
     sizes: tuple[int, int]
     at: float | None = None
     """Seconds since the epoch, by the sandbox's word; None where it says nothing sensible."""
+    signal: int | None = None
+    """The number of the signal that ended it; None also where the agent is of an earlier version.
+    """
 
 
 def writable(text: str) -> str:
@@ -54,7 +59,12 @@ def exited_from(event: dict[str, Any]) -> Exited:
         event.get("session_ended") is True,
         (stdout, stderr),
         _sensible_time(event.get("at")),
+        _signal(event.get("signal")),
     )
+
+
+def _signal(number: object) -> int | None:
+    return number if number and is_count(number, LARGEST_SIGNAL + 1) else None
 
 
 def _sensible_time(at: object) -> float | None:

@@ -41,10 +41,13 @@ META = ("key", "request_id", "command", "cap", "encoding", "checkpoint", "change
 
 @dataclass(frozen=True)
 class Started:
-    """The command runs, or ran. `meta` is what was noted about it when it was asked for."""
+    """The command runs, or ran. `meta` is what was noted about it when it was asked for; its output
+    is told from `offsets` of stdout and stderr on."""
 
     pid: int | None
     meta: dict[str, Any]
+    offsets: tuple[int, int] = (0, 0)
+    terminal: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,10 +216,19 @@ class Follower:
         if self._begun:
             raise frames.FrameError("a second start")
         self._begun = True
-        if self._request.pop("tail", None) is not None:
+        chosen = [self._request.pop(name, None) for name in ("tail", "undelivered")]
+        if chosen != [None, None]:
             self._start_at(event.get("offsets"))
         kept = {name: meta[name] for name in META if isinstance(meta.get(name), str | int)}
-        self._add(Started(pid, kept if self._wants_meta else {}))
+        self._go_on_by_key(kept.get("key"))
+        offsets = (self._next[streams.STDOUT], self._next[streams.STDERR])
+        terminal = event.get("terminal") is True
+        self._add(Started(pid, kept if self._wants_meta else {}, offsets, terminal))
+
+    def _go_on_by_key(self, key: object) -> None:
+        """A pid or a tag may mean another command by the time a lost link is made anew."""
+        if isinstance(key, str) and not {"pid", "tag"}.isdisjoint(self._request):
+            self._request = {"op": "attach", "key": key}
 
     def _start_at(self, offsets: Any) -> None:
         """The agent chose where to begin, so as to show no more than the end of what is kept."""

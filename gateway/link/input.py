@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from gateway.link.link import Link
 
@@ -16,9 +17,14 @@ class InputWriter:
     """
 
     def __init__(
-        self, request_id: str, data: bytes, eof: bool, moved: Callable[[], None] = lambda: None
+        self,
+        which: dict[str, Any],
+        data: bytes,
+        eof: bool,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
-        self.message = {"request_id": request_id, "write_id": uuid.uuid4().hex}
+        """`which` are the fields by which the agent finds the command."""
+        self.message = which | {"write_id": uuid.uuid4().hex}
         self.data = data
         self.eof = eof
         self.taken = 0

@@ -64,8 +64,7 @@ def write_input(link: Link, writer: InputWriter) -> None:
             link,
             "stdin",
             within_s=None,  # as long as the command does not read
-            request_id=writer.message["request_id"],
-            write_id=f"{writer.message['write_id']}:{writer.taken}",
+            **(writer.message | {"write_id": f"{writer.message['write_id']}:{writer.taken}"}),
             data=_packed(piece),
             end=writer.eof and is_last,
         )

@@ -85,10 +85,17 @@ class PatientSocket:
     def __init__(self, socket: Any, stall_s: float) -> None:
         self._socket = socket
         self._stall_s = stall_s
+        self.was_reset = False
+        """Whether a write has found out that the client left without having read everything. The
+        kernel tells it once."""
 
     def sendall(self, data: bytes) -> None:
         """Raises ClientStalled."""
-        write_all(self._socket, data, self._stall_s, _ignore)
+        try:
+            write_all(self._socket, data, self._stall_s, _ignore)
+        except (ConnectionResetError, ClientStalled):
+            self.was_reset = True
+            raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)

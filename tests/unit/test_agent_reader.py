@@ -23,6 +23,7 @@ class _Command:
         self.finished = self.delivered = False
         self.pid = 42
         self.meta = {"noted": True}
+        self.terminal = False
 
     def write(self, data: bytes, stream: int = streams.STDOUT) -> None:
         self._logs[stream].append(data)

@@ -9,6 +9,9 @@ from .table import OtherUser, Refused
 MAX_RUNNING = 4096
 LISTED = 200
 
+PROCESSES_BYTES = 256 * 1024
+"""Of words and variables in one list."""
+
 
 class CommandOperations:
     """What may be asked of commands. `runner` runs them, `retention` knows them."""
@@ -23,6 +26,8 @@ class CommandOperations:
             "run": self._run,
             "attach": self._attach,
             "list": self._list,
+            "processes": self._processes,
+            "delivered": self._delivered,
             "last_words": self._last_words,
             "signal": self._signal,
             "resize": self._resize,
@@ -62,6 +67,8 @@ class CommandOperations:
         for offset, (_stream, log) in zip(offsets, command.logs):
             if not 0 <= offset <= log.size:
                 raise Refused("bad_offset", "only %d bytes have been written" % log.size)
+        if message.get("undelivered"):
+            offsets = list(command.delivered_to)
         if message.get("tail") is not None:
             offsets = [max(0, log.size - int(message["tail"])) for _stream, log in command.logs]
             self._runner.resize_to(command, message.get("tty"))
@@ -74,6 +81,10 @@ class CommandOperations:
     def _command(self, message):
         if "key" in message:
             command = self._retention.by_key(message["key"])
+        elif "pid" in message:
+            command = self._retention.by_pid(message["pid"])
+        elif "tag" in message:
+            command = self._retention.by_tag(message["tag"])
         else:
             command = self._retention.by_request(message["request_id"])
         if command is None:
@@ -93,6 +104,22 @@ class CommandOperations:
             commands = self._retention.latest(LISTED)
         summaries = [command.summary() for command in commands if command is not None]
         channel.tell(event="commands", commands=summaries)
+
+    def _processes(self, channel, message):
+        """What runs, and how it was started; of what is long, only as much as fits."""
+        told, left = [], PROCESSES_BYTES
+        for command in self._retention.running()[-int(message["count"]) :]:
+            left -= command.start.size + min(len(command.text), 200)
+            told.append(_process(command, whole=left >= 0))
+        channel.tell(event="processes", processes=told)
+
+    def _delivered(self, channel, message):
+        """A gateway's client has had the output so far."""
+        command = self._retention.by_key(message["key"])
+        if command is not None:
+            offsets = [int(offset) for offset in message["offsets"]]
+            command.has_delivered(offsets, [int(offset) for offset in message["instead_of"]])
+        channel.tell(event="done")
 
     def _last_words(self, channel, message):
         latest = self._retention.latest(int(message["count"]))[-int(message["count"]) :]
@@ -116,4 +143,18 @@ class CommandOperations:
     def _stdin(self, channel, message):
         """The bytes come on stream 0 of the channel."""
         write_id, end = str(message["write_id"]), bool(message.get("end"))
-        return InputWrite(channel, self._runner.input, self._running(message), write_id, end)
+        command = self._running(message)
+        if message.get("to_terminal") not in (None, command.terminal):
+            if command.terminal:
+                raise Refused("no_stdin", "the command has a terminal, and no other input")
+            raise Refused("no_terminal", "the command has no terminal")
+        return InputWrite(channel, self._runner.input, command, write_id, end)
+
+
+def _process(command, whole):
+    """What is told of one; `whole` also how it was started."""
+    start = command.start
+    told = {"pid": command.pid, "tag": start.tag, "command": command.text[:200]}
+    if whole:
+        told["argv"], told["env"], told["cwd"] = start.argv, start.env, start.cwd
+    return told

@@ -65,6 +65,7 @@ class Reader(Use):
                 "event": "started",
                 "pid": command.pid,
                 "meta": command.meta if self._tell else {},
+                "terminal": command.terminal,
                 "offsets": [self._offsets[streams.STDOUT], self._offsets[streams.STDERR]],
             }
             return self._channel.event(event)

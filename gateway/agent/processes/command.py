@@ -23,6 +23,23 @@ OWN_BYTES = 4096
 """
 
 
+class Start:
+    """How a command was to be started, from the message that asked for it; as it is told again."""
+
+    __slots__ = ("argv", "cwd", "env", "kills", "size", "tag", "terminal")
+
+    def __init__(self, message):
+        self.argv = message.get("argv")
+        self.env = message.get("env") or {}
+        self.cwd = message.get("cwd")
+        self.tag = message.get("tag")
+        self.terminal = bool(message.get("tty"))
+        self.kills = bool(message.get("kill"))
+        """Whether the end of its time is a KILL at once."""
+        words = [*(self.argv or ()), *self.env, *self.env.values(), self.cwd or "", self.tag or ""]
+        self.size = sum(len(word) for word in words)
+
+
 class Command:
     """A command from its request until its output is forgotten.
 
@@ -30,7 +47,7 @@ class Command:
     `failed` when it has come to its end. `finished` turns true once and never back.
     """
 
-    def __init__(self, key, request_id, text, meta, head_bytes, tail_bytes):
+    def __init__(self, key, request_id, text, meta, head_bytes, tail_bytes, start=None):
         self.key = key
         self.request_id = request_id
         self.text = text
@@ -38,6 +55,7 @@ class Command:
         """What the gateway wants to know again when somebody attaches. Not looked at here."""
         self.mark = key
         """What its processes carry in their environment (`process.MARKER`)."""
+        self.start = start or Start({})
         self.session = None
         self.counts = True
         """Whether the sandbox is busy while this runs."""
@@ -52,6 +70,8 @@ class Command:
         self.returncode = None
         self.failure = None
         self.timed_out = False
+        self.signal = None
+        """The number of the signal that ended it, or None."""
         self.fatal_signal = None
         """The last signal that was sent to it and that ends it, as far as it could be seen."""
         self.session_ended = False
@@ -60,6 +80,9 @@ class Command:
         self.finished = False
         self.delivered = False
         """Whether a reader has had all of it, to its end."""
+        self.delivered_to = [0, 0]
+        """Offsets of stdout and stderr up to which some client has had the output, as gateways that
+        know have said."""
         self.finished_at = None
         self.readers = []
         self._tail_bytes = tail_bytes
@@ -107,7 +130,8 @@ class Command:
         pipe open, or goes on writing, does not hold the result back.
         """
         if os.WIFSIGNALED(status):
-            self.ended(128 + os.WTERMSIG(status))
+            self.signal = os.WTERMSIG(status)
+            self.ended(128 + self.signal)
         else:
             self.ended(self._honest(os.WEXITSTATUS(status)))
 
@@ -115,6 +139,7 @@ class Command:
         """The exit code, unless a signal was sent that the process did nothing about: if it was on
         its last way out then, it did not get there by itself for all that anybody knows."""
         if self.fatal_signal is not None and (code == 0 or self.fatal_signal == signal.SIGKILL):
+            self.signal = int(self.fatal_signal)
             return 128 + self.fatal_signal
         return code
 
@@ -160,11 +185,25 @@ class Command:
         }
         if self.failure is not None:
             event["failure"] = self.failure
+        if self.signal is not None:
+            event["signal"] = self.signal
         if self.timed_out:
             event["timed_out"] = True
         if self.session_ended:
             event["session_ended"] = True
         return event
+
+    def has_delivered(self, offsets, instead_of):
+        """A client has had the output up to these offsets. Where only it had come so far, to
+        `instead_of`, it may also take that back: it was gone before it had read all of it."""
+        for n, (_stream, log) in enumerate(self.logs):
+            offset, now = min(offsets[n], log.size), self.delivered_to[n]
+            self.delivered_to[n] = offset if now == instead_of[n] else max(offset, now)
+
+    @property
+    def terminal(self):
+        """Whether it was started on a terminal."""
+        return self.start.terminal
 
     def summary(self):
         """The command in a list."""
@@ -204,7 +243,8 @@ class Command:
     @property
     def kept(self):
         """Bytes held in memory: output, the text, which is noted three times, and the rest."""
-        return sum(log.kept for _, log in self.logs) + 3 * len(self.text) + OWN_BYTES
+        kept = sum(log.kept for _, log in self.logs)
+        return kept + 3 * len(self.text) + self.start.size + OWN_BYTES
 
 
 def bytes_in_pipe(fd):

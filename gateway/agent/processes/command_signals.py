@@ -34,10 +34,13 @@ class CommandSignals:
         return proctree.send(look(), number, root)
 
     def time_out(self, command):
-        """A command's time is up: TERM, and after the grace KILL."""
+        """A command's time is up: TERM, and after the grace KILL; or that at once."""
         if command.finished:
             return
         command.timed_out = True
+        if command.start.kills and command.session is None:
+            self._end_tree(command, signal.SIGKILL)
+            return
         if command.session is not None:
             self._stops.time_out(command, self._limits.kill_grace_s)
             return

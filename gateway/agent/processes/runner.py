@@ -9,7 +9,7 @@ from gateway.protocol import frames
 from .. import descriptors, surroundings
 from ..sessions.session_script import quoted
 from ..sessions.sessions import Sessions
-from .command import Command
+from .command import Command, Start
 from .command_input import CommandInput
 from .command_output import CommandOutput
 from .command_signals import CommandSignals
@@ -70,6 +70,7 @@ class Runner:
             message.get("meta"),
             self._limits.head_bytes,
             self._limits.tail_bytes,
+            Start(message),
         )
         command.session = message.get("session")
         if message.get("input"):
@@ -134,6 +135,7 @@ class Runner:
 
     def _attach(self, command):
         """It has begun: let its output be read, and write what it was given as input."""
+        self._retention.began(command)
         self.output.attach(command)
         self.input.attach(command)
         self.output.wake(command)

@@ -124,7 +124,7 @@ def test_more_input_than_anybody_holds_arrives_whole(link: Link) -> None:
     moves: list[int] = []
     data = os.urandom(1_500_000)
     _start(link, request_id="late", command="read go; sha256sum", interactive=True)
-    writer = InputWriter("late", data, True, lambda: moves.append(writer.taken))
+    writer = InputWriter({"request_id": "late"}, data, True, lambda: moves.append(writer.taken))
     writing = gevent.spawn(writer.over, link)
     while writer.taken < 256 * 1024:
         gevent.sleep(0.001)
@@ -146,7 +146,7 @@ def test_input_is_written_once_whatever_links_break(links: Callable[[], Link]) -
     data = b"".join(b"%08d" % number for number in range(60_000))
     first = links()
     _start(first, request_id="once", command="sleep 0.3; cat", interactive=True)
-    writer = InputWriter("once", data, True)
+    writer = InputWriter({"request_id": "once"}, data, True)
     for _ in range(3):
         link = links()
         writing = gevent.spawn(writer.over, link)
@@ -167,14 +167,14 @@ def test_input_is_written_once_whatever_links_break(links: Callable[[], Link]) -
 def test_input_that_cannot_be_written_has_its_own_errors(link: Link) -> None:
     """Each before a byte is written."""
     with pytest.raises(CommandNotFound):
-        InputWriter("nobody", b"x", False).over(link)
+        InputWriter({"request_id": "nobody"}, b"x", False).over(link)
     _start(link, request_id="deaf", command="sleep 30")
     with pytest.raises(StdinNotOpen):
-        InputWriter("deaf", b"x" * 500_000, False).over(link)
+        InputWriter({"request_id": "deaf"}, b"x" * 500_000, False).over(link)
     ask(link, "signal", request_id="deaf", signal="KILL")
     wait_until_quiet(link, 10)
     with pytest.raises(CommandFinished):
-        InputWriter("deaf", b"x", False).over(link)
+        InputWriter({"request_id": "deaf"}, b"x", False).over(link)
 
 
 def test_a_wait_that_was_given_up_leaves_nothing(links: Callable[[], Link]) -> None:

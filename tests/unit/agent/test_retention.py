@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from gateway.agent import retention as module
-from gateway.agent.processes.command import OWN_BYTES, Command
+from gateway.agent.processes.command import OWN_BYTES, Command, Start
 from gateway.agent.retention import CHECK_BYTES, Limits, Retention
 
 KIB = 1024
@@ -231,3 +231,29 @@ def test_limits_are_taken_over(limits: Limits) -> None:
     limits.configure({"stream_bytes": 1024 * KIB, "retain_s": 5})
     assert (limits.tail_bytes, limits.head_bytes) == (1024 * KIB, 256 * KIB)
     assert (limits.retain_s, limits.kill_grace_s) == (5, 2)
+
+
+def test_a_pid_and_a_tag_name_a_command_for_half_a_minute_after_its_end(
+    retention: Retention, clock: Clock
+) -> None:
+    """The kernel gives pids anew; the latest that has one counts."""
+    first, second = (
+        Command(key, key, "true", None, 0, 0, Start({"tag": "t"})) for key in ("a", "b")
+    )
+    for command in (first, second):
+        retention.add(command)
+        command.pid = 7
+        retention.began(command)
+    assert retention.by_pid(7) is retention.by_tag("t") is second
+    assert retention.running() == [first, second]
+
+    _finish(retention, clock, second)
+    clock.now += 29
+    assert retention.by_pid(7) is retention.by_tag("t") is second
+    assert retention.running() == [first]
+    clock.now += 2
+    assert retention.by_pid(7) is retention.by_tag("t") is None
+    clock.now += 1000
+    retention.sweep()
+    assert not retention._by_pid
+    assert not retention._by_tag

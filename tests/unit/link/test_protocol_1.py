@@ -130,7 +130,7 @@ def test_readers_ask_as_they_always_did() -> None:
 def test_input_goes_in_messages_that_are_answered() -> None:
     """Each is known by its place, so that one which is sent again is not written twice."""
     data, moves = bytes(range(256)) * 1000, []
-    writer = InputWriter("r", data, True, lambda: moves.append(writer.taken))
+    writer = InputWriter({"request_id": "r"}, data, True, lambda: moves.append(writer.taken))
     with linked(protocol_1) as (link, far), gevent.Timeout(5):
         first = gevent.spawn(writer.over, link)
         number, message = _opened(far)
