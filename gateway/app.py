@@ -8,7 +8,8 @@ from flask import Flask
 
 from gateway.api import e2b, ports, rest, ws
 from gateway.api.asking import client_presence
-from gateway.api.e2b import interpreter_routes
+from gateway.api.e2b import interpreter_routes, process_routes
+from gateway.api.e2b.connect_rpc import ConnectRpc
 from gateway.api.e2b.control_templates import Templates
 from gateway.api.e2b.template_words import TemplateWords
 from gateway.api.ports import routes as port_traffic
@@ -127,7 +128,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     interpreter = interpreter_routes.blueprint(
         inside.contexts, short_uses, runtime.waiting, client_presence.leaving
     )
-    e2b.register(app, _control_services(runtime, settings), data_plane=[interpreter])
+    rpc = ConnectRpc(runtime.waiting, runtime.e2b_streams)
+    processes = process_routes.blueprint(rpc, runtime.commands, short_uses)
+    e2b.register(app, _control_services(runtime, settings), data_plane=[interpreter, processes])
     unread_answers.install(app, inside.held_output)
     return app
 

@@ -44,6 +44,28 @@ class Question:
             self.answer.set_exception(why)
 
 
+class _Unheard:
+    """A channel whose answer nobody waits for."""
+
+    channel: Channel | None = None
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        if self.channel is not None:
+            self.channel.forget()
+
+    def on_data(self, stream: int, offset: int, data: bytes) -> None:
+        raise frames.FrameError("output on a channel without any")
+
+    def on_lost(self, why: LinkLost) -> None:
+        return
+
+
+def tell(link: Link, operation: str, **arguments: Any) -> None:
+    """Ask for something, and do not wait for the answer: it is dropped. Raises LinkLost."""
+    unheard = _Unheard()
+    unheard.channel = link.open(unheard, {"op": operation, **arguments}, NOTHING)
+
+
 def ask(
     link: Link, operation: str, *, within_s: float | None = ANSWER_S, **arguments: Any
 ) -> dict[str, Any]:

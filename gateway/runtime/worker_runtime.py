@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gateway.api.e2b.open_streams import OpenStreams
 from gateway.api.ports.watch import OpenExchanges
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import TooManyConnections
@@ -48,6 +49,9 @@ class Runtime:
         self.commands = self.inside.commands.with_effects(self.snapshots.effects)
         self.websockets = Slots(settings.websockets_per_key, TooManyConnections)
         self.waiting = self._endings.closing.add(Waiting())
+        self.e2b_streams = self._endings.closing.add(
+            OpenStreams(self.services.sandboxes, self.base.feed)
+        )
         self.exchanges = self._endings.closing.add(OpenExchanges())
         self._housekeeping = self._endings.closing.add(
             housekeeping(self.base, self.services, self.snapshots, self.templates)
@@ -64,6 +68,7 @@ class Runtime:
         self.services.standby.start()
         self.services.connections.start()
         self.services.request_leases.start()
+        self.e2b_streams.start()
         self._housekeeping.start()
 
     def close(self) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import select
 import socket as sockets
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import gevent
 from flask import request
 from gevent.monkey import get_original
+
+from gateway.process.slow_client_writes import unacknowledged
+
+_WINDOW_AT = 228
+_INFO_BYTES = 232
+"""Where `tcpi_snd_wnd` stands in `struct tcp_info`, which only grows at its end (linux/tcp.h)."""
 
 
 class ClientSocket:
@@ -24,6 +31,7 @@ class ClientSocket:
         self._watcher: Any = None
         self._tell: Callable[[], None] = lambda: None
         self.has_left = False
+        self._is_reset = False
 
     def watch(self, tell: Callable[[], None]) -> None:
         """Call `tell`, in the hub, when the client has left. May be repeated."""
@@ -42,8 +50,35 @@ class ClientSocket:
     def looks_left(self) -> bool:
         """Whether the client has left, as of now. Does not block."""
         if self._connection is not None and not self.has_left:
-            self.has_left = _is_at_end(self._connection)
+            try:
+                self.has_left = _is_at_end(self._connection)
+            except ConnectionError as error:
+                self.has_left = True
+                self._is_reset = isinstance(error, ConnectionResetError)
         return self.has_left
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether it has left with bytes that it had not read, as far as is known."""
+        return self._is_reset or getattr(self._connection, "was_reset", False)
+
+    def unacknowledged(self) -> int:
+        """Bytes that were written and that the client's kernel has not taken."""
+        if self._connection is None:
+            return 0
+        try:
+            return unacknowledged(self._connection)
+        except (OSError, ValueError):
+            return 0
+
+    def window(self) -> int:
+        """Bytes that the client's kernel would still take, by its last word (tcp_info, Linux 5.4);
+        0 where that is not known."""
+        try:
+            info = self._connection.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _INFO_BYTES)
+            return int.from_bytes(info[_WINDOW_AT:_INFO_BYTES], sys.byteorder)
+        except (AttributeError, OSError):
+            return 0
 
     def _stop(self) -> None:
         if self._watcher is not None and self._watcher.active:
@@ -71,11 +106,12 @@ def client_of_request() -> ClientSocket:
 
 
 def _is_at_end(connection: Any) -> bool:
+    """Raises ConnectionError, when the client has left in disorder."""
     look = get_original("select", "poll")()
     try:
         look.register(connection, select.POLLIN)
         return bool(look.poll(0)) and connection.recv(1, sockets.MSG_PEEK) == b""
     except ConnectionError:
-        return True
+        raise
     except (OSError, ValueError):  # ValueError: of TLS, where nothing can be peeked at
         return False

@@ -8,6 +8,7 @@ may block for long waits by `Waiting`, which ends with this process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import gevent
@@ -17,11 +18,12 @@ from flask import Blueprint, Response
 from gateway.api.e2b import rpc_requests
 from gateway.api.e2b.client_socket import ClientSocket, client_of_request
 from gateway.api.e2b.envelopes import END, enveloped
+from gateway.api.e2b.open_streams import OpenStreams
 from gateway.api.e2b.rpc_errors import TIME_IS_UP, RpcError, rpc_error_of
 from gateway.api.e2b.rpc_requests import STREAM, UNARY, begin_call
-from gateway.api.e2b.rpc_streams import STOPPING, Message, Messages, Stopping, Stream
+from gateway.api.e2b.rpc_streams import STOPPING, Last, Message, Messages, Stopping, Stream
 
-__all__ = ["ConnectRpc", "Message", "Messages", "RpcError"]
+__all__ = ["ConnectRpc", "Last", "Message", "Messages", "RpcError"]
 
 URL_PREFIX = "/e2b/envd/<sandbox_id>"
 """That of blueprints of the data plane."""
@@ -46,10 +48,11 @@ class Waiting(Protocol):
 
 class ConnectRpc:
     """Adds procedures to blueprints, whose routes begin with URL_PREFIX. `waiting` knows when this
-    process ends."""
+    process ends, `streams` when sandboxes do."""
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, waiting: Waiting, streams: OpenStreams) -> None:
         self._waiting = waiting
+        self._streams = streams
 
     def until(self, work: Callable[[], Value]) -> Value:
         """Do `work`, which may block, in a greenlet of its own that ends with this process and has
@@ -74,17 +77,24 @@ class ConnectRpc:
         handler: ServerStreamHandler,
         *,
         keepalive: Message,
+        grace_s: float = 0.0,
     ) -> None:
         """One message, answered by those that `handler` gives: see `rpc_streams.Stream`.
-        `keepalive` is what tells clients that the stream is still there."""
+        `keepalive` is what tells clients that the stream is still there. A handler that ends by
+        itself at the deadline is given `grace_s` more seconds for it."""
 
         def answer(sandbox_id: str) -> Response:
             call = begin_call(STREAM)
             message = rpc_requests.first_message()
             messages = handler(sandbox_id, message)
-            stream = Stream(call, messages, keepalive, self._waiting.stopping, client_of_request())
+            if call.timeout_s is not None:
+                call = replace(call, timeout_s=call.timeout_s + grace_s)
+            stopping = self._waiting.stopping
+            stream = Stream(call, messages, keepalive, stopping, client_of_request())
+            leave = self._streams.enter(sandbox_id, stream)
             response = Response(iter(stream), content_type=STREAM)
             response.call_on_close(stream.close)
+            response.call_on_close(leave)
             # nginx would keep messages back until it has 8 kB of them.
             response.headers["X-Accel-Buffering"] = "no"
             return response

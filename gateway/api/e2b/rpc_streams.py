@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gevent
@@ -12,12 +13,22 @@ from gevent.event import Event
 
 from gateway.api.e2b.client_socket import ClientSocket
 from gateway.api.e2b.envelopes import END, enveloped
-from gateway.api.e2b.rpc_errors import TIME_IS_UP, RpcError, rpc_error_of
+from gateway.api.e2b.rpc_errors import SANDBOX_ENDED, TIME_IS_UP, RpcError, rpc_error_of
 from gateway.api.e2b.rpc_requests import Call
+from gateway.errors import SandboxNotFound
 from gateway.process.time_shares import wait_for_share
 
 Message = dict[str, Any]
-Messages = Generator[Message | bytes | None, None, None]
+
+
+@dataclass(frozen=True)
+class Last:
+    """The last message of a stream. Its end is written along with it."""
+
+    message: Message
+
+
+Messages = Generator[Message | bytes | Last | None, None, None]
 """What a stream tells: messages, or envelopes that are made already; None is passed over."""
 
 WATCHED_AFTER_S = 0.05
@@ -61,16 +72,23 @@ class Stream:
         self._client = client
         self._changed = Event()
         self._wanted = Event()
-        self._item: Message | bytes | None = None
+        self._item: Message | bytes | Last | None = None
         self._is_ready = False
         self._is_over = False
         self._error: Exception | None = None
         self._telling: gevent.Greenlet | None = None
+        self._ending: RpcError | None = None
+        self._has_told = False
 
     def __iter__(self) -> Iterator[bytes]:
         self._telling = gevent.spawn(self._tell)
         self._stopping.rawlink(self._wake)
         return self._pieces()
+
+    def end(self, error: RpcError) -> None:
+        """Let it end with an error, as soon as what is being written is. Does not block."""
+        self._ending = self._ending or error
+        self._changed.set()
 
     def close(self) -> None:
         """End what tells the messages. May be repeated."""
@@ -93,13 +111,17 @@ class Stream:
             if not is_there:
                 yield self._keepalive
             elif self._is_over:
-                yield _end(None if self._error is None else rpc_error_of(self._error))
+                yield _end(None if self._error is None else self._rpc_error(self._error))
                 return
             else:
                 item, self._item, self._is_ready = self._item, None, False
+                if isinstance(item, Last):
+                    yield _envelope(item.message) + _end(None)
+                    return
                 if item is not None:
                     wait_for_share()
-                    yield item if isinstance(item, bytes) else enveloped(orjson.dumps(item))
+                    yield _envelope(item)
+                    self._has_told = True
                 self._wanted.set()
 
     def _wait(self) -> bool:
@@ -108,6 +130,8 @@ class Stream:
         silent_until = time.monotonic() + self._call.keepalive_s
         watch_at = time.monotonic() + WATCHED_AFTER_S
         while not (self._is_ready or self._is_over):
+            if self._ending is not None:
+                raise self._ending
             if self._stopping.is_set():
                 raise RpcError("unavailable", STOPPING)
             if self._client.has_left:
@@ -125,6 +149,11 @@ class Stream:
             self._changed.wait(until_s if left_s is None else min(until_s, left_s))
         return True
 
+    def _rpc_error(self, error: Exception) -> RpcError:
+        if isinstance(error, SandboxNotFound) and self._has_told:
+            return RpcError("unavailable", SANDBOX_ENDED)
+        return rpc_error_of(error)
+
     def _wake(self, _stopping: object) -> None:
         self._changed.set()
 
@@ -139,6 +168,10 @@ class Stream:
             self._error = error
         self._is_over = True
         self._changed.set()
+
+
+def _envelope(item: Message | bytes) -> bytes:
+    return item if isinstance(item, bytes) else enveloped(orjson.dumps(item))
 
 
 def _end(error: RpcError | None) -> bytes:

@@ -14,8 +14,9 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from gateway.api.e2b.connect_rpc import URL_PREFIX, ConnectRpc, Message, Messages, RpcError
+from gateway.api.e2b.connect_rpc import URL_PREFIX, ConnectRpc, Last, Message, Messages, RpcError
 from gateway.api.e2b.envelopes import enveloped
+from gateway.api.e2b.open_streams import OpenStreams
 from gateway.api.rest.stoppable_waits import Waiting
 from gateway.errors import (
     CommandNotFound,
@@ -30,6 +31,20 @@ STREAM = "application/connect+json"
 PING = {"ping": {}}
 
 
+class Sandboxes:
+    """What has become of sandboxes, as tests say."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, str] = {}
+        self.paused: dict[str, float] = {}
+
+    def ended_among(self, sandbox_ids: set[str]) -> dict[str, str]:
+        return {one: why for one, why in self.ended.items() if one in sandbox_ids}
+
+    def paused_among(self, sandbox_ids: set[str]) -> dict[str, float]:
+        return {one: at for one, at in self.paused.items() if one in sandbox_ids}
+
+
 class Calls:
     """An application of three procedures, whose handlers tests may set."""
 
@@ -39,7 +54,9 @@ class Calls:
         self.stream: Callable[[str, Message], Messages] = _echo
         self.app = Flask("calls")
         routes = Blueprint("calls", __name__, url_prefix=URL_PREFIX)
-        rpc = ConnectRpc(self.waiting)
+        self.sandboxes = Sandboxes()
+        self.streams = OpenStreams(self.sandboxes, None)
+        rpc = ConnectRpc(self.waiting, self.streams)
         rpc.unary(routes, "a.B", "Ask", lambda *given: self.unary(*given))
         rpc.server_stream(routes, "a.B", "Tell", lambda *given: self.stream(*given), keepalive=PING)
         rpc.client_stream(routes, "a.B", "Take", lambda _id, each: {"got": list(each)})
@@ -124,7 +141,10 @@ def test_errors_have_connects_codes(calls: Calls, error: Exception, code: str, s
     assert (response.status_code, response.json["code"]) == (status, code)
     first, last = envelopes(calls.tell().data)
     assert first == (0, {"n": 1})
-    assert last == (2, {"error": response.json})
+    if isinstance(error, SandboxNotFound):  # it was there when the stream began
+        assert "reached its end of life" in last[1]["error"]["message"]
+    else:
+        assert last == (2, {"error": response.json})
     assert "secret" not in response.text
     assert "docker.sock" not in response.text
 
@@ -223,6 +243,38 @@ def test_a_stream_ends_when_the_process_does(calls: Calls) -> None:
     with calls.tell() as response:
         ((flags, said),) = envelopes(response.data)
     assert (flags, said["error"]["code"]) == (2, "unavailable")
+
+
+@pytest.mark.parametrize("what", ["ended", "paused"])
+def test_streams_end_with_their_sandbox(calls: Calls, what: str) -> None:
+    """With the words that clients look for; those of other sandboxes go on."""
+
+    def wait(_sandbox_id: str, _message: Message) -> Messages:
+        getattr(calls.sandboxes, what)["other"] = 1
+        calls.streams.look()
+        yield {"n": 1}
+        getattr(calls.sandboxes, what)["abc"] = 1
+        calls.streams.look()
+        gevent.sleep(60)
+
+    calls.stream = wait
+    with calls.tell() as response:
+        first, (flags, said) = envelopes(response.data)
+    assert first == (0, {"n": 1})
+    assert (flags, said["error"]["code"]) == (2, "unavailable")
+    assert "sandbox was killed or reached its end of life" in said["error"]["message"]
+
+
+def test_the_last_message_is_written_with_the_end(calls: Calls) -> None:
+    """One write less, of the three that the shortest command has."""
+
+    def tell(_sandbox_id: str, _message: Message) -> Messages:
+        yield Last({"n": 1})
+
+    calls.stream = tell
+    with calls.tell() as response:
+        (piece,) = response.iter_encoded()
+    assert envelopes(piece) == [(0, {"n": 1}), (2, {})]
 
 
 def test_the_next_message_is_asked_for_when_the_last_was_written(calls: Calls) -> None:
