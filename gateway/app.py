@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     e2b_target.install(app, settings.ports_domains)
     # In this order: each sees a request before those after it, and before any route.
     audit.install(app, base.audit_log)
-    origin_and_cors.install(app, settings)
+    origin_and_cors.install(app, settings, services.port_rules.of)
     authentication.install(
         app,
         base.access,

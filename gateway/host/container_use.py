@@ -23,8 +23,8 @@ class ContainerUse:
 
 
 def use_of(pid: int) -> ContainerUse:
-    """Of the container whose first process this is, 0.1 ms. Raises OSError and ValueError where it
-    has gone, or is none of this machine's."""
+    """Of the container whose first process this is, in about a millisecond. Raises OSError and
+    ValueError where it has gone, or is none of this machine's."""
     groups = Path(f"/proc/{pid}/cgroup").read_text()
     used, cache = _memory(groups)
     disk = os.statvfs(f"/proc/{pid}/root")

@@ -38,6 +38,21 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/sandboxes/{}/commands"): "command_start",
     ("POST", "/sandboxes/{}/commands/{}/stdin"): "command_stdin",
     ("POST", "/sandboxes/{}/commands/{}/signal"): "command_signal",
+    ("POST", "/e2b/control/sandboxes"): "create",
+    ("POST", "/e2b/control/v2/sandboxes"): "create",
+    ("DELETE", "/e2b/control/sandboxes/{}"): "delete",
+    ("POST", "/e2b/control/sandboxes/{}/timeout"): "patch",
+    ("POST", "/e2b/control/sandboxes/{}/refreshes"): "patch",
+    ("POST", "/e2b/control/sandboxes/{}/pause"): "pause",
+    ("POST", "/e2b/control/sandboxes/{}/resume"): "resume",
+    ("POST", "/e2b/control/sandboxes/{}/connect"): "resume",
+    ("POST", "/e2b/control/v2/sandboxes/{}/connect"): "resume",
+    ("POST", "/e2b/control/sandboxes/{}/snapshots"): "snapshot",
+    ("POST", "/e2b/control/sandboxes/{}/fork"): "fork",
+    ("DELETE", "/e2b/control/templates/{}"): "snapshot_delete",
+    ("POST", "/e2b/envd/{}/process.Process/Start"): "command_start",
+    ("POST", "/e2b/envd/{}/process.Process/SendInput"): "command_stdin",
+    ("POST", "/e2b/envd/{}/process.Process/SendSignal"): "command_signal",
 }
 """By method and rule, parameters as `{}`. What servers in sandboxes are asked is traffic, and not
 noted. Other routes that change something are noted by both."""

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.errors import ForeignHost, ForeignOrigin
 from gateway.middleware.e2b_target import e2b_target
+from gateway.middleware.open_ports import RuleOf
 from gateway.middleware.port_target import PortTarget, port_target, sandbox_host_of
 from gateway.settings import Settings
 
@@ -54,12 +55,12 @@ class Site(NamedTuple):
 NOWHERE = Site("", None)
 
 
-def install(app: Flask, settings: Settings) -> None:
+def install(app: Flask, settings: Settings, rule_of: RuleOf | None = None) -> None:
     """Refuse foreign `Host` and `Origin` headers before anything else happens.
 
     Pages of the same host and port are welcome, and those of `SANDBOX_CORS_ORIGINS`, which also
     get the headers that let browsers show them the answers (CORS). Credentials of browsers, such
-    as cookies, are never asked for.
+    as cookies, are never asked for. `rule_of` knows which sandboxes have ports for everybody.
     """
     names = settings.names
     own = _LOOPBACK | {settings.host.lower()}
@@ -99,6 +100,8 @@ def install(app: Flask, settings: Settings) -> None:
         origin = request.headers.get("Origin")
         if origin is None or _is_same(origin, host, frozenset()) or _is_allowed(origin, allowed):
             return
+        if rule_of is not None and rule_of(target.given).access != "key":
+            return  # it was made for everybody, and nothing of the gateway's opens it
         if _sandbox_of(origin, domains) != target.given:
             g.denied = ForeignOrigin.code
             raise ForeignOrigin()

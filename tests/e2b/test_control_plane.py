@@ -347,6 +347,7 @@ def test_ports_are_open_unless_they_are_closed(e2b_gateway: GatewayProcess) -> N
                 return session.get(e2b_gateway.url, headers={**by_host, **headers}, timeout=30)
 
         public, refused = ask(opened), ask(closed)
+        from_a_page = ask(opened, Origin="https://pages.example")
         wrong = ask(closed, **{"E2b-Traffic-Access-Token": token[:-1] + "g"})
         others = ask(closed, **{"E2b-Traffic-Access-Token": closed["envdAccessToken"]})
         allowed = ask(closed, **{"E2b-Traffic-Access-Token": token})
@@ -360,7 +361,7 @@ def test_ports_are_open_unless_they_are_closed(e2b_gateway: GatewayProcess) -> N
             e2b_gateway.delete(f"/sandboxes/{one['sandboxID']}", headers=ALICE)
 
     assert "trafficAccessToken" not in opened
-    assert public.status_code == 200
+    assert (public.status_code, from_a_page.status_code) == (200, 200)
     assert f"'host': '8000-{opened['sandboxID']}.localhost:{port}'" in public.text
     for answer in (refused, wrong, others, shut):
         assert (answer.status_code, answer.json()["code"]) == (403, 403)

@@ -57,6 +57,23 @@ def test_the_data_plane_takes_the_sandboxs_own_token_only(
         assert "unauthorized access" in answer.json()["message"]
 
 
+def test_a_token_alone_finds_its_sandbox(
+    e2b_gateway: GatewayProcess, e2b_sandbox: dict[str, str]
+) -> None:
+    """As old clients send it, and without an API key; it opens the data plane only."""
+    token = {"X-Access-Token": e2b_sandbox["envdAccessToken"], "Authorization": ""}
+    below = e2b_gateway.get("/nothing", headers=token)
+    named = {**token, "E2b-Sandbox-Id": e2b_sandbox["sandboxID"]}
+    same = e2b_gateway.get("/nothing", headers=named)
+    bearer = {"Authorization": f"Bearer {token['X-Access-Token']}"}
+    native = e2b_gateway.get("/sandboxes", headers=bearer)
+
+    assert (below.status_code, same.status_code, native.status_code) == (404, 404, 401)
+    assert below.json()["code"] == 404
+    e2b_gateway.delete(f"/sandboxes/{e2b_sandbox['sandboxID']}/token")
+    assert e2b_gateway.get("/nothing", headers=named).status_code == 401
+
+
 def test_an_unknown_address_of_theirs_is_refused_in_their_form(gateway: GatewayProcess) -> None:
     """Their parsers end with a KeyError otherwise."""
     for method in ("GET", "POST", "PURGE"):

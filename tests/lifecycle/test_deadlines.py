@@ -57,6 +57,25 @@ def lives(shared_gateway: GatewayProcess) -> Iterator[dict[str, Future[Told]]]:
         yield {name: pool.submit(follow, name) for name in sandboxes}
 
 
+def test_a_lifetime_may_end_in_a_pause(shared_gateway: GatewayProcess) -> None:
+    """It has no end then; when it is resumed its lifetime begins anew, and it can still be
+    deleted by hand."""
+    sandbox_id = shared_gateway.create(timeout=2, timeout_action="pause")
+    path = f"/sandboxes/{sandbox_id}"
+    eventually(lambda: shared_gateway.status_of(sandbox_id) == "paused", within_s=2 + SLACK_S)
+    paused = shown(shared_gateway, sandbox_id)
+    shared_gateway.patch(path, json={"timeout": 3000})
+    shared_gateway.post(f"{path}/pause")
+    resumed = shared_gateway.post(f"{path}/resume").json()
+    told = [one for one in events_of(shared_gateway, sandbox_id) if one["event"] == "paused"]
+    shared_gateway.delete(path)
+
+    assert (paused["expires_at"], paused["timeout_action"]) == (None, "pause")
+    assert told[0]["by"] == "timeout"
+    assert resumed["status"] == "idle"
+    assert resumed["expires_at"] > time.time() + 2000
+
+
 def _age_at_end(gateway: GatewayProcess, sandbox_id: str, created_at: float) -> float:
     return certificate_of(gateway, sandbox_id, within_s=20)["at"] - created_at
 

@@ -8,9 +8,10 @@ from flask import Blueprint
 
 from gateway.errors import AddressNotFound
 
-_BELOW = {
-    "control": "/e2b/control",
-    "data": "/e2b",
+_RULES = {
+    "control": ("/e2b/control/<path:_rest>",),
+    # What names a sandbox is checked like every route that does.
+    "data": ("/e2b/<_plane>/<sandbox_id>/<path:_rest>", "/e2b/<path:_rest>"),
 }
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -19,8 +20,9 @@ def blueprint(plane: str) -> Blueprint:
     """The last resort of a plane, `control` or `data`."""
     routes = Blueprint(f"e2b_unknown_{plane}", __name__)
 
-    @routes.route(f"{_BELOW[plane]}/<path:_rest>", methods=_METHODS)
-    def refuse(_rest: str) -> NoReturn:
+    def refuse(**_values: str) -> NoReturn:
         raise AddressNotFound()
 
+    for rule in _RULES[plane]:
+        routes.add_url_rule(rule, view_func=refuse, methods=_METHODS)
     return routes

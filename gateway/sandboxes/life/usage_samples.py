@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway import clock
+from gateway.process.giving_way import give_way
 from gateway.store.rows import SandboxRow
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class UsageSamples:
         for row in rows:
             if row.state == "ready" and row.pid:
                 self._take(row.sandbox_id, row.pid)
+                give_way()  # a millisecond each, and there may be hundreds
         self._forget_all_but({row.sandbox_id for row in rows})
 
     def _take(self, sandbox_id: str, pid: int) -> None:
