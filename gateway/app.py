@@ -8,9 +8,11 @@ from flask import Flask
 
 from gateway.api import e2b, ports, rest, ws
 from gateway.api.asking import client_presence
-from gateway.api.e2b import interpreter_routes, process_routes
+from gateway.api.e2b import envd_files, filesystem_routes, interpreter_routes, process_routes
+from gateway.api.e2b.awake import Awake
 from gateway.api.e2b.connect_rpc import ConnectRpc
 from gateway.api.e2b.control_templates import Templates
+from gateway.api.e2b.signed_addresses import SignedAddresses
 from gateway.api.e2b.template_words import TemplateWords
 from gateway.api.ports import routes as port_traffic
 from gateway.api.rest import port_routes
@@ -26,7 +28,7 @@ from gateway.middleware import (
     unread_answers,
 )
 from gateway.runtime import Runtime
-from gateway.settings import Settings, check_reach, load_settings
+from gateway.settings import MIB, Settings, check_reach, load_settings
 from gateway.use.sandbox_use import SandboxUses
 
 RECEIVE_BYTES = 16 * 1024
@@ -129,8 +131,18 @@ def create_app(settings: Settings | None = None) -> Flask:
         inside.contexts, short_uses, runtime.waiting, client_presence.leaving
     )
     rpc = ConnectRpc(runtime.waiting, runtime.e2b_streams)
-    processes = process_routes.blueprint(rpc, runtime.commands, short_uses)
-    e2b.register(app, _control_services(runtime, settings), data_plane=[interpreter, processes])
+    awake = Awake(services.sandboxes, services.changes)
+    signed = SignedAddresses(base.access, awake.require)
+    e2b.register(
+        app,
+        _control_services(runtime, settings),
+        data_plane=[
+            interpreter,
+            process_routes.blueprint(rpc, runtime.commands, short_uses),
+            filesystem_routes.blueprint(rpc, inside.files, short_uses, uses),
+            envd_files.blueprint(rpc, inside.files, short_uses, signed, settings.archive_mb * MIB),
+        ],
+    )
     unread_answers.install(app, inside.held_output)
     return app
 

@@ -503,7 +503,8 @@ class Settings(BaseSettings):
         8192,
         ge=1,
         le=1024 * 1024,
-        description="What an archive may be unpacked to, in MiB; more is 413.",
+        description="What an archive, and what E2B's clients send as gzip, may be unpacked to, in "
+        "MiB; more is 413.",
     )
     archive_entries: int = Field(
         250_000, ge=1, le=10_000_000, description="Files and directories in one archive."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,9 @@ class TokenGenerations(Protocol):
 
     def generations_of(self, sandbox_ids: Collection[str]) -> dict[str, str]:
         """Of those among the sandboxes that have one."""
+
+    def live_generations(self) -> dict[str, str]:
+        """Of all sandboxes that have one and have not ended."""
 
     def begin_generation(self, sandbox_id: str, generation: str) -> str | None:
         """Note a generation unless there is one; the one that is noted. None: no such sandbox, or
@@ -205,6 +208,11 @@ class Access:
         """The token of a kind that E2B's clients are given for a sandbox. It is always the same
         one, until the sandbox's tokens are revoked. Raises SandboxNotFound."""
         return self._signer.of_e2b(kind, sandbox_id, self._generation(sandbox_id))
+
+    def e2b_tokens(self) -> Iterator[tuple[str, str]]:
+        """Every sandbox that E2B's clients may have a token for, and that token."""
+        for sandbox_id, generation in self._generations.live_generations().items():
+            yield sandbox_id, self._signer.of_e2b("envd", sandbox_id, generation)
 
     def identify_for_e2b(
         self, shown: str | None, sandbox_id: str, kind: envd_tokens.Kind = "envd"

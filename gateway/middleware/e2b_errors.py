@@ -30,6 +30,9 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.IsDirectory: 400,
     errors.NotAFile: 400,
     errors.NotDirectory: 400,
+    errors.BadMetadata: 400,
+    errors.FileFault: 500,
+    errors.NoSpace: 507,
 }
 """Where it is not the status that the same error has everywhere else."""
 

@@ -29,6 +29,8 @@ HEAD_S = 20.0
 
 TRAILER_BYTES = 16 * 1024
 
+_METADATA = "X-METADATA-"
+
 PIPELINED_PER_S = 200
 PIPELINED_AT_ONCE = 20
 """Requests of one connection that were sent before the last one was answered. A request costs more
@@ -52,10 +54,14 @@ class BoundedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
     _said_last: bool | None = None
     """What the client was told of that."""
     _expected_100_continue: bool
+    metadata_headers: list[tuple[str, str]]
+    """Names and values of those `X-Metadata-…` headers whose names have underscores. gunicorn drops
+    them, for WSGI knows no other name of the same with a hyphen; here they are nothing else."""
 
     def __init__(
         self, cfg: Any, unreader: FairUnreader, peer_address: Any, number: int = 1
     ) -> None:
+        self.metadata_headers = []
         unreader.begin_head()
         try:
             super().__init__(cfg, unreader, peer_address, number)
@@ -68,6 +74,15 @@ class BoundedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
         self.limit_request_line = self._fast_limit_request_line = REQUEST_LINE_BYTES
         unused: bytes = super().parse(unreader)
         return unused
+
+    def _apply_header_policy(
+        self, name: str, value: str, *state: Any, **source: Any
+    ) -> tuple[str, str] | None:
+        """gunicorn calls this with each header field; None drops it."""
+        kept: tuple[str, str] | None = super()._apply_header_policy(name, value, *state, **source)
+        if kept is None and name.startswith(_METADATA):
+            self.metadata_headers.append((name, value))
+        return kept
 
     def set_body_reader(self) -> None:
         """Choose how the body is read, by its framing."""

@@ -19,6 +19,10 @@ _THIS = sandboxes.c.sandbox_id == bindparam("one")
 _OWNER_OF = select(sandboxes.c.owner).where(_THIS, sandboxes.c.state.not_in(POOLED))
 _GENERATION_OF = select(sandboxes.c.token_generation).where(_THIS)
 
+_LIVE_GENERATIONS = select(sandboxes.c.sandbox_id, sandboxes.c.token_generation).where(
+    sandboxes.c.token_generation.is_not(None), sandboxes.c.state.not_in((*POOLED, "ended"))
+)
+
 
 class OwnershipTable:
     """Implements `Owners` and `TokenGenerations` of `gateway.identity.access`. The owner is noted
@@ -51,6 +55,11 @@ class OwnershipTable:
             some = query.where(sandboxes.c.sandbox_id.in_(wanted[at : at + _AT_A_TIME]))
             found.update(self._pairs(some))
         return found
+
+    def live_generations(self) -> dict[str, str]:
+        """The valid ones of all sandboxes that have one and have not ended. Raises
+        StoreUnavailable."""
+        return dict(self._pairs(_LIVE_GENERATIONS))
 
     def _pairs(self, query: Select[str, str]) -> list[tuple[str, str]]:
         return self._database.read(lambda c: [(row[0], row[1]) for row in c.execute(query)])

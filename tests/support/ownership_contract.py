@@ -16,6 +16,8 @@ class Tenancy(Protocol):
 
     def generations_of(self, sandbox_ids: Collection[str]) -> dict[str, str]: ...
 
+    def live_generations(self) -> dict[str, str]: ...
+
     def begin_generation(self, sandbox_id: str, generation: str) -> str | None: ...
 
     def renew_generation(self, sandbox_id: str, generation: str) -> bool: ...
@@ -28,14 +30,18 @@ def the_first_generation_stays_until_it_is_renewed(owners: Tenancy) -> None:
     assert owners.begin_generation("a", "second") == "first"
     assert owners.renew_generation("a", "third")
     assert owners.generations_of(["a", "b", "unknown"]) == {"a": "third"}
+    assert owners.live_generations() == {"a": "third"}
     assert owners.owner_of("a") == "alice"
     assert owners.owner_of("unknown") is None
 
 
 def what_has_ended_gets_no_token(owners: Tenancy, end: Callable[[str], None]) -> None:
     """And still has its owner, who may read its end record."""
+    assert owners.begin_generation("a", "early") == "early"
+    assert owners.live_generations() == {"a": "early"}
     end("a")
 
+    assert owners.live_generations() == {}
     assert owners.begin_generation("a", "first") is None
     assert not owners.renew_generation("a", "first")
     assert owners.owner_of("a") == "alice"

@@ -11,7 +11,7 @@ PREFIX = "user.e2b."
 
 LONGEST_KEY = 246
 MOST_BYTES = 4096
-"""Of all keys and values of one file."""
+"""Of all keys, the prefix before each counted, and values of one file."""
 
 
 def record(path, found, dir_fd=None, name=None):
@@ -73,7 +73,7 @@ def _metadata_of(place):
 
 def set_metadata(fd, metadata):
     """Let these be all that a file has. Raises Refused."""
-    taken = sum(len(key) + len(value) for key, value in metadata.items())
+    taken = sum(len(PREFIX) + len(key) + len(value) for key, value in metadata.items())
     if taken > MOST_BYTES or any(not 0 < len(key) <= LONGEST_KEY for key in metadata):
         raise paths.Refused(
             "bad_metadata",

@@ -28,7 +28,7 @@ __all__ = ["ConnectRpc", "Last", "Message", "Messages", "RpcError"]
 URL_PREFIX = "/e2b/envd/<sandbox_id>"
 """That of blueprints of the data plane."""
 
-UnaryHandler = Callable[[str, Message], Message]
+UnaryHandler = Callable[[str, Message], Message | Response]
 ServerStreamHandler = Callable[[str, Message], Messages]
 ClientStreamHandler = Callable[[str, Iterator[Message]], Message]
 
@@ -180,7 +180,7 @@ def _endpoint(service: str, method: str) -> str:
     return f"{service}_{method}".replace(".", "_")
 
 
-def _within(left_s: float | None, work: Callable[[], Message]) -> Message:
+def _within(left_s: float | None, work: Callable[[], Value]) -> Value:
     """What `work` gives. Raises RpcError at the deadline; it is ended then, wherever it waits."""
     if left_s is None:
         return work()
@@ -209,4 +209,6 @@ def _refusal(error: RpcError, content_type: str = UNARY) -> Response:
 
 
 def _json(said: Any, status: int = 200) -> Response:
+    if isinstance(said, Response):  # a long message, which is sent as it comes
+        return said
     return Response(orjson.dumps(said), status, content_type=UNARY)

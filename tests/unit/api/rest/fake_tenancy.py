@@ -22,6 +22,9 @@ class FakeTenancy:
     def generations_of(self, sandbox_ids: Any) -> dict[str, str]:
         return {one: self.generations[one] for one in sandbox_ids if one in self.generations}
 
+    def live_generations(self) -> dict[str, str]:
+        return {one: made for one, made in self.generations.items() if self._lives(one)}
+
     def begin_generation(self, sandbox_id: str, generation: str) -> str | None:
         if not self._lives(sandbox_id):
             return None

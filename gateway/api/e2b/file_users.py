@@ -1,0 +1,33 @@
+"""As whom files of a sandbox are looked at and written."""
+
+from __future__ import annotations
+
+from flask import request
+
+from gateway.api.e2b import users
+from gateway.api.e2b.rpc_errors import RpcError
+from gateway.api.e2b.users import User
+from gateway.errors import Unauthorized
+from gateway.use.place import Place
+
+_NO_ROOT = "invalid username: files are the sandbox's own user's"
+
+
+def user_of_call() -> User:
+    """Whom the current call names. Raises RpcError."""
+    return users.user_of_request()
+
+
+def user_in_query() -> User:
+    """Whom `?username=` names. Raises Unauthorized."""
+    try:
+        return users.known_user(request.args.get("username", ""))
+    except RpcError as error:
+        raise Unauthorized(error.message) from None
+
+
+def place_as(place: Place, user: User) -> Place:
+    """Where that user's files are. Raises Unauthorized."""
+    if user != users.DEFAULT:
+        raise Unauthorized(_NO_ROOT)
+    return place
