@@ -158,9 +158,10 @@ def _control_services(runtime: Runtime, settings: Settings) -> e2b.ControlServic
         samples_of=services.usage.of,
         tokens=runtime.base.access,
         words=TemplateWords(
-            settings.allowed_images,
+            (*settings.allowed_images, *settings.own_templates),
             services.template_store.image_of,
             lambda word, owner: services.bases.named(word, owner).snapshot_id,
+            {f"{name}-v1": name for name in settings.own_templates},
         ),
         templates=Templates(
             runtime.templates.keeping.list,

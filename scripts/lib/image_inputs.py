@@ -18,7 +18,7 @@ _BASE_FILES = ("dpkg.cfg", "packages.txt")
 
 def templates() -> list[str]:
     """Folders in FOLDER. The image of each is called `sandbox-` and its name (gateway.settings)."""
-    return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+    return sorted(path.parent.name for path in FOLDER.glob("*/packages.txt"))
 
 
 def context(template: str = "") -> dict[str, bytes]:
