@@ -26,6 +26,7 @@ def made(e2b_gateway: GatewayProcess) -> Iterator[dict[str, str]]:
         "templateID": "base",
         "timeout": 600,
         "metadata": {"team": "blue", "ключ": "a b%+&="},
+        "envVars": {"STAGE": "test"},
         "autoPause": True,
         "autoResume": {"enabled": True},
         "secure": True,
@@ -123,6 +124,7 @@ def test_a_paused_sandbox_has_no_end_and_is_not_there(
     first = e2b_gateway.post(f"{path}/pause", json={}, headers=ALICE)
     second = e2b_gateway.post(f"{path}/pause", headers=ALICE)
     paused = _detail(e2b_gateway, made["sandboxID"])
+    timed = e2b_gateway.post(f"{path}/timeout", json={"timeout": 5}, headers=ALICE)
     in_list = e2b_gateway.get("/v2/sandboxes?state=paused", headers=ALICE).json()
     woken = e2b_gateway.get("/health", headers={"E2b-Sandbox-Id": made["sandboxID"]})
     running = _detail(e2b_gateway, made["sandboxID"])
@@ -131,7 +133,7 @@ def test_a_paused_sandbox_has_no_end_and_is_not_there(
 
     assert (first.status_code, second.status_code, again.status_code) == (204, 409, 204)
     assert second.json()["code"] == 409
-    assert paused["state"] == "paused"
+    assert (paused["state"], timed.status_code) == ("paused", 404)
     assert [one["sandboxID"] for one in in_list] == [made["sandboxID"]]
     assert woken.status_code == 204
     assert running["state"] == "running"
@@ -200,11 +202,15 @@ def test_a_snapshot_is_a_template(e2b_gateway: GatewayProcess, made: dict[str, s
     hidden = e2b_gateway.get(alias, headers=BOB)
     listed = e2b_gateway.get(f"/snapshots?sandboxID={made['sandboxID']}", headers=ALICE).json()
     forked = e2b_gateway.post(f"{path}/fork", json={"count": 2, "timeout": 60}, headers=ALICE)
+    forks = [one["sandbox"]["sandboxID"] for one in forked.json()]
+    look = {"command": "echo $STAGE"}
+    staged = e2b_gateway.post(f"/sandboxes/{forks[0]}/commands", json=look).json()["output"]
     gone = e2b_gateway.delete(f"/templates/{snapshot_id}%3Adefault", headers=ALICE)
     twice = e2b_gateway.delete(f"/templates/{snapshot_id}", headers=ALICE)
     for one in [made_of.json(), *(fork["sandbox"] for fork in forked.json())]:
         assert e2b_gateway.delete(f"/sandboxes/{one['sandboxID']}", headers=ALICE).ok
 
+    assert staged == "test\n"
     assert taken.json()["names"] == ["e2b-snap"]
     assert (made_of.status_code, forked.status_code) == (201, 201)
     assert (found.status_code, hidden.status_code) == (200, 404)

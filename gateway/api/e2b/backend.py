@@ -96,6 +96,9 @@ class SandboxService(Protocol):
     ) -> tuple[Sequence[SandboxView], bool]:
         """Oldest first. `owner` None: everybody's."""
 
+    def env_of(self, sandbox_id: str) -> Mapping[str, str]:
+        """What its create gave as environment. Raises SandboxNotFound, SandboxBusy."""
+
     def paused_among(self, sandbox_ids: set[str]) -> Mapping[str, float]:
         """Those of the sandboxes that are paused."""
 

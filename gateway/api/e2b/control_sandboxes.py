@@ -22,7 +22,7 @@ from gateway.api.e2b.control_models import Connect, Create, Pause, Refresh, Time
 from gateway.api.e2b.missing import is_offline, refuse_what_is_missing
 from gateway.api.e2b.notes import noted, split_metadata
 from gateway.api.e2b.template_words import TemplateWords
-from gateway.errors import BadFields, BadRequest, SandboxBusy
+from gateway.errors import BadFields, BadRequest, SandboxBusy, SandboxNotFound
 from gateway.schemas.models import SandboxCreateInside
 from gateway.schemas.models.base import MOST_ERRORS
 
@@ -87,7 +87,10 @@ def blueprint(
 
     @routes.post("/sandboxes/<sandbox_id>/timeout")
     def set_timeout(sandbox_id: str) -> Response:
-        changes.end_in(sandbox_id, read_json(Timeout).timeout)
+        asked = read_json(Timeout)
+        if sandboxes.paused_among({sandbox_id}):
+            raise SandboxNotFound(sandbox_id, "it is paused, and has no end")
+        changes.end_in(sandbox_id, asked.timeout)
         return nothing()
 
     @routes.post("/sandboxes/<sandbox_id>/refreshes")

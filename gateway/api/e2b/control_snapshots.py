@@ -64,6 +64,7 @@ def blueprint(snapshots: SnapshotServices, sandboxes: SandboxService, shown: Sho
         notes = {**source.notes, "made_by": "e2b", "template": template_of(source)}
         wanted = validated(
             {
+                "env": dict(sandboxes.env_of(sandbox_id)),
                 "labels": dict(source.labels),
                 "timeout": max(asked.timeout, LEAST_LIFETIME_S),
                 "idle_timeout": IDLE_S,

@@ -15,6 +15,7 @@ from gateway.sandboxes.life.sandbox_check import SandboxCheck, status_seen
 from gateway.sandboxes.life.sandbox_view import SandboxView, view_of
 from gateway.sandboxes.spec.container_labels import INSTANCE
 from gateway.schemas.models import SandboxStatus
+from gateway.schemas.models.sandboxes import RESERVED_VARIABLES_PREFIX
 from gateway.store.holds import HoldStore
 from gateway.store.leases import LeaseStore
 from gateway.store.rows import SandboxRow
@@ -138,6 +139,19 @@ class Sandboxes:
             raise SandboxBusy("it is being created")
         view = view_of(row, status_seen(row, self._check.container_or_end(row)))
         return self._engine.usage(row.container_id), view
+
+    def env_of(self, sandbox_id: str) -> dict[str, str]:
+        """The environment of every command in it, as far as its create gave it. The engine keeps
+        that, not the store. Raises SandboxNotFound, SandboxBusy and the engine's errors."""
+        row = self._check.live(sandbox_id)
+        if row.container_id is None:
+            raise SandboxBusy("it is being created")
+        given = self._engine.inspect(row.container_id).env.items()
+        return {
+            name.removeprefix(RESERVED_VARIABLES_PREFIX): value
+            for name, value in given
+            if name.startswith(RESERVED_VARIABLES_PREFIX)
+        }
 
     def owner_of(self, sandbox_id: str) -> str | None:
         """The owner's name, also of one that has ended; None when it is not known."""
