@@ -52,6 +52,7 @@ GatewayError
 │   ├── ContextNotFound           of code
 │   ├── TooManyContexts           of one sandbox
 │   ├── TooManyExecutions         wait for one context, or of one owner
+│   ├── UserUnavailable           the sandbox has no root
 │   ├── SnapshotNotFound
 │   ├── TooManySnapshots          of one API key
 │   ├── SnapshotTooLarge          the disk is smaller than that of the snapshot
@@ -486,6 +487,13 @@ class TooManyExecutions(ClientFault):
 
     code = "too_many_executions"
     title = N_("Too much code waits to be run")
+
+
+class UserUnavailable(ClientFault):
+    """`root` in a sandbox that was made without it."""
+
+    code = "user_unavailable"
+    title = N_("This sandbox has no such user: it was made without root")
 
 
 class SnapshotNotFound(ClientFault):

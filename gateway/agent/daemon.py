@@ -1,5 +1,7 @@
 """The agent itself: its loop, its links, and what it owns for them."""
 
+import os
+
 from . import descriptors, signals
 from .contexts.start import ContextProcess
 from .files.start import FileProcess
@@ -36,6 +38,11 @@ class Daemon:
             Operations({name: do for table in tables for name, do in table.items()}),
             lambda: self._runner.running,
         )
+        if os.getuid() == 0:
+            # Only root's agent has these modules.
+            from .sudo.listener import SudoListener
+
+            SudoListener(self._loop)
 
     def run(self):
         """Serve until the process is killed."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import gevent
@@ -34,11 +35,13 @@ from gateway.link.follower import Follower, Started, window_of
 from gateway.link.input import InputWriter
 from gateway.link.link import Link
 from gateway.link.links import Links
+from gateway.link.users import parsed
 from gateway.process.byte_budget import Budget
 from gateway.schemas.command_effects import CommandEffects
 from gateway.schemas.command_event import CommandEvent
 from gateway.schemas.command_result import Outcome
 from gateway.use.place import Place
+from gateway.use.sandbox_use import LINK_KEPT_S
 
 FIRST_S = 3.0
 AGAIN_S = 20.0
@@ -53,6 +56,12 @@ MAX_LOSSES = 10
 
 BROKEN_COUNTS = 4
 """So many losses is one by an agent that broke the protocol."""
+
+
+def kept(links: Links, address: str) -> AbstractContextManager[None]:
+    """Keep the link to an agent within the block. Whoever uses a sandbox keeps that of its user for
+    as long; that of root's agent stays for the next command."""
+    return links.using(address, LINK_KEPT_S if parsed(address)[1] else 0.0)
 
 
 class ReconnectingLink:
@@ -114,7 +123,7 @@ def collect(
     """
     collector = Collector(request, cap, eager)
     reconnecting = ReconnectingLink(links, place.container_id, daemon)
-    with ExitStack() as held:
+    with kept(links, place.container_id), ExitStack() as held:
         while True:
             link = reconnecting.link()
             channel = None
@@ -165,7 +174,9 @@ class Following:
         self._command_metrics = command_metrics
         self._handed_over = handed_over
         self._reconnecting = ReconnectingLink(links, place.container_id, daemon)
+        self.place = place
         self._owner, self._slots = place.owner, slots
+        self._kept = partial(kept, links, place.container_id)
         self._request, self._offsets = request, offsets
         self.started: Started | None = None
         self.exited: Exited | None = None
@@ -178,7 +189,8 @@ class Following:
     def __iter__(self) -> Iterator[CommandEvent]:
         """What happens, to the exit. `Started` comes once, whatever links break. Raises
         TooManyStreams."""
-        with self._slots.one(self._owner), self._command_metrics or nullcontext():
+        metrics = self._command_metrics or nullcontext()
+        with self._slots.one(self._owner), self._kept(), metrics:
             most = most_for(self._slots.taken(self._owner))
             if self._begin is None:
                 yield from self._events(Follower(self._request, self._offsets), most)
@@ -230,16 +242,17 @@ def _cancel(channel: Channel) -> None:
 def write_with_retry(links: Links, container_id: str, writer: InputWriter) -> None:
     """Write input to a command, on a new link when one breaks. Raises what the agent refuses."""
     reconnecting = ReconnectingLink(links, container_id)
-    while True:
-        link = reconnecting.link()
-        taken = writer.taken
-        try:
-            writer.over(link)
-            return
-        except LinkLost as why:
-            if writer.taken > taken:
-                reconnecting.progressed()
-            reconnecting.lost(why)
+    with kept(links, container_id):
+        while True:
+            link = reconnecting.link()
+            taken = writer.taken
+            try:
+                writer.over(link)
+                return
+            except LinkLost as why:
+                if writer.taken > taken:
+                    reconnecting.progressed()
+                reconnecting.lost(why)
 
 
 def call_with_retry(
@@ -250,9 +263,10 @@ def call_with_retry(
     Only for what may be done twice without harm. Raises what the agent refuses for.
     """
     reconnecting = ReconnectingLink(links, container_id)
-    while True:
-        link = reconnecting.link()
-        try:
-            return ask(link, operation, **arguments)
-        except LinkLost as why:
-            reconnecting.lost(why)
+    with kept(links, container_id):
+        while True:
+            link = reconnecting.link()
+            try:
+                return ask(link, operation, **arguments)
+            except LinkLost as why:
+                reconnecting.lost(why)

@@ -19,6 +19,7 @@ from gateway.errors import (
 )
 from gateway.link.ask import running_commands, wait_until_quiet
 from gateway.link.links import Links
+from gateway.link.users import ONLY_THE_USER, Users, parsed
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,10 @@ class BackgroundCommandWatcher:
     there is one per sandbox: who leaves commands in the background again and again would otherwise
     leave as many leases as long as the longest of them runs."""
 
-    def __init__(self, links: Links, engine: Engine, leases: Leases) -> None:
+    def __init__(
+        self, links: Links, engine: Engine, leases: Leases, users: Users = ONLY_THE_USER
+    ) -> None:
+        self._users = users
         self._links = links
         self._engine = engine
         self._leases = leases
@@ -60,11 +64,22 @@ class BackgroundCommandWatcher:
 
     def busy(self, container_id: str) -> bool:
         """Whether a command runs in the sandbox. Raises SandboxFault and the engine's errors."""
-        with self._links.using(container_id):
+        return any(self._is_busy(address) for address in self._addresses(container_id))
+
+    def _addresses(self, container_id: str) -> list[str]:
+        """Of all agents; where that cannot be found out now, what its user's says has to do."""
+        try:
+            return self._users.addresses(container_id)
+        except GatewayError as error:
+            log.info("container %.12s: whether it has root is not known: %s", container_id, error)
+            return [container_id]
+
+    def _is_busy(self, address: str) -> bool:
+        with self._links.using(address):
             try:
-                return running_commands(self._links.get(container_id)) > 0
+                return running_commands(self._links.get(address)) > 0
             except AgentMissing:
-                return self._engine.running_execs(container_id) > 0
+                return self._engine.running_execs(parsed(address)[0]) > 0
 
     def watch(self, sandbox_id: str) -> gevent.Greenlet:
         """Hold a lease on the sandbox until nothing runs in it any more. Does not block; what it
@@ -101,12 +116,11 @@ class BackgroundCommandWatcher:
         except GatewayError as error:
             log.warning("a lease still counts as a client's: %s", error)
         try:
-            with self._links.using(lease.container_id):
-                self._wait_until_quiet(lease.container_id)
-                while self._left_again[lease.sandbox_id]:
-                    # It may have been quiet before the command that was left began.
-                    self._left_again[lease.sandbox_id] = False
-                    self._wait_until_quiet(lease.container_id)
+            self._wait_until_all_quiet(lease.container_id)
+            while self._left_again[lease.sandbox_id]:
+                # It may have been quiet before the command that was left began.
+                self._left_again[lease.sandbox_id] = False
+                self._wait_until_all_quiet(lease.container_id)
         except Exception:
             log.exception("watching sandbox %s failed", lease.sandbox_id)
         del self._left_again[lease.sandbox_id]
@@ -120,6 +134,11 @@ class BackgroundCommandWatcher:
             except GatewayError as error:
                 log.warning("cannot give a lease back yet: %s", error)
                 gevent.sleep(RETRY_S)
+
+    def _wait_until_all_quiet(self, container_id: str) -> None:
+        for address in self._addresses(container_id):
+            with self._links.using(address):
+                self._wait_until_quiet(address)
 
     def _wait_until_quiet(self, container_id: str) -> None:
         failures = 0
@@ -136,7 +155,7 @@ class BackgroundCommandWatcher:
                 steady = time.monotonic() - asked_at >= STEADY_S
                 failures = 0 if steady else failures + 1
             except AgentMissing:
-                self._poll_execs(container_id)
+                self._poll_execs(parsed(container_id)[0])
                 return
             except ContainerGone:
                 return

@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from gateway.agent.processes.terminal_line import LONGEST_LINE
 from gateway.errors import LineTooLong
+from gateway.link.users import User
 from gateway.protocol import frames
 from gateway.schemas.models import CommandRequest
 from gateway.schemas.models.commands import MAX_RESULT_BYTES
@@ -43,6 +44,8 @@ class CommandSpec:
     once: bool
     options: dict[str, Any]
     """The fields of the agent's `run` that not every command has."""
+    user: User = "user"
+    """Whom it runs as."""
     checkpoint: bool = False
     changes: bool = False
     """What it asks for besides: see `gateway.commands.file_effects`."""
@@ -113,12 +116,13 @@ def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> Comma
         encoding=request.encoding,
         once=request.once,
         options=options,
+        user=request.user,
         checkpoint=request.checkpoint,
         changes=request.changes,
     )
 
 
-def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
+def terminal_of(request_id: str, cols: int, rows: int, user: User = "user") -> CommandSpec:
     """A login shell on a terminal that several clients may share by its request_id."""
     return CommandSpec(
         key=f"terminal:{request_id}",
@@ -127,6 +131,7 @@ def terminal_of(request_id: str, cols: int, rows: int) -> CommandSpec:
         cap=0,  # its screen has been shown already
         encoding="utf-8",
         once=False,
+        user=user,
         options={
             "tty": {"cols": cols, "rows": rows},
             "login": True,
@@ -150,6 +155,7 @@ def process_of(
     size: tuple[int, int] | None,
     with_stdin: bool,
     timeout_s: float | None,
+    user: User = "user",
     cap: int = MAX_RESULT_BYTES,
 ) -> CommandSpec:
     """A program that is started as it is, without a shell, and found by its pid or `tag`; `command`
@@ -175,4 +181,5 @@ def process_of(
         encoding="utf-8",
         once=False,
         options=options,
+        user=user,
     )

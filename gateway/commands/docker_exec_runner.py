@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from gevent.event import Event
 
 from gateway.agent.surroundings import GIVEN
+from gateway.engine.container_hardening import ROOT_USER
 from gateway.engine.interface import Engine
 from gateway.errors import CommandLost, EngineRefused
 from gateway.link.dial import Known
 from gateway.link.exited import Exited
+from gateway.link.users import parsed
 from gateway.process.byte_budget import Budget
 from gateway.schemas.command_result import HeadAndTail, Outcome
 from gateway.use.place import Place
@@ -88,7 +90,7 @@ class DockerExecRunner:
 
     def _read(
         self,
-        container_id: str,
+        address: str,
         argv: list[str],
         home: str | None,
         cap: int,
@@ -97,10 +99,10 @@ class DockerExecRunner:
         grow: Callable[[int], int] = lambda size: size,
     ) -> Outcome:
         kept = {1: HeadAndTail(cap, grow), 2: HeadAndTail(cap, grow)}
+        container_id, is_root = parsed(address)
+        user = ROOT_USER if is_root else self._known_of(container_id).user
         with contextlib.closing(
-            self._engine.open_run(
-                container_id, argv, self._known_of(container_id).user, home, environment
-            )
+            self._engine.open_run(container_id, argv, user, home, environment)
         ) as process:
             if handed_over is not None:
                 handed_over.set()
@@ -121,14 +123,14 @@ class DockerExecRunner:
         """Find out the container's shell and home directory, once."""
         self._shell_of(container_id)
 
-    def _shell_of(self, container_id: str) -> _Shell:
-        known = self._shells.get(container_id)
+    def _shell_of(self, address: str) -> _Shell:
+        known = self._shells.get(address)
         if known is None:
-            probe = self._read(container_id, ["/bin/sh", "-c", _PROBE], None, 4096)
+            probe = self._read(address, ["/bin/sh", "-c", _PROBE], None, 4096)
             lines = b"".join(probe.pieces[0]).decode("utf-8", "replace").splitlines()
             if probe.exited.returncode != 0 or len(lines) != 2:
                 raise CommandLost("the image has no usable /bin/sh")
-            environment = self._engine.inspect(container_id).env
+            environment = self._engine.inspect(parsed(address)[0]).env
             given = {
                 name[len(GIVEN) :]: value
                 for name, value in environment.items()
@@ -137,5 +139,5 @@ class DockerExecRunner:
             known = _Shell(lines[0], lines[1], given)
             while len(self._shells) >= SHELLS_REMEMBERED:
                 del self._shells[next(iter(self._shells))]
-            self._shells[container_id] = known
+            self._shells[address] = known
         return known

@@ -20,6 +20,7 @@ from gateway.commands.files_behind_commands import Checkpoints, Kept, Looks
 from gateway.commands.run_once import Claim, OnceRegister
 from gateway.commands.watches import FirstWatch, LaterWatch, Watch
 from gateway.errors import GatewayError
+from gateway.link.users import User
 from gateway.schemas.command_effects import CommandEffects, Missing
 from gateway.use.place import Place
 
@@ -48,7 +49,7 @@ class FileEffects:
         once: OnceRegister,
         worker_id: str,
         is_alive: Callable[[str], bool],
-        wait_until_ended: Callable[[Place, str, str | None], None],
+        wait_until_ended: Callable[[Place, str, str | None, User], None],
     ) -> None:
         self._checkpoints = checkpoints
         self._give_up = give_up
@@ -163,7 +164,7 @@ class FileEffects:
 
     def _when_ended(self, place: Place, spec: CommandSpec, daemon: str | None, look: Any) -> None:
         try:
-            self._wait_until_ended(place, spec.key, daemon)
+            self._wait_until_ended(place, spec.key, daemon, spec.user)
         except GatewayError as error:
             log.info("it cannot be known what a command changed: %s", error)
             self.lose(place, spec, look)

@@ -21,6 +21,7 @@ from gateway import clock
 from gateway.errors import GatewayError
 from gateway.link.ask import ask
 from gateway.link.links import Links
+from gateway.link.users import ONLY_THE_USER, Users
 from gateway.process.periodic import PeriodicLoop
 from gateway.schemas.command_result import Outcome, Pieces, text_of
 
@@ -71,7 +72,8 @@ class _Entry:
 class CommandHistory:
     """Notes commands. Owns one greenlet, which writes them down."""
 
-    def __init__(self, store: HistoryStore, links: Links) -> None:
+    def __init__(self, store: HistoryStore, links: Links, users: Users = ONLY_THE_USER) -> None:
+        self._users = users
         self._store = store
         self._links = links
         self._noted: dict[str, OrderedDict[str, _Entry]] = {}
@@ -151,14 +153,16 @@ class CommandHistory:
         try:
             self.flush(sandbox.sandbox_id)
             if sandbox.container_id is not None:
-                with gevent.Timeout(LAST_LOOK_S, False), self._links.using(sandbox.container_id):
-                    self._take_last_words(sandbox.sandbox_id, sandbox.container_id)
+                with gevent.Timeout(LAST_LOOK_S, False):
+                    for address in self._users.addresses(sandbox.container_id):
+                        with self._links.using(address):
+                            self._take_last_words(sandbox.sandbox_id, address)
         except GatewayError as error:
             log.info("sandbox %s has no last words: %s", sandbox.sandbox_id, error)
         self._noted.pop(sandbox.sandbox_id, None)
 
-    def _take_last_words(self, sandbox_id: str, container_id: str) -> None:
-        link = self._links.get(container_id)
+    def _take_last_words(self, sandbox_id: str, address: str) -> None:
+        link = self._links.get(address)
         said = ask(link, "last_words", count=KEPT, bytes=TAIL_BYTES).get("commands")
         try:
             words = [_LastWords.model_validate(one) for one in list(said or [])[-2 * KEPT :]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.commands.agent_runner import (
     ReconnectingLink,
     call_with_retry,
     collect,
+    kept,
     write_with_retry,
 )
 from gateway.commands.command_list import summaries_of
@@ -39,6 +41,7 @@ from gateway.identity.slots import Slots
 from gateway.link.ask import running_commands
 from gateway.link.input import InputWriter
 from gateway.link.links import Links
+from gateway.link.users import ONLY_THE_USER, User, Users, roots
 from gateway.metrics import Metrics
 from gateway.process.byte_budget import Budget, OneAtATime
 from gateway.schemas.command_effects import CommandEffects
@@ -46,7 +49,7 @@ from gateway.schemas.command_result import Outcome
 from gateway.schemas.command_result_json import ResultMessage
 from gateway.schemas.models import CommandRequest, CommandSummary
 from gateway.schemas.models.commands import MAX_RESULT_BYTES
-from gateway.use.place import Place
+from gateway.use.place import Place, PlaceOfUser
 
 ANSWER_S = 1.0
 
@@ -69,7 +72,9 @@ class Commands:
         metrics: Metrics,
         in_flight: Slots,
         streams: Slots,
+        users: Users = ONLY_THE_USER,
     ) -> None:
+        self._users = users
         self._in_flight = in_flight
         self._streams = streams
         self._links = links
@@ -144,6 +149,7 @@ class Commands:
         self, place: Place, spec: CommandSpec, watch: Watch, has_agent: bool
     ) -> AbstractContextManager[Outcome]:
         self._note(place, spec, watch)
+        place = self._of_user(place, spec.user)
         if not has_agent:
             return self._docker_exec.run(place, spec.command, spec.cap, spec.handed_over)
         return collect(
@@ -166,19 +172,24 @@ class Commands:
             operation = message.pop("op")
             self._note(place, spec, watch)
             spec.handed_over.set()  # or it may be
-            started = call_with_retry(self._links, place.container_id, operation, **message)
+            address = self._of_user(place, spec.user).container_id
+            started = call_with_retry(self._links, address, operation, **message)
             watch.leave()
         self._metrics.command_went_on("unseen")
         pid = started.get("pid")
         return (pid if isinstance(pid, int) else None), watch.checkpoint
 
-    def wait_until_ended(self, place: Place, key: str, daemon: str | None) -> None:
+    def wait_until_ended(
+        self, place: Place, key: str, daemon: str | None, user: User = "user"
+    ) -> None:
         """Wait for the end of a command that was started. Raises CommandLost and CommandNotFound
         when it cannot be known."""
         request = {"op": "attach", "key": key}
         with (
             self.using(place.container_id),
-            collect(self._links, self._budget, place, request, 0, daemon, eager=0),
+            collect(
+                self._links, self._budget, self._of_user(place, user), request, 0, daemon, eager=0
+            ),
         ):
             pass
 
@@ -192,7 +203,7 @@ class Commands:
 
         return Following(
             self._links,
-            place,
+            self._of_user(place, spec.user),
             {"op": "run"},
             self._streams,
             handed_over=spec.handed_over,
@@ -205,27 +216,28 @@ class Commands:
 
         Iterating raises CommandNotFound and BadOffset.
         """
-        self._require_agent(place)
+        place = self._where(place, request_id=request_id)
         request = {"op": "attach", "request_id": request_id}
         return Following(self._links, place, request, self._streams, offsets)
 
     def attach_undelivered(self, place: Place, which: Which) -> Following:
         """Follow a command from where its output was not delivered to any client yet
         (`delivery`). Iterating raises CommandNotFound."""
-        self._require_agent(place)
+        place = self._where(place, **fields_of(which))
         request = {"op": "attach", "undelivered": True, **fields_of(which)}
         return Following(self._links, place, request, self._streams)
 
     def delivery(self, place: Place, key: str, offsets: tuple[int, int]) -> Delivery:
         """By which it is told how far a client has had the output of the command `key`, which it
         gets from these offsets on."""
-        return Delivery(self._links, place.container_id, key, offsets)
+        return Delivery(self._links, self._where(place, key=key).container_id, key, offsets)
 
     def open_terminal(self, place: Place, spec: CommandSpec) -> Following:
         """Follow a terminal (`terminal_of`), started if there is none of this name.
 
         Who comes later sees what was written lately first, and sets the size.
         """
+        place = self._of_user(place, spec.user)
         self._require_agent(place)
         return Following(self._links, place, spec.run_message(), self._streams)
 
@@ -245,7 +257,7 @@ class Commands:
         """
         known = known_of(followed.started, spec)
         known = known.model_copy(update={"cap": min(cap, known.cap)})
-        with self._kept_outcome(place, followed, known) as outcome:
+        with self._kept_outcome(followed, known) as outcome:
             self._history.ended(place.sandbox_id, known.key, outcome)
             yield ResultMessage(
                 known.command,
@@ -257,7 +269,7 @@ class Commands:
             )
 
     @contextmanager
-    def _kept_outcome(self, place: Place, followed: Following, known: Known) -> Iterator[Outcome]:
+    def _kept_outcome(self, followed: Following, known: Known) -> Iterator[Outcome]:
         assert followed.exited is not None
         nothing = Outcome(followed.exited, ([], []))
         if known.cap == 0:
@@ -270,7 +282,7 @@ class Commands:
                     collect(
                         self._links,
                         self._budget,
-                        place,
+                        followed.place,
                         request,
                         known.cap,
                         followed.daemon,
@@ -284,14 +296,21 @@ class Commands:
         """Running and recently finished commands, all or those with this id, oldest first."""
         self._require_agent(place)
         which = {} if request_id is None else {"request_id": request_id}
-        listed = summaries_of(call_with_retry(self._links, place.container_id, "list", **which))
+        listed: list[CommandSummary] = []
+        for address in self._users.addresses(place.container_id):
+            listed += summaries_of(call_with_retry(self._links, address, "list", **which))
+        if self._users.has_root(place.container_id):
+            listed.sort(key=lambda one: one.started_at or math.inf)
         return [one for one in listed if request_id in (None, one.request_id)]
 
     def processes(self, place: Place) -> Sequence[RunningProcess]:
-        """What runs, and how it was started; oldest first."""
+        """What runs, and how it was started; of each user the oldest first."""
         self._require_agent(place)
-        told = call_with_retry(self._links, place.container_id, "processes", count=MOST)
-        return processes_in(told)
+        found: list[RunningProcess] = []
+        for address in self._users.addresses(place.container_id):
+            told = call_with_retry(self._links, address, "processes", count=MOST)
+            found += processes_in(told)
+        return found
 
     def send_signal(self, place: Place, which: Which, signal: str) -> None:
         """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
@@ -320,8 +339,11 @@ class Commands:
         fields = fields_of(which)
         if to_terminal is not None:
             fields["to_terminal"] = to_terminal
-        writer = InputWriter(fields, data, eof, moved)
-        write_with_retry(self._links, place.container_id, writer)
+
+        def write(address: str) -> None:
+            write_with_retry(self._links, address, InputWriter(fields, data, eof, moved))
+
+        self._with_its_agent(place, write)
 
     def ended(self, place: Place, spec: CommandSpec, outcome: Outcome) -> None:
         """Note how a command ended that was followed to its exit, with what is left of its output.
@@ -343,13 +365,49 @@ class Commands:
 
     def _tell(self, place: Place, operation: str, **arguments: Any) -> None:
         self._require_agent(place)
-        call_with_retry(self._links, place.container_id, operation, **arguments)
+        self._with_its_agent(
+            place, lambda address: call_with_retry(self._links, address, operation, **arguments)
+        )
 
     def _require_agent(self, place: Place) -> None:
         try:
-            self._links.get(place.container_id)
+            with kept(self._links, place.container_id):
+                self._links.get(place.container_id)
         except AgentMissing:
             raise FeatureMissing() from None
+
+    # --- users ---------------------------------------------------------------------------------
+
+    def require_user(self, place: Place, user: User) -> None:
+        """Raises UserUnavailable where commands cannot run as this user."""
+        self._of_user(place, user)
+
+    def _of_user(self, place: Place, user: User) -> Place:
+        """Where commands of a user run. Raises UserUnavailable."""
+        if user == "user":
+            return place
+        address = self._users.address(place.container_id, user)
+        return PlaceOfUser(place.sandbox_id, address, place.owner)
+
+    def _where(self, place: Place, **named: Any) -> Place:
+        """Where a command is that is known by its name only: it may be root's."""
+        self._require_agent(place)
+        if not self._users.has_root(place.container_id):
+            return place
+        try:
+            call_with_retry(self._links, place.container_id, "attach", mode="detached", **named)
+        except CommandNotFound:
+            return self._of_user(place, "root")
+        return place
+
+    def _with_its_agent(self, place: Place, work: Callable[[str], object]) -> None:
+        """Ask the agent of the user for something, and if it does not know the command root's."""
+        try:
+            work(place.container_id)
+        except CommandNotFound:
+            if not self._users.has_root(place.container_id):
+                raise
+            work(roots(place.container_id))
 
     def _watch(self, place: Place, spec: CommandSpec, *, needs_agent: bool) -> tuple[Watch, bool]:
         """See to what a command asks for before it starts; and whether there is an agent.
@@ -358,8 +416,10 @@ class Commands:
         none; and what `FileEffects.before` does.
         """
         daemon = None
+        address = self._of_user(place, spec.user).container_id
         try:
-            daemon = ReconnectingLink(self._links, place.container_id).link().daemon
+            with kept(self._links, address):
+                daemon = ReconnectingLink(self._links, address).link().daemon
         except AgentMissing:
             if needs_agent:
                 raise FeatureMissing() from None

@@ -21,6 +21,13 @@ signal only their own processes (kill(2)), then ends their commands and not the 
 ROOT_USER = "0:0"
 """Whom programs from outside may run as in sandboxes with root."""
 
+
+def holder_of(*, has_root: bool) -> str:
+    """Whom the container's first process runs as. With root it is root: an engine gives an exec the
+    capabilities that the first process begins with, and none where that one is somebody else."""
+    return ROOT_USER if has_root else HOLDER_USER
+
+
 ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
 """What package managers need, and no more (capabilities(7)). Only user 0 ever has them: nobody else
 gains any, for `no_new_privs` holds for all."""

@@ -14,8 +14,9 @@ starts from what that profile allows and leaves out:
 - namespaces, mounts, keys, BPF, performance events, userfaultfd, modify_ldt, and what only a
   capability would allow anyway.
 
-What it refuses fails with EPERM, and calls newer than the newest in it with ENOSYS, which runc
-(1.0 and later) adds: C libraries then fall back. The format is Docker's ("Seccomp security profiles
+What it refuses fails with EPERM (a socket to the kernel's audit as where there is none), and calls
+newer than the newest in it with ENOSYS, which runc (1.0 and later) adds: C libraries then fall
+back. The format is Docker's ("Seccomp security profiles
 for Docker"); `docker run --security-opt seccomp=gateway/engine/seccomp.json` takes the file too.
 """
 

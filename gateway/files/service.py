@@ -21,9 +21,10 @@ from gateway.files.reading import FIRST_BYTES, WINDOW_BYTES, Reading
 from gateway.files.watching import WINDOW_BYTES as WATCHED_BYTES
 from gateway.files.watching import Watching
 from gateway.link.bulk import Bulk
+from gateway.link.users import ONLY_THE_USER, User, Users
 from gateway.process.byte_budget import ByteBudget
 from gateway.protocol import frames
-from gateway.use.place import Place
+from gateway.use.place import Place, PlaceOfUser
 
 INLINE_BYTES = 64 * 1024
 """What is written goes along with the question, up to here: one way there and one back."""
@@ -105,7 +106,9 @@ class Files:
         held_output: ByteBudget,
         held_input: ByteBudget,
         archives: ArchiveLimits | None = None,
+        users: Users = ONLY_THE_USER,
     ) -> None:
+        self._users = users
         self.links = links
         self._archives = archives or ArchiveLimits()
         self._held_output = held_output
@@ -115,6 +118,13 @@ class Files:
         """Within the block, count so many bytes against the share of whoever asked. Raises
         TooMuchUnread, GatewayFull."""
         return self._held_output.hold(place.owner, size)
+
+    def place(self, place: Place, user: User) -> Place:
+        """Where files are read and written as this user. Raises UserUnavailable."""
+        if user == "user":
+            return place
+        address = self._users.address(place.container_id, user)
+        return PlaceOfUser(place.sandbox_id, address, place.owner)
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ import gevent
 
 from gateway.errors import AgentUnavailable, LinkLost
 from gateway.link import direct
-from gateway.link.bundle import file_program
 from gateway.link.incoming import Incoming, decode_json
 from gateway.link.refusals import refusal
 from gateway.process.giving_way import Turn
@@ -25,9 +24,11 @@ _CHANNEL = 1
 class Bulk:
     """Open when made; whoever has it closes it. `first` are raw bytes that have come already."""
 
-    def __init__(self, container_id: str, pid: int, uid: int, message: dict[str, Any]) -> None:
-        """Raises AgentUnavailable, LinkLost, and what the operation is refused for."""
-        name, _ = file_program()
+    def __init__(
+        self, container_id: str, pid: int, uid: int, name: str, message: dict[str, Any]
+    ) -> None:
+        """To the process that serves files as user `uid`, at the abstract socket `name`. Raises
+        AgentUnavailable, LinkLost, and what the operation is refused for."""
         self._stream = direct.connect(container_id, pid, uid, (name,))
         self._incoming = Incoming()
         try:

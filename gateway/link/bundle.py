@@ -124,6 +124,15 @@ OLDER_SOCKET_NAMES = ("sandbox-agent-1",)
 NAMES = (SOCKET_NAME, *OLDER_SOCKET_NAMES)
 """In the order in which an agent is looked for."""
 
+ROOT_NAMES = ("sandbox-root-agent-2",)
+"""Likewise, of root's agent in a sandbox with root."""
+
+ROOT_MODULES = ("agent.sudo.request", "agent.sudo.program", "agent.sudo.listener")
+"""What only root's agent has."""
+
+OF_ROOT = (*MODULES[:-1], *ROOT_MODULES, MODULES[-1])
+"""All of its modules, the daemon last."""
+
 BOOTSTRAP = """
 import os, sys
 def take(size):
@@ -155,17 +164,24 @@ def bundle() -> bytes:
 
 
 @cache
+def bundle_for_root() -> bytes:
+    """Likewise, of root's agent."""
+    return _with_entry(_packed(OF_ROOT))
+
+
+@cache
 def bundle_for_files() -> bytes:
     """The same, without modules: the process that serves files is there already, or not at all."""
     return _with_entry(b"")
 
 
 @cache
-def file_program() -> tuple[str, bytes]:
+def file_program(*, for_root: bool = False) -> tuple[str, bytes]:
     """The abstract socket of the process that serves files, and its modules. Each version of them
-    has a socket of its own: one that is there may be another gateway's."""
+    has a socket of its own: one that is there may be another gateway's. So has each user."""
     program = _packed(FILE_MODULES)
-    return f"sandbox-files-{hashlib.sha256(program).hexdigest()[:16]}", program
+    name = f"sandbox-files-{hashlib.sha256(program).hexdigest()[:16]}"
+    return (f"{name}-root" if for_root else name), program
 
 
 @cache

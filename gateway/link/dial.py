@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gevent
 
+from gateway.engine.container_hardening import ROOT_USER
 from gateway.engine.interface import Engine
 from gateway.errors import (
     AgentUnavailable,
@@ -25,6 +26,7 @@ from gateway.link.bulk import Bulk
 from gateway.link.dialect import DIALECTS
 from gateway.link.handshake import shake_hands
 from gateway.link.link import Link
+from gateway.link.users import parsed
 from gateway.protocol import frames
 
 log = logging.getLogger(__name__)
@@ -50,10 +52,18 @@ class Known:
     limits: dict[str, float]
     user: str
     has_own_stack: bool = False
+    has_root: bool = False
+    """Whether root's agent runs beside that of the user."""
+    is_root: bool = False
+    """Whether this is for root's agent, and `user` is root."""
 
     @property
     def uid(self) -> int:
         return int(self.user.split(":")[0])
+
+    def for_root(self) -> Known:
+        """The same, as it is for root's agent."""
+        return replace(self, user=ROOT_USER, is_root=True)
 
 
 class Dialler:
@@ -80,40 +90,62 @@ class Dialler:
         """Whether the direct way is tried: it takes no exec."""
         return self._directly and self._engine.is_local()
 
-    def agent(self, container_id: str) -> Link:
-        """Start or find the agent, shake hands and tell it its limits.
+    def agent(self, address: str) -> Link:
+        """Start or find an agent (`gateway.link.users`), shake hands and tell it its limits. With
+        that of the user root's is started, for `sudo`.
 
         Raises ContainerGone and the engine's errors, AgentMissing when the image has no python3,
         and AgentUnavailable when the agent does not come up within `DIAL_LIMIT_S` seconds.
         """
+        container_id, known = self._known(address)
+        link = self._linked(container_id, known)
+        _configure(link, known.limits)
+        link.count(self._links_changed)
+        if known.has_root and not known.is_root:
+            self._start_root(container_id, known.for_root())
+        return link
+
+    def _known(self, address: str) -> tuple[str, Known]:
+        container_id, is_root = parsed(address)
         known = self._known_of(container_id)
+        return container_id, known.for_root() if is_root else known
+
+    def _linked(self, container_id: str, known: Known) -> Link:
+        names = bundle.ROOT_NAMES if known.is_root else bundle.NAMES
         pid = self._pid(container_id, known)
-        link = None if pid is None else _dial_directly(container_id, pid, known.uid)
+        link = None if pid is None else _dial_directly(container_id, pid, known.uid, names)
         if link is None:
-            link = self._by_exec(container_id, known.user, bundle.NAMES, bundle.bundle())
+            packed = bundle.bundle_for_root() if known.is_root else bundle.bundle()
+            link = self._by_exec(container_id, known.user, names, packed)
             # The agent runs now, if it did not before.
-            better = None if pid is None else _dial_directly(container_id, pid, known.uid)
+            better = None if pid is None else _dial_directly(container_id, pid, known.uid, names)
             if better is not None:
                 link.close()
                 link = better
-        _configure(link, known.limits)
-        link.count(self._links_changed)
         return link
 
-    def files(self, container_id: str, agent: Link) -> Link:
+    def _start_root(self, container_id: str, known: Known) -> None:
+        """The user's commands go on without it; root's, which need it, tell what is wrong."""
+        try:
+            self._linked(container_id, known).close()
+        except GatewayError as error:
+            log.info("container %.12s: root's agent does not start: %s", container_id, error)
+
+    def files(self, address: str, agent: Link) -> Link:
         """A link to the process that serves files, which `agent`, a link to the agent, starts
         unless it runs. Raises what `agent` does, LinkLost, and FeatureMissing for an agent of an
         earlier version."""
-        name, program = bundle.file_program()
+        container_id, known = self._known(address)
+        name, program = bundle.file_program(for_root=known.is_root)
         _start(agent, "files", name, program)
-        return self._beside_agent(container_id, name)
+        return self._beside_agent(container_id, known, name)
 
     def contexts(self, container_id: str, agent: Link) -> Link:
         """Likewise, to the process that serves code contexts. Raises FeatureMissing also where the
         image has none."""
         name = bundle.CONTEXT_SOCKET
         _start(agent, "code", name, bundle.context_program(), within_s=CODE_START_S)
-        return self._beside_agent(container_id, name)
+        return self._beside_agent(container_id, self._known_of(container_id), name)
 
     def warm_contexts(self, agent: Link) -> None:
         """Start that process in advance, where the image is made for it. Raises as `contexts`
@@ -121,8 +153,7 @@ class Dialler:
         name, program = bundle.CONTEXT_SOCKET, bundle.context_program()
         _start(agent, "code", name, program, within_s=CODE_START_S, if_kept_warm=True)
 
-    def _beside_agent(self, container_id: str, name: str) -> Link:
-        known = self._known_of(container_id)
+    def _beside_agent(self, container_id: str, known: Known, name: str) -> Link:
         pid = self._pid(container_id, known)
         link = None
         if pid is not None:
@@ -133,13 +164,14 @@ class Dialler:
         link.count(self._links_changed)
         return link
 
-    def bulk(self, container_id: str, message: dict[str, Any]) -> Bulk:
+    def bulk(self, address: str, message: dict[str, Any]) -> Bulk:
         """A connection of its own for one large transfer. Raises AgentUnavailable where there is
         no direct way, LinkLost, and what the operation is refused for."""
-        known = self._known_of(container_id)
+        container_id, known = self._known(address)
         if not self.goes_directly() or known.pid is None:
             raise AgentUnavailable("there is no direct way")
-        return Bulk(container_id, known.pid, known.uid, message)
+        name, _ = bundle.file_program(for_root=known.is_root)
+        return Bulk(container_id, known.pid, known.uid, name, message)
 
     def _pid(self, container_id: str, known: Known) -> int | None:
         """None where there is no direct way. Raises ContainerGone."""

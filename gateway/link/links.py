@@ -13,6 +13,7 @@ from gevent.lock import RLock
 from gateway.errors import AgentMissing, GatewayError, SandboxFault
 from gateway.link.link import Link
 from gateway.link.redial import STEADY_S, Redial
+from gateway.link.users import roots
 
 
 @dataclass
@@ -162,6 +163,7 @@ class Links:
 
 
 def drop_everywhere(all_links: Sequence[Links], container_id: str) -> None:
-    """Drop every link into a container, whatever it serves."""
+    """Drop every link into a container, whatever and whomever it serves."""
     for links in all_links:
         links.drop(container_id)
+        links.drop(roots(container_id))

@@ -62,6 +62,7 @@ _STATUS: dict[type[GatewayError], int] = {
     errors.BadOffset: 416,
     errors.BadFields: 422,
     errors.FeatureMissing: 422,
+    errors.UserUnavailable: 422,
     errors.LineTooLong: 422,
     errors.IsolationUnavailable: 422,
     errors.IdempotencyKeyReused: 422,

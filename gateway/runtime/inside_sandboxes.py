@@ -24,6 +24,7 @@ from gateway.files.service import ArchiveLimits, Files
 from gateway.identity.slots import Slots
 from gateway.link.dial import Dialler
 from gateway.link.links import Links
+from gateway.link.users import Users
 from gateway.ports.dialling import Ports
 from gateway.process.byte_budget import ByteBudget
 from gateway.runtime.endings import Endings
@@ -43,9 +44,12 @@ class InsideSandboxes:
         directly = settings.link == "auto"
         known = KnownContainers(base.store, engine, settings)
         dialler = Dialler(engine, known.of, base.metrics.links_changed, directly=directly)
+        self.users = Users(lambda container_id: known.of(container_id).has_root)
         self.links = release(Links(dialler.agent))
         self.file_links = release(links_to_files(self.links, dialler.files))
-        self.history = endings.closing.add(CommandHistory(HistoryStore(base.database), self.links))
+        self.history = endings.closing.add(
+            CommandHistory(HistoryStore(base.database), self.links, self.users)
+        )
         self.held_output, self.held_input = _budgets(settings)
         streams = Slots(settings.streams_per_key, TooManyStreams)
         self.once = OnceRegister(OnceTable(base.database))
@@ -59,6 +63,7 @@ class InsideSandboxes:
             base.metrics,
             Slots(settings.commands_per_key, TooManyCommands),
             streams,
+            self.users,
         )
         self.readying = Readying(self.commands, self.links, dialler, engine)
         self.files = Files(
@@ -68,6 +73,7 @@ class InsideSandboxes:
             ArchiveLimits(
                 settings.archive_mb * MIB, settings.archive_entries, settings.archive_timeout
             ),
+            self.users,
         )
         self.context_links = release(links_to_contexts(self.links, dialler.contexts))
         self.contexts = Contexts(

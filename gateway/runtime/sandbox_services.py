@@ -105,7 +105,7 @@ class SandboxServices:
             self.events, store, Followers(self.events, feed, settings.followers_per_key)
         )
         self.watcher = endings.releasing.add(
-            BackgroundCommandWatcher(inside.links, engine, self.sandboxes)
+            BackgroundCommandWatcher(inside.links, engine, self.sandboxes, inside.users)
         )
         self.request_leases = endings.releasing.add(
             RequestLeases(self.leases, self.sandboxes, self.watcher, base.use_marks, worker_id)

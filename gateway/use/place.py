@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -18,3 +19,13 @@ class Place(Protocol):
     def owner(self) -> str:
         """Against whose share it counts what is held for whoever asked: the name of the key or,
         where there are none, the sandbox itself."""
+
+
+@dataclass(frozen=True)
+class PlaceOfUser:
+    """A place where commands run as another than the sandbox's user: `container_id` is the address
+    of that one's agent (`gateway.link.users`)."""
+
+    sandbox_id: str
+    container_id: str
+    owner: str

@@ -1,10 +1,12 @@
-"""A sandbox of each isolation level; that of gVisor on an engine of its own."""
+"""A sandbox of each isolation level; that of gVisor on an engine of its own. And one with root, in
+which all that a test does is done as root."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from tests.support.clients import Connection, connect
 from tests.support.gateway_process import GatewayProcess
 from tests.support.gvisor_engine import GvisorEngine, engine_with_gvisor
 
-LEVELS = ("standard", "strict", "gvisor")
+LEVELS = ("standard", "strict", "gvisor", "root")
+"""The last one is `standard`, made with root."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,20 @@ class Place:
         """Another sandbox of this level."""
         return create(self.gateway, self.level)
 
-    def connect(self) -> Connection:
-        return connect(self.gateway, self.sandbox_id)
+    def connect(self, sandbox_id: str | None = None) -> Connection:
+        """To the shared sandbox or to another of this level."""
+        connection = connect(self.gateway, sandbox_id or self.sandbox_id)
+        if self.level == "root":
+            connection.ask = partial(connection.ask, user="root")  # type: ignore[method-assign]
+        return connection
+
+    def uid_in(self, sandbox_id: str) -> str:
+        """The user that commands run as."""
+        return "0" if self.level == "root" else self.gateway.engine.uid_of(sandbox_id)
 
     @property
     def uid(self) -> str:
-        """The user that commands run as."""
-        return self.gateway.engine.uid_of(self.sandbox_id)
+        return self.uid_in(self.sandbox_id)
 
     def inspect(self) -> dict[str, Any]:
         return self.gateway.engine.inspect(self.sandbox_id)
@@ -43,7 +53,8 @@ class Place:
 
 def create(gateway: GatewayProcess, level: str) -> str:
     """The id of a new sandbox."""
-    answer = gateway.post("/sandboxes", json={"isolation": level})
+    wanted = {"root": True} if level == "root" else {"isolation": level}
+    answer = gateway.post("/sandboxes", json=wanted)
     assert answer.status_code == 201, answer.text
     return answer.json()["sandbox_id"]
 
@@ -66,7 +77,7 @@ SMALL = {"workers": "1", "pool_size": "0", "memory_mb": "256", "pids": "128"}
 @pytest.fixture(scope="session")
 def runc_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """On the machine's engine."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("runc"), **SMALL)
+    gateway = GatewayProcess(tmp_path_factory.mktemp("runc"), **SMALL, allow_root="1")
     try:
         yield gateway.start_ready()
     finally:

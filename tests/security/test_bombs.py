@@ -8,7 +8,6 @@ import time
 import pytest
 
 from tests.security.conftest import Place
-from tests.support.clients import connect
 from tests.support.eventually import eventually
 
 TYPED = {"command_lost", "agent_unavailable", "container_gone", "sandbox_not_found", "link_lost"}
@@ -33,7 +32,7 @@ def test_a_bomb_hurts_its_own_sandbox_only(place: Place, bomb: str) -> None:
     """At every level: the neighbour answers meanwhile, whoever lit it gets a typed answer or its
     sandbox's end, and deleting takes less than ten seconds."""
     sandbox_id = place.create()
-    with connect(place.gateway, sandbox_id) as victim, place.connect() as neighbour:
+    with place.connect(sandbox_id) as victim, place.connect() as neighbour:
         victim.run("true")
         victim.ask(BOMBS[bomb], timeout=8)
         for number in range(3):
@@ -72,7 +71,7 @@ def test_all_bombs_at_once_leave_the_neighbour_and_the_host_whole(place: Place) 
     free_at_first = shutil.disk_usage(disk).free
     least_free = free_at_first
     begun = time.monotonic()
-    with connect(place.gateway, sandbox_id) as victim, place.connect() as neighbour:
+    with place.connect(sandbox_id) as victim, place.connect() as neighbour:
         for name, command in AT_ONCE.items():
             victim.ask(command, request_id=name, stream=True)
         number = 0

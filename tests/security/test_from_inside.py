@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.security.conftest import Place
-from tests.support.clients import Connection, connect
+from tests.support.clients import Connection
 from tests.support.eventually import eventually
 
 TYPED = {"command_lost", "agent_unavailable", "link_lost", "agent_missing", "container_gone"}
+
+ROOTS = 0b11111011
+"""CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7 (capabilities(7))."""
 
 PROBE = """
 import ctypes, socket, sys
@@ -44,24 +47,31 @@ def test_no_capability_no_root_and_no_way_to_more(place: Place, client: Connecti
     """Whoever has no capability in any set and cannot gain one starts from nothing."""
     status = _status(client)
 
-    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd"):
-        assert int(status[name], 16) == 0, name
     assert status["Uid"].split() == [place.uid] * 4
-    assert "0" not in status["Groups"].split()
-    assert _probe(client, "call(105, 0)") != "ok"  # setuid
+    if place.level == "root":
+        for name in ("CapPrm", "CapEff", "CapBnd"):
+            assert int(status[name], 16) == ROOTS, name
+    else:
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd"):
+            assert int(status[name], 16) == 0, name
+        assert "0" not in status["Groups"].split()
+        assert _probe(client, "call(105, 0)") != "ok"  # setuid
     if place.level != "gvisor":  # its kernel does not say these
         assert status["NoNewPrivs"] == "1"
         assert status["Seccomp"] == "2"
         assert int(status["CapAmb"], 16) == 0
 
 
-def test_pid_1_is_an_init_without_rights(client: Connection) -> None:
-    """It reaps orphans and belongs to nobody who could use it."""
+def test_pid_1_is_an_init_without_rights(place: Place, client: Connection) -> None:
+    """It reaps orphans and belongs to nobody who could use it; with root it has what root has."""
     status = _status(client, "1")
 
     assert "init" in status["Name"]
-    assert "0" not in status["Uid"].split()
-    assert int(status["CapEff"], 16) == 0
+    if place.level == "root":
+        assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == ROOTS
+    else:
+        assert "0" not in status["Uid"].split()
+        assert int(status["CapEff"], 16) == 0
 
 
 @pytest.mark.parametrize(
@@ -95,6 +105,22 @@ def test_sharp_edges_of_the_kernel_are_out_of_reach(
     answer = _probe(client, probe)
 
     assert answer != "ok" if place.level == "gvisor" else answer == "1", what
+
+
+@pytest.mark.parametrize(
+    ("what", "probe"),
+    [
+        ("the kernel's audit", "call(41, 16, 3, 9)"),
+        ("with flags", "call(41, 16, 3 | 0o2000000, 9)"),
+    ],
+)
+def test_the_kernels_audit_is_as_where_there_is_none(
+    place: Place, client: Connection, what: str, probe: str
+) -> None:
+    """Refused all the same; but `useradd` and `passwd`, told EPERM, do nothing at all."""
+    answer = _probe(client, probe)
+
+    assert answer != "ok" if place.level == "gvisor" else answer == "93", what
 
 
 @pytest.mark.parametrize(
@@ -145,7 +171,7 @@ def test_the_filter_leaves_ping_to_the_kernel(places: Callable[[str], Place], le
         assert _probe(client, "family(10, 2, 58)") in ("ok", "13")
 
 
-@pytest.mark.parametrize("level", ["standard", "strict"])
+@pytest.mark.parametrize("level", ["standard", "strict", "root"])
 @pytest.mark.parametrize("flag", ["10000000", "20000", "40000000", "20000000"])
 def test_no_new_namespaces(places: Callable[[str], Place], level: str, flag: str) -> None:
     """A user namespace gives all capabilities over what is in it, and half of the kernel with
@@ -203,13 +229,30 @@ print("all")
     "path",
     [
         *("/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe"),
-        *("/proc/sys/vm/drop_caches", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/release_agent"),
-        *("/etc/passwd", "/etc/ld.so.preload", "/sbin/docker-init", "/usr/bin/python3"),
+        *("/proc/sys/vm/drop_caches", "/sys/kernel/uevent_helper"),
+        *("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        *("/sys/fs/cgroup/release_agent", "/sys/fs/cgroup/memory/release_agent"),
+        "/sbin/docker-init",
     ],
 )
-def test_handles_of_the_host_and_of_root_are_not_writable(client: Connection, path: str) -> None:
+def test_handles_of_the_host_are_not_writable(place: Place, client: Connection, path: str) -> None:
     """Classic ways out begin with a write."""
-    assert client.run(f"echo x >> {path}")["returncode"] != 0
+    # Where groups are of version 1 their directory is the container's own, in memory: root makes
+    # files there, and the groups in it are mounted read-only.
+    kind = client.run("stat -f -c %T /sys/fs/cgroup")["output"].strip()
+    if not (place.level == "root" and kind == "tmpfs" and path.count("/") == 4):
+        assert client.run(f"echo x >> {path}")["returncode"] != 0
+    assert client.run(f"umount {path}; mount -o remount,rw {path}")["returncode"] != 0
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/ld.so.preload", "/usr/bin/python3"])
+def test_what_is_roots_is_not_writable_to_others(
+    place: Place, client: Connection, path: str
+) -> None:
+    """And root's own in a sandbox with root, in the files of that sandbox."""
+    is_root = place.level == "root"
+    command = f"test -w $(dirname {path})" if is_root else f"echo x >> {path}"
+    assert (client.run(command)["returncode"] == 0) == is_root
 
 
 def test_devices_and_sockets_of_the_host_are_not_there(place: Place, client: Connection) -> None:
@@ -260,17 +303,20 @@ def test_a_program_that_is_the_runtime_leaves_the_hosts_untouched(place: Place) 
     runtimes = [path for name in ("runc", "runsc", "docker-init") if (path := shutil.which(name))]
     before = {path: hashlib.sha256(Path(path).read_bytes()).digest() for path in runtimes}
     sandbox_id = place.create()
+    first_in_path = "/home/user/.local/bin"
     try:
-        with connect(place.gateway, sandbox_id) as client:
+        with place.connect(sandbox_id) as client:
             client.output_of(
-                "mkdir -p ~/.local/bin && printf '#!/proc/self/exe\\n' > ~/.local/bin/python3 "
-                "&& chmod +x ~/.local/bin/python3"
+                f"mkdir -p {first_in_path} && cd {first_in_path} "
+                "&& printf '#!/proc/self/exe\\n' > python3 "
+                f"&& chmod +x {first_in_path}/python3"
             )
-            client.ask("kill -9 -1")
+            # Of root's also the container's own first program would end, and the sandbox with it.
+            client.ask("pkill -9 sbxgw" if place.level == "root" else "kill -9 -1")
             eventually(lambda: place.gateway.engine.agents(sandbox_id) == [])
-        with connect(place.gateway, sandbox_id) as client:
+        with place.connect(sandbox_id) as client:
             answer = client.run("id -u", within_s=40)
-            uid = place.gateway.engine.uid_of(sandbox_id)
+            uid = place.uid_in(sandbox_id)
             assert answer.get("code") in TYPED or answer["output"] == f"{uid}\n", answer
         after = {path: hashlib.sha256(Path(path).read_bytes()).digest() for path in runtimes}
         assert after == before

@@ -16,7 +16,7 @@ import pytest
 from gateway.errors import HostToolFailed
 from gateway.host.image_files import owned_by, topmost
 from gateway.host.layer_users import with_uid
-from tests.security.conftest import Place
+from tests.security.conftest import LEVELS, Place
 from tests.support.clients import Connection
 from tests.support.engine_view import UIDS
 from tests.support.eventually import eventually
@@ -25,17 +25,21 @@ from tests.support.lifecycle import MakeGateway, stored_state
 from tests.support.old_store import back_to_version_6
 from tests.support.rest_commands import result_of
 
+LEVELS_OF_THE_USER = [level for level in LEVELS if level != "root"]
+
 
 def _ids(client: Connection) -> list[str]:
     return client.output_of("id -u; id -un; id -g; id -gn; echo $HOME; cd; pwd").splitlines()
 
 
+@pytest.mark.parametrize("place", LEVELS_OF_THE_USER, indirect=True)
 def test_it_is_still_called_user(place: Place, client: Connection) -> None:
     """At every level: the image's name, group and home, and a number of its own."""
     assert int(place.uid) in UIDS
     assert _ids(client) == [place.uid, "user", "1000", "user", "/home/user", "/home/user"]
 
 
+@pytest.mark.parametrize("place", LEVELS_OF_THE_USER, indirect=True)
 def test_its_home_is_its_own(place: Place, client: Connection) -> None:
     """Nothing of the image's user 1000 is left over, and what commands make belongs to it."""
     foreign = client.output_of("find / -xdev -uid 1000 -not -path '/proc/*' 2>/dev/null; true")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import gateway
+from gateway.agent.sudo import listener
 from gateway.agent.surroundings import GIVEN
 from gateway.link import bundle
 from gateway.protocol import frames
@@ -68,7 +70,7 @@ def test_no_module_of_the_agent_is_long(source: Path) -> None:
 
 def test_the_bundle_holds_every_module_after_those_it_imports() -> None:
     """They are executed in this order; a forgotten one would fail in the sandbox only."""
-    modules = bundle.MODULES + bundle.FILE_MODULES + bundle.CONTEXT_MODULES
+    modules = bundle.OF_ROOT + bundle.FILE_MODULES + bundle.CONTEXT_MODULES
     assert set(modules) == {_name(path) for path in SOURCES} - {"agent.entry"}
     for position, name in enumerate(modules):
         before = {f"gateway.{module}" for module in modules[:position]}
@@ -102,9 +104,30 @@ def _code(node: ast.AST) -> tuple[int, int, str] | None:
     return node.lineno, node.col_offset, type(node).__name__
 
 
-def test_the_bundle_can_be_unpacked() -> None:
+def test_only_the_daemon_knows_what_only_root_has() -> None:
+    """The agents of users do not have these modules."""
+    assert {*bundle.OF_ROOT} - {*bundle.MODULES} == {*bundle.ROOT_MODULES}
+    for name in {*bundle.MODULES} - {"agent.daemon"}:
+        assert ".sudo" not in (GATEWAY / f"{name.replace('.', '/')}.py").read_text(), name
+
+
+def test_the_program_of_the_image_is_python_3_7() -> None:
+    """As the agent it asks: an operator may copy it into images of another age."""
+    source = (GATEWAY.parent / "scripts/image/sudo").read_text()
+    ast.parse(source, feature_version=(3, 7))
+    assert f'AGENT = "\\0{listener.NAME}"' in source
+
+
+@pytest.mark.parametrize(
+    ("packed", "modules"),
+    [(bundle.bundle, bundle.MODULES), (bundle.bundle_for_root, bundle.OF_ROOT)],
+)
+def test_the_bundle_can_be_unpacked(packed: Callable[[], bytes], modules: tuple[str, ...]) -> None:
     """Its sizes are what the bootstrap reads by."""
-    packed = bundle.bundle()
+    _unpacks(packed(), modules)
+
+
+def _unpacks(packed: bytes, modules: tuple[str, ...]) -> None:
     entry_size, rest_size = int(packed[:8]), int(packed[8:16])
 
     assert len(packed) == 16 + entry_size + rest_size
@@ -116,7 +139,7 @@ def test_the_bundle_can_be_unpacked() -> None:
         compile(rest[: int(size)], name, "exec")
         names.append(name)
         rest = rest[int(size) :]
-    assert tuple(names) == bundle.MODULES
+    assert tuple(names) == modules
 
 
 def test_the_sockets_name_carries_the_protocol() -> None:

@@ -17,7 +17,8 @@ def members(root, mark, alone_since=None):
 
     A daemon that has emptied its environment carries no mark. Where the command is the only one
     that runs, whatever was started since `alone_since` (clock ticks, as in /proc/pid/stat), was
-    orphaned and carries no mark of anybody counts as its doing too.
+    orphaned, belongs to the agent's own user and carries no mark of anybody counts as its doing
+    too.
 
     A process that lost its parents by daemonising is found by the mark.
     """
@@ -33,6 +34,7 @@ def members(root, mark, alone_since=None):
                 alone_since is not None
                 and parent == 1
                 and started >= alone_since
+                and _belongs_to_me(pid)
                 and not _carries_any(pid)
             )
         ):
@@ -151,6 +153,14 @@ def _environment(pid):
             return file.read().split(b"\0")
     except OSError:
         return []
+
+
+def _belongs_to_me(pid):
+    """Of others, whose commands other agents run, the environment cannot be read (proc(5))."""
+    try:
+        return os.stat("/proc/%d" % pid).st_uid == os.getuid()
+    except OSError:
+        return False
 
 
 def _carries(pid, mark):

@@ -49,7 +49,7 @@ def blueprint(
         coding = content_coding.chosen(request.accept_encodings)
         wanted = file_content.wanted() if coding == "identity" else Wanted()
         with ExitStack() as held:
-            place = place_as(held.enter_context(uses.of(sandbox_id)).place, user)
+            place = place_as(files, held.enter_context(uses.of(sandbox_id)).place, user)
             try:
                 reading = rpc.until(
                     lambda: held.enter_context(files.read(place, path_of(path), wanted))
@@ -69,7 +69,7 @@ def blueprint(
         metadata = metadata_of_request()
         with uses.of(sandbox_id) as use:
             found = uploaded_files.write(
-                files, place_as(use.place, user), request.args, metadata, most_unpacked_bytes
+                files, place_as(files, use.place, user), request.args, metadata, most_unpacked_bytes
             )
         told = [_uploaded(one) for one in found]
         return Response(orjson.dumps(told), content_type="application/json")

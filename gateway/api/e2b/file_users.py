@@ -6,11 +6,10 @@ from flask import request
 
 from gateway.api.e2b import users
 from gateway.api.e2b.rpc_errors import RpcError
-from gateway.api.e2b.users import User
-from gateway.errors import Unauthorized
+from gateway.errors import Unauthorized, UserUnavailable
+from gateway.files.service import Files
+from gateway.schemas.models import User
 from gateway.use.place import Place
-
-_NO_ROOT = "invalid username: files are the sandbox's own user's"
 
 
 def user_of_call() -> User:
@@ -26,8 +25,9 @@ def user_in_query() -> User:
         raise Unauthorized(error.message) from None
 
 
-def place_as(place: Place, user: User) -> Place:
+def place_as(files: Files, place: Place, user: User) -> Place:
     """Where that user's files are. Raises Unauthorized."""
-    if user != users.DEFAULT:
-        raise Unauthorized(_NO_ROOT)
-    return place
+    try:
+        return files.place(place, user)
+    except UserUnavailable as error:
+        raise Unauthorized(f"invalid username: {error.detail}") from None

@@ -43,7 +43,7 @@ def _add_to(routes: Blueprint, rpc: ConnectRpc, files: Files, uses: SandboxUses)
     def done(sandbox_id: str, work: Callable[[Place], Value]) -> Value:
         user = user_of_call()
         with uses.of(sandbox_id) as use:
-            place = place_as(use.place, user)
+            place = place_as(files, use.place, user)
             return rpc.until(lambda: work(place))
 
     def stat(sandbox_id: str, message: Message) -> Message:
@@ -59,7 +59,7 @@ def _add_to(routes: Blueprint, rpc: ConnectRpc, files: Files, uses: SandboxUses)
     def list_directory(sandbox_id: str, message: Message) -> Response:
         user, path, depth = user_of_call(), path_in(message, "path"), _depth_in(message)
         with ExitStack() as held:
-            place = place_as(held.enter_context(uses.of(sandbox_id)).place, user)
+            place = place_as(files, held.enter_context(uses.of(sandbox_id)).place, user)
             listing = rpc.until(lambda: held.enter_context(files.tree(place, path, depth=depth)))
             return streamed(or_broken_off(_listed(listing)), held, "application/json")
 

@@ -25,7 +25,7 @@ from gateway.api.e2b.process_story import Story
 from gateway.api.e2b.rpc_errors import RpcError
 from gateway.api.e2b.rpc_requests import current_call
 from gateway.api.e2b.rpc_streams import Message, Messages
-from gateway.api.e2b.users import require_own_user, user_of_request
+from gateway.api.e2b.users import DEFAULT, user_of_request
 from gateway.commands.command_name import Which
 from gateway.commands.command_spec import process_of
 from gateway.commands.processes import RunningProcess
@@ -84,7 +84,10 @@ class _Processes:
         asked = read(Start, message)
         if not asked.process.cmd:
             raise RpcError("invalid_argument", "the message has no command")
-        require_own_user(user_of_request())
+        user = user_of_request()
+        if user != DEFAULT:  # before the answer begins: who is not there is a status
+            with self._uses.of(sandbox_id) as use:
+                self._commands.require_user(use.place, user)
         argv = [asked.process.cmd, *asked.process.args]
         spec = process_of(
             uuid.uuid4().hex,
@@ -96,6 +99,7 @@ class _Processes:
             size=None if asked.pty is None else asked.pty.size.sides,
             with_stdin=asked.stdin,
             timeout_s=current_call().left_s(),
+            user=user,
         )
         story = Story(self._commands, client_of_request(), spec)
         return story.messages(

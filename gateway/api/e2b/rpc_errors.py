@@ -46,6 +46,7 @@ _CODES: dict[type[GatewayError], str] = {
     errors.SandboxBusy: "unavailable",
     errors.Unauthorized: "unauthenticated",
     errors.TokenNotEnough: "permission_denied",
+    errors.UserUnavailable: "unauthenticated",
     errors.CommandNotFound: "not_found",
     errors.CommandFinished: "not_found",
     errors.StdinNotOpen: "failed_precondition",

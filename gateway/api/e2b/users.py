@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Literal, cast
+from typing import cast
 
 from flask import request
 
 from gateway.api.e2b.rpc_errors import RpcError
-
-User = Literal["user", "root"]
+from gateway.schemas.models import User
 
 DEFAULT: User = "user"
 """What clients call the sandbox's own user, whatever its name in the image."""
@@ -40,9 +39,3 @@ def known_user(name: str) -> User:
     if name not in _KNOWN:
         raise RpcError("unauthenticated", f"invalid username: {name[:_LONGEST_ECHO]!r}")
     return cast(User, name)
-
-
-def require_own_user(user: User) -> None:
-    """Raises RpcError where only the sandbox's own user is known."""
-    if user != DEFAULT:
-        raise RpcError("unauthenticated", f"invalid username: {user!r}: the sandbox has no {user}")

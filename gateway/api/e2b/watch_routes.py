@@ -11,11 +11,12 @@ from gateway.api.e2b.connect_rpc import ConnectRpc, Message, Messages, RpcError
 from gateway.api.e2b.entry_info import entry_info
 from gateway.api.e2b.file_users import place_as, user_of_call
 from gateway.api.e2b.paths_in_messages import SERVICE, path_in
-from gateway.api.e2b.users import DEFAULT, User, known_user
+from gateway.api.e2b.users import DEFAULT, known_user
 from gateway.errors import WatchNotFound
 from gateway.files.entries import Entry
 from gateway.files.kept_watches import LONGEST_NAME, KeptWatches
 from gateway.files.service import Files
+from gateway.schemas.models import User
 from gateway.use.place import Place
 from gateway.use.sandbox_use import SandboxUses
 
@@ -48,7 +49,7 @@ def add_to(
 
     def done(sandbox_id: str, user: User, work: Callable[[Place], Value]) -> Value:
         with uses.of(sandbox_id) as use:
-            place = place_as(use.place, user)
+            place = place_as(files, use.place, user)
             return rpc.until(lambda: work(place))
 
     def watch(sandbox_id: str, message: Message) -> Messages:
@@ -86,7 +87,7 @@ def _told(
     with (
         uses.of(sandbox_id) as use,
         files.watch_plainly(
-            place_as(use.place, user), path, recursive=recursive, detailed=detailed
+            place_as(files, use.place, user), path, recursive=recursive, detailed=detailed
         ) as watching,
     ):
         yield {"start": {}}

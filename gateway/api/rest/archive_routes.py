@@ -38,10 +38,11 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         errors=(TooMuchUnread, GatewayFull, *FAULTS),
     )
     def pack(sandbox_id: str) -> Response:
-        path = path_in(read_query(PathQuery))
+        query = read_query(PathQuery)
+        path = path_in(query)
         gzip = prefers(GZIP, instead_of=TAR)
         with ExitStack() as held:
-            place = held.enter_context(uses.of(sandbox_id)).place
+            place = files.place(held.enter_context(uses.of(sandbox_id)).place, query.user)
             pieces = waiting.until(lambda: held.enter_context(files.pack(place, path, gzip=gzip)))
             kind = GZIP if gzip else TAR
             response = streamed(file_content.or_broken_off(pieces), held, kind)
@@ -58,7 +59,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         description="tar or tar.gz, told by its first bytes. The directory is made where it is "
         "missing, and merged with what is there. Nothing is unpacked of an archive that breaks "
         "off, or that has a member which is absolute, leaves the directory, is a device or a FIFO, "
-        "or goes through a link that the archive made. Owners are the sandbox's user.",
+        "or goes through a link that the archive made. Owner is `user`.",
         tag="Files",
         query=PathQuery,
         upload=TAR,
@@ -69,9 +70,11 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         errors=(BadArchive, *WRITE_FAULTS, *UPLOAD_FAULTS, *FAULTS),
     )
     def unpack(sandbox_id: str) -> Response:
-        path = path_in(read_query(PathQuery))
+        query = read_query(PathQuery)
+        path = path_in(query)
         with uses.of(sandbox_id) as use:
-            found, is_new = files.unpack(use.place, path, uploads.pieces())
+            place = files.place(use.place, query.user)
+            found, is_new = files.unpack(place, path, uploads.pieces())
         return file_answers.entry(found, 201 if is_new else 200)
 
     return routes

@@ -39,6 +39,7 @@ from gateway.errors import (
     TooManySnapshots,
     TooManyStreams,
     TooMuchUnread,
+    UserUnavailable,
 )
 from gateway.schemas.command_event import CommandEvent, Started
 from gateway.schemas.command_result_json import ResultMessage
@@ -103,6 +104,7 @@ def blueprint(
         errors=(
             *BODY_FAULTS,
             FeatureMissing,
+            UserUnavailable,
             TooManyCommands,
             TooManyStreams,
             TooMuchUnread,

@@ -40,6 +40,7 @@ from gateway.errors import (
     TooLarge,
     TooMuchQueued,
     TooMuchUnread,
+    UserUnavailable,
 )
 from gateway.files import several
 from gateway.files.service import INLINE_BYTES, Files
@@ -47,6 +48,7 @@ from gateway.schemas.models import (
     DeleteQuery,
     FileStat,
     PathQuery,
+    User,
     WriteQuery,
 )
 from gateway.schemas.paths_in_requests import path_of
@@ -61,6 +63,7 @@ JSON = "application/json"
 
 FAULTS = (
     *(BadFields, BadPath, PathNotFound, PermissionDenied, NotDirectory, FeatureMissing),
+    UserUnavailable,
     *(FileFault, SandboxNotFound, SandboxFault, EngineFault, StoreUnavailable, GatewayStopping),
 )
 WRITE_FAULTS = (IsDirectory, NotAFile, AlreadyExists, NoSpace, TooLarge)
@@ -77,9 +80,10 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
     """The routes below `/sandboxes/{sandbox_id}/files`."""
     routes = Blueprint("files", __name__, url_prefix="/sandboxes/<sandbox_id>/files")
 
-    def done(sandbox_id: str, work: Callable[[Place], Value]) -> Value:
+    def done(sandbox_id: str, user: User, work: Callable[[Place], Value]) -> Value:
         with uses.of(sandbox_id) as use:
-            return waiting.until(lambda: work(use.place))
+            place = files.place(use.place, user)
+            return waiting.until(lambda: work(place))
 
     @routes.get("")
     @documented(
@@ -119,10 +123,10 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         ),
     )
     def read(sandbox_id: str) -> Response:
-        path = path_in(read_query(PathQuery))
-        wanted = file_content.wanted()
+        query = read_query(PathQuery)
+        path, wanted = path_in(query), file_content.wanted()
         with ExitStack() as held:
-            place = held.enter_context(uses.of(sandbox_id)).place
+            place = files.place(held.enter_context(uses.of(sandbox_id)).place, query.user)
             try:
                 reading = waiting.until(lambda: held.enter_context(files.read(place, path, wanted)))
             except BadRange as error:
@@ -150,9 +154,10 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         query = read_query(WriteQuery)
         path, conditions = path_in(query), file_content.conditions()
         with uses.of(sandbox_id) as use:
+            place = files.place(use.place, query.user)
             content = uploads.whole_if_small(INLINE_BYTES)
             found, is_new = files.write(
-                use.place, path, content, mode=query.permissions, conditions=conditions
+                place, path, content, mode=query.permissions, conditions=conditions
             )
         return file_answers.entry(found, 201 if is_new else 200)
 
@@ -169,10 +174,12 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         errors=(*WRITE_FAULTS, *UPLOAD_FAULTS, *FAULTS),
     )
     def write_several(sandbox_id: str) -> Response:
-        directory = path_in(read_query(PathQuery))
+        query = read_query(PathQuery)
+        directory = path_in(query)
         with uses.of(sandbox_id) as use:
+            place = files.place(use.place, query.user)
             parts = file_parts(INLINE_BYTES)
-            found = several.write_several(files, use.place, directory, parts)
+            found = several.write_several(files, place, directory, parts)
         return file_answers.entries(found, 201)
 
     @routes.delete("")
@@ -187,7 +194,11 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
     def delete(sandbox_id: str) -> Response:
         query = read_query(DeleteQuery)
         path = path_in(query)
-        done(sandbox_id, lambda place: files.delete(place, path, recursive=query.recursive))
+        done(
+            sandbox_id,
+            query.user,
+            lambda place: files.delete(place, path, recursive=query.recursive),
+        )
         return answers.nothing()
 
     return routes

@@ -35,6 +35,8 @@ from gateway.schemas.models import (
     ListQuery,
     MakeDirectory,
     PathQuery,
+    User,
+    UserQuery,
 )
 from gateway.schemas.paths_in_requests import path_of
 from gateway.schemas.route_documentation import Reply, documented
@@ -51,9 +53,10 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
     """The routes below `/sandboxes/{sandbox_id}/files/`."""
     routes = Blueprint("paths", __name__, url_prefix="/sandboxes/<sandbox_id>/files")
 
-    def done(sandbox_id: str, work: Callable[[Place], Value]) -> Value:
+    def done(sandbox_id: str, user: User, work: Callable[[Place], Value]) -> Value:
         with uses.of(sandbox_id) as use:
-            return waiting.until(lambda: work(use.place))
+            place = files.place(use.place, user)
+            return waiting.until(lambda: work(place))
 
     @routes.get("/stat")
     @documented(
@@ -65,8 +68,11 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         errors=FAULTS,
     )
     def stat(sandbox_id: str) -> Response:
-        path = path_in(read_query(PathQuery))
-        return file_answers.entry(done(sandbox_id, lambda place: files.stat(place, path)))
+        query = read_query(PathQuery)
+        path = path_in(query)
+        return file_answers.entry(
+            done(sandbox_id, query.user, lambda place: files.stat(place, path))
+        )
 
     @routes.get("/list")
     @documented(
@@ -95,7 +101,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         )
         as_lines = prefers(NDJSON, instead_of=JSON)
         with ExitStack() as held:
-            place = held.enter_context(uses.of(sandbox_id)).place
+            place = files.place(held.enter_context(uses.of(sandbox_id)).place, query.user)
             listing = waiting.until(
                 lambda: held.enter_context(
                     files.listed(place, path, depth=query.depth, limit=query.limit, after=after)
@@ -116,6 +122,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         summary="Make a directory",
         tag="Files",
         body=MakeDirectory,
+        query=UserQuery,
         replies={
             200: Reply(FileStat, "With `parents`: it was there."),
             201: Reply(FileStat, "It is new."),
@@ -123,10 +130,10 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         errors=(AlreadyExists, NoSpace, *BODY_FAULTS, *FAULTS),
     )
     def make_directory(sandbox_id: str) -> Response:
-        body = read_json(MakeDirectory)
+        user, body = read_query(UserQuery).user, read_json(MakeDirectory)
         path = path_of(body.path, body.path_b64)
         found, is_new = done(
-            sandbox_id, lambda place: files.make_directory(place, path, parents=body.parents)
+            sandbox_id, user, lambda place: files.make_directory(place, path, parents=body.parents)
         )
         return file_answers.entry(found, 201 if is_new else 200)
 
@@ -136,14 +143,18 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         description="Also to another file system of the sandbox. `to` is the new path itself.",
         tag="Files",
         body=FromTo,
+        query=UserQuery,
         replies={200: Reply(FileStat, "What is there now.")},
         errors=(NotEmpty, *WRITE_FAULTS, *BODY_FAULTS, *FAULTS),
     )
     def move(sandbox_id: str) -> Response:
-        source, target, overwrite = _from_to()
-        return file_answers.entry(
-            done(sandbox_id, lambda place: files.move(place, source, target, overwrite=overwrite))
+        user, (source, target, overwrite) = read_query(UserQuery).user, _from_to()
+        found = done(
+            sandbox_id,
+            user,
+            lambda place: files.move(place, source, target, overwrite=overwrite),
         )
+        return file_answers.entry(found)
 
     @routes.post("/copy")
     @documented(
@@ -151,14 +162,18 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         description="A directory with all that is in it; links are copied as links.",
         tag="Files",
         body=FromTo,
+        query=UserQuery,
         replies={200: Reply(FileStat, "What is there now.")},
         errors=(NotEmpty, *WRITE_FAULTS, *BODY_FAULTS, *FAULTS),
     )
     def copy(sandbox_id: str) -> Response:
-        source, target, overwrite = _from_to()
-        return file_answers.entry(
-            done(sandbox_id, lambda place: files.copy(place, source, target, overwrite=overwrite))
+        user, (source, target, overwrite) = read_query(UserQuery).user, _from_to()
+        found = done(
+            sandbox_id,
+            user,
+            lambda place: files.copy(place, source, target, overwrite=overwrite),
         )
+        return file_answers.entry(found)
 
     return routes
 

@@ -69,7 +69,7 @@ def blueprint(files: Files, uses: SandboxUses, waiting: Waiting) -> Blueprint:
         query = read_query(WatchQuery)
         path = path_in(query)
         with ExitStack() as held:
-            place = held.enter_context(uses.of(sandbox_id)).place
+            place = files.place(held.enter_context(uses.of(sandbox_id)).place, query.user)
             watching = waiting.until(
                 lambda: held.enter_context(files.watch(place, path, recursive=query.recursive))
             )

@@ -36,6 +36,7 @@ from gateway.errors import (
     TooMuchQueued,
     TooMuchUnread,
     UpgradeRequired,
+    UserUnavailable,
 )
 from gateway.schemas.models import (
     AttachMessage,
@@ -118,6 +119,7 @@ COMMANDS = documented(
             LineTooLong,
             TerminalMissing,
             FeatureMissing,
+            UserUnavailable,
             *OF_CHECKPOINTS,
             EngineFault,
             SandboxFault,
@@ -137,6 +139,7 @@ TERMINAL = documented(
         SandboxNotFound,
         UpgradeRequired,
         BadFields,
+        UserUnavailable,
         TooManyConnections,
         EngineFault,
         StoreUnavailable,
@@ -164,6 +167,7 @@ WATCH = documented(
     errors=(
         *(BadFields, BadPath, PathNotFound, PermissionDenied, NotDirectory, TooManyWatches),
         *(SandboxNotFound, UpgradeRequired, TooManyConnections, FeatureMissing, FileFault),
+        UserUnavailable,
         *(SandboxFault, EngineFault, StoreUnavailable),
     ),
     socket=Socket(

@@ -18,7 +18,7 @@ from gateway.api.ws.keep_alive import Connections
 from gateway.api.ws.peer import Peer
 from gateway.api.ws.safe_socket import STALL_LIMIT_S, SafeSocket
 from gateway.api.ws.terminal import Terminal
-from gateway.commands.command_spec import request_id_of
+from gateway.commands.command_spec import request_id_of, terminal_of
 from gateway.commands.run_and_steer import Commands
 from gateway.errors import BadFields, BadRequest, GatewayError, UpgradeRequired
 from gateway.files.service import Files
@@ -28,7 +28,7 @@ from gateway.metrics import Metrics
 from gateway.middleware import audit, authentication
 from gateway.middleware.language import texts
 from gateway.process.byte_budget import ByteBudget, Holding
-from gateway.schemas.models import TerminalSize
+from gateway.schemas.models import TerminalQuery
 from gateway.use.place import Place
 from gateway.use.sandbox_use import CommandWatcher, Leases, SandboxUses
 
@@ -83,9 +83,10 @@ def blueprint(
         g.use = use
         g.held = ExitStack()
         if asked is not None:
-            path, recursive = asked
+            path, recursive, user = asked
             with use.linked():
-                g.watching = g.held.enter_context(files.watch(use.place, path, recursive=recursive))
+                place = files.place(use.place, user)
+                g.watching = g.held.enter_context(files.watch(place, path, recursive=recursive))
         g.socket = request.environ["gunicorn.socket"] = SafeSocket(raw, metrics, write_timeout_s)
         # Compression would cost 300 KB and CPU time per connection: it is not offered.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
@@ -112,10 +113,11 @@ def blueprint(
     @sock.route("/<sandbox_id>/terminal", bp=routes)  # type: ignore[untyped-decorator]
     @documentation.TERMINAL
     def show_terminal(websocket: Server, sandbox_id: str) -> None:
-        size, request_id = g.terminal
+        asked, request_id = g.terminal
 
         def work(peer: Peer, place: Place, held: Holding) -> bool:
-            Terminal(peer, place, commands, request_id, held).serve(size.cols, size.rows)
+            spec = terminal_of(request_id, asked.cols, asked.rows, asked.user)
+            Terminal(peer, place, commands, spec, held).serve()
             return False  # a shell that waits for its viewers does not keep the sandbox busy
 
         serve(websocket, sandbox_id, work)
@@ -182,22 +184,22 @@ def _serve_commands(
         warming.kill()
 
 
-def _terminal_of(arguments: Mapping[str, str]) -> tuple[TerminalSize, str]:
-    """Size and request_id from the query. Raises BadFields."""
+def _terminal_of(arguments: Mapping[str, str]) -> tuple[TerminalQuery, str]:
+    """What the query asks for, and the request_id. Raises BadFields."""
     request_id = request_id_of(arguments.get("request_id"))
-    asked = {name: arguments[name] for name in ("cols", "rows") if name in arguments}
+    said = {name: arguments[name] for name in ("cols", "rows", "user") if name in arguments}
     try:
-        size = TerminalSize.model_validate(asked)
+        asked = TerminalQuery.model_validate(said)
     except ValidationError as error:
         raise BadFields(
-            "cols and rows must be whole numbers from 1 to 1000",
+            "cols and rows must be whole numbers from 1 to 1000, and user `user` or `root`",
             errors=[
                 {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()
             ],
         ) from None
     if len(request_id) > frames.LONGEST_REQUEST_ID:
         raise BadRequest("request_id is too long")
-    return size, request_id
+    return asked, request_id
 
 
 def _warm_up(commands: Commands, container_id: str) -> None:

@@ -8,7 +8,7 @@ from gateway.api.ws import frames
 from gateway.api.ws.frames import UnreadableRequest
 from gateway.api.ws.peer import INTERNAL_ERROR, Peer
 from gateway.api.ws.stdin_queue import StdinQueues
-from gateway.commands.command_spec import terminal_of
+from gateway.commands.command_spec import CommandSpec
 from gateway.commands.run_and_steer import Commands
 from gateway.errors import BadRequest, GatewayError
 from gateway.logs.line_budget import bounded_log
@@ -29,17 +29,19 @@ class Terminal:
     """Serves one viewer of a terminal. Several may share one by its request_id."""
 
     def __init__(
-        self, peer: Peer, place: Place, commands: Commands, request_id: str, held: Holding
+        self, peer: Peer, place: Place, commands: Commands, spec: CommandSpec, held: Holding
     ) -> None:
+        """`spec` is that of `terminal_of`."""
         self._peer = peer
         self._place = place
         self._commands = commands
-        self._request_id = request_id
+        self._spec = spec
+        self._request_id = spec.request_id
         self._input = StdinQueues(self._write, held, lambda: peer.connected)
 
-    def serve(self, cols: int, rows: int) -> None:
+    def serve(self) -> None:
         """Show the terminal until the viewer leaves or its shell ends."""
-        showing = gevent.spawn(self._show, cols, rows)
+        showing = gevent.spawn(self._show)
         try:
             for message in self._peer.messages():
                 wait_for_share()
@@ -50,15 +52,14 @@ class Terminal:
         showing.kill()
         self._input.close()
 
-    def _show(self, cols: int, rows: int) -> None:
+    def _show(self) -> None:
         try:
-            spec = terminal_of(self._request_id, cols, rows)
-            followed = self._commands.open_terminal(self._place, spec)
+            followed = self._commands.open_terminal(self._place, self._spec)
             with each_of(followed) as events:
                 for event in events:
                     if isinstance(event, Output):
                         self._peer.outbox.send_binary(event.data)
-            with self._commands.outcome(self._place, followed, spec=spec) as result:
+            with self._commands.outcome(self._place, followed, spec=self._spec) as result:
                 self._peer.outbox.send_result(result)
             self._peer.close(NORMAL)
         except OSError:

@@ -12,7 +12,7 @@ from gateway.api.ws.peer import INTERNAL_ERROR, Peer
 from gateway.errors import BadFields, BadRequest, GatewayError
 from gateway.files.watching import Watching
 from gateway.logs.line_budget import bounded_log
-from gateway.schemas.models import WatchQuery
+from gateway.schemas.models import User, WatchQuery
 from gateway.schemas.paths_in_requests import path_of
 
 log = bounded_log(__name__)
@@ -20,8 +20,8 @@ log = bounded_log(__name__)
 _WATCHING = b'{"type":"watching"}'
 
 
-def asked_for(arguments: Mapping[str, str], query: bytes) -> tuple[bytes, bool]:
-    """The path, and whether what is below it is meant too. Raises BadFields, BadPath."""
+def asked_for(arguments: Mapping[str, str], query: bytes) -> tuple[bytes, bool, User]:
+    """The path, whether what is below it is meant too, and as whom. Raises BadFields, BadPath."""
     try:
         asked = WatchQuery.model_validate(dict(arguments))
     except ValidationError as error:
@@ -31,7 +31,7 @@ def asked_for(arguments: Mapping[str, str], query: bytes) -> tuple[bytes, bool]:
                 {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()
             ],
         ) from None
-    return path_of(asked.path, asked.path_b64, query), asked.recursive
+    return path_of(asked.path, asked.path_b64, query), asked.recursive, asked.user
 
 
 def serve(peer: Peer, watching: Watching) -> None:

@@ -154,7 +154,7 @@ class DockerEngine:
                         name=spec.name,
                         entrypoint=["sleep", "infinity"],
                         command=[],
-                        user=container_hardening.HOLDER_USER,
+                        user=container_hardening.holder_of(has_root=spec.has_root),
                         labels=spec.labels,
                         environment=dict(spec.env),
                         hostname="sandbox",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway.engine.container_hardening import user_of
 from gateway.engine.interface import Engine
 from gateway.link.dial import Known
-from gateway.sandboxes.spec.container_labels import uid_of
+from gateway.sandboxes.spec.container_labels import has_root, uid_of
+from gateway.sandboxes.spec.sandbox_spec import option_of
 from gateway.settings import MIB, Settings
 from gateway.store.sandboxes import SandboxStore
 
@@ -25,10 +26,12 @@ class KnownContainers:
         if row is not None:
             limits = self._limits(row.memory_mb or self._settings.memory_mb)
             own_stack = row.isolation == "gvisor"
-            return Known(row.pid, limits, user_of(row.uid), own_stack)
+            with_root = bool(option_of(row, "root"))
+            return Known(row.pid, limits, user_of(row.uid), own_stack, with_root)
         container = self._engine.inspect(container_id)
         user = user_of(uid_of(container.labels))
-        return Known(container.pid, self._limits(self._settings.memory_mb), user)
+        limits = self._limits(self._settings.memory_mb)
+        return Known(container.pid, limits, user, has_root=has_root(container.labels))
 
     def _limits(self, memory_mb: float) -> dict[str, float]:
         """Of what its agent may keep: of its sandbox's own memory, and no more than a quarter."""

@@ -45,6 +45,12 @@ def uid_of(labels: Mapping[str, str]) -> int:
     return int(text) if re.fullmatch("[1-9][0-9]{3,9}", text) else SHARED_UID
 
 
+def has_root(labels: Mapping[str, str]) -> bool:
+    """Whether the sandbox was made with root."""
+    origin = origin_of(labels)
+    return origin is not None and origin.notes.get("root") is True
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a container's labels say."""

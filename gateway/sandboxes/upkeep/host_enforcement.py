@@ -19,6 +19,7 @@ from gateway.host.cpu_weight import CpuWeights
 from gateway.host.disk_rate import DiskRate
 from gateway.host.disk_watch import DiskWatch, Target
 from gateway.host.egress_proxy import EgressProxy
+from gateway.host.engine_files import EngineFiles
 from gateway.host.file_clones import Way
 from gateway.host.layer_disks import KeptDisk, LayerDisks
 from gateway.host.layer_snapshots import LayerSnapshots
@@ -26,7 +27,7 @@ from gateway.host.layer_users import LayerUsers
 from gateway.host.name_limits import NameLimits
 from gateway.host.packet_filter import PacketFilter
 from gateway.host.snapshot_disk import SnapshotDisk
-from gateway.sandboxes.spec.container_labels import INSTANCE
+from gateway.sandboxes.spec.container_labels import INSTANCE, has_root
 from gateway.schemas.models import PostureCheck
 from gateway.settings import SHARED_UID, Settings
 from gateway.store.rows import SandboxRow
@@ -110,6 +111,7 @@ class Enforcement:
             settings.name_rate, lambda: name_limits.hindrance_of(local=local)
         )
         self._disk_rate = DiskRate(settings.disk_write_mb_s)
+        self._engine_files = EngineFiles(has_root, lambda: local and programs.is_root())
         self._cpu_weights = CpuWeights(live, engine.is_local)
         self._disks = LayerDisks(
             lambda: engine.host().data_root if local else "", settings.disk_dir
@@ -162,19 +164,20 @@ class Enforcement:
             disk = self._disks.preparation(disk_mb)
             # What the user step has put into the layer is copied to the disk.
             steps += [] if disk is None else [disk, self._disk_rate]
-            steps.append(self._name_limits)
+            steps += [self._name_limits, self._engine_files]
         return Steps(steps) if steps else None
 
     def from_snapshot(self, name: str, disk_mb: int, uids: tuple[int, int]) -> SnapshotSteps:
         """In the place of `preparation`: a disk with the files of a snapshot, which the kernel
         bounds in the same way."""
         disk = self.snapshots.preparation(name, disk_mb, uids, self._disk_watch.check_room)
-        return SnapshotSteps(disk, [self._disk_rate, self._name_limits])
+        return SnapshotSteps(disk, [self._disk_rate, self._name_limits, self._engine_files])
 
     def once_more(self) -> Preparation:
         """For a container that is started again with the disk that it has. One that has lost its
         disk is not started: what it wrote would be bounded by nothing."""
-        return Steps([KeptDisk(self._disks), self._disk_rate, self._name_limits])
+        kept = KeptDisk(self._disks)
+        return Steps([kept, self._disk_rate, self._name_limits, self._engine_files])
 
     def _no_users(self) -> str | None:
         """Why sandboxes have no users of their own."""

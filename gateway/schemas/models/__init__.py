@@ -4,6 +4,7 @@ They validate what comes in, write what goes out, and make `/openapi.json`: a fi
 here does not exist. The examples are what the documentation shows.
 """
 
+from gateway.link.users import User
 from gateway.schemas.models.base import Answer, Request
 from gateway.schemas.models.changes import ChangeCounts, Changes, ChangesQuery, NotUtf8
 from gateway.schemas.models.commands import (
@@ -36,6 +37,7 @@ from gateway.schemas.models.files import (
     MakeDirectory,
     Overflow,
     PathQuery,
+    UserQuery,
     Watching,
     WatchQuery,
     WriteQuery,
@@ -200,6 +202,8 @@ __all__ = [
     "TokenIssued",
     "TokenRequest",
     "Truncated",
+    "User",
+    "UserQuery",
     "WatchQuery",
     "Watching",
     "WriteQuery",

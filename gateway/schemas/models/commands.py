@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from gateway.link.users import User
 from gateway.schemas.models.base import Request, Sliced
 
 RequestId = Annotated[str, StringConstraints(max_length=256)]
@@ -61,6 +62,11 @@ def _is_base64(text: str, name: str) -> None:
 class CommandOptions(Request):
     """What a command may be given besides itself."""
 
+    user: User = Field(
+        "user",
+        description="Whom it runs as: `user` or, in a sandbox made with `root`, `root`.",
+        examples=["user"],
+    )
     request_id: RequestId | None = Field(
         None,
         description="Names the command, and comes back with the answer: up to 256 characters. "

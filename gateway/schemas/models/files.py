@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from gateway.link.users import User
 from gateway.schemas.models.base import Answer, Request, left_out_when_none
 
 MOST_DEPTH = 256
@@ -16,9 +17,10 @@ _PATH = (
     "needed."
 )
 _PATH_B64 = "The bytes of a path that is not UTF-8, as base64 (also of the URL's alphabet)."
-_USER = "As whom: `user`."
+_USER = (
+    "As whom: `user` or, in a sandbox made with `root`, `root`. Relative paths begin at that home."
+)
 
-User = Literal["user"]
 Encoded = Annotated[str, StringConstraints(max_length=8 * 1024)]
 
 
@@ -43,6 +45,12 @@ class FileStat(Answer):
         None, description="Of a file, as the header has it.", examples=['"2a-c-16e0f-16e0f"']
     )
     path_b64: str | None = Field(None, description=_PATH_B64, examples=["L3RtcC//"])
+
+
+class UserQuery(Request):
+    """Query of routes whose body has the paths."""
+
+    user: User = Field("user", description=_USER, examples=["user"])
 
 
 class PathQuery(Request):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gateway.link.users import User
 from gateway.schemas.models.base import Request
 from gateway.schemas.models.commands import MAX_RESULT_BYTES, Offset, RequestId, TerminalSize
 from gateway.schemas.models.labels import LabelFilters, by_name
@@ -122,4 +123,9 @@ class TerminalQuery(TerminalSize):
         description="Clients that give the same one share a terminal, and a reload returns to it "
         "with its recent screen. Default: a terminal of one's own.",
         examples=["main"],
+    )
+    user: User = Field(
+        "user",
+        description="Whose: `user` or, in a sandbox made with `root`, `root`.",
+        examples=["user"],
     )

@@ -70,7 +70,7 @@ class World:
         if name in self.fails:
             raise self.fails[name]
 
-    def _wait(self, _place: Any, _key: str, _daemon: str | None) -> None:
+    def _wait(self, _place: Any, _key: str, _daemon: str | None, _user: str) -> None:
         self.ended.wait()
         self._say("wait")
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.api.ws.command_connection import Connection
 from gateway.api.ws.outbox import Outbox
 from gateway.api.ws.terminal import Terminal
-from gateway.commands.command_spec import CommandSpec, spec_of
+from gateway.commands.command_spec import CommandSpec, spec_of, terminal_of
 from gateway.middleware.language import Texts
 from gateway.process.byte_budget import ByteBudget, Holding
 from gateway.schemas.models import CommandRequest
@@ -101,7 +101,7 @@ def test_a_terminal_whose_viewer_is_gone_is_not_followed(held: Holding) -> None:
     """The terminal itself stays."""
     commands = Commands()
 
-    Terminal(Peer(commands), FakeLease("a1", "c"), commands, "r", held).serve(80, 24)
+    Terminal(Peer(commands), FakeLease("a1", "c"), commands, terminal_of("r", 80, 24), held).serve()
 
     assert commands.followed.closed == 1
     assert commands.followed.told == 4
