@@ -339,6 +339,20 @@ def test_a_sandbox_that_ends_ends_what_runs(code_gateway: GatewayProcess) -> Non
     assert (found[0].status_code, _problem(found[0])["code"]) == (404, "sandbox_not_found")
 
 
+def test_what_stands_ready_has_a_kernel_that_runs(code_gateway: GatewayProcess) -> None:
+    """Before anybody has asked for code: a start of it takes seconds."""
+
+    def has_one_from_the_beginning() -> bool:
+        sandbox_id = code_gateway.create(image="code-interpreter")
+        looked = code_gateway.post(
+            f"/sandboxes/{sandbox_id}/commands", json={"command": "cat /proc/[0-9]*/comm"}
+        ).json()
+        code_gateway.delete(f"/sandboxes/{sandbox_id}")
+        return {"sbxgwc", "python3"} <= set(looked["output"].split())
+
+    eventually(has_one_from_the_beginning, within_s=60, every_s=2)
+
+
 def test_other_images_say_that_they_run_no_code(code_gateway: GatewayProcess) -> None:
     """The default image has python3, and no IPython; the process that finds out leaves nothing."""
     sandbox_id = code_gateway.create()
