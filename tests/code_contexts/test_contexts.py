@@ -249,6 +249,15 @@ def test_a_kernel_that_dies_is_replaced(code: Code) -> None:
     assert code.value("1") == "1"
 
 
+def test_memory_that_runs_out_costs_one_kernel(code: Code) -> None:
+    """Who takes it, and neither its neighbours nor who keeps them (`oom_score_adj`)."""
+    other = code.gateway.post(code.path).json()["context_id"]
+    code.run("kept = 1", context=other)
+    assert code.error("b'x' * (4 << 30)") == "KernelDied"
+    assert code.value("kept", context=other) == "1"
+    assert code.value("1") == "1"
+
+
 def test_output_is_bounded_and_says_so(code: Code) -> None:
     """In the answer; a stream has all of it. A result that is too large is left out."""
     flood = code.run("print('x' * 1024 * 1024 * 9)\n'y' * 5")
