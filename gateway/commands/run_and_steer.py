@@ -53,6 +53,8 @@ from gateway.use.place import Place, PlaceOfUser
 
 ANSWER_S = 1.0
 
+KILLED_S = 2.0
+
 
 class Commands:
     """Runs commands. One per process; greenlets share it. To be used within `using`.
@@ -315,6 +317,21 @@ class Commands:
     def send_signal(self, place: Place, which: Which, signal: str) -> None:
         """Signal a command's process tree. Raises CommandNotFound, CommandFinished, BadRequest."""
         self._tell(place, "signal", **fields_of(which), signal=signal)
+
+    def kill(self, place: Place, which: Which) -> None:
+        """KILL a command's process tree, and return when it has ended, if that is within KILLED_S.
+        Raises what `send_signal` does."""
+        there = self._where(place, **fields_of(which))
+        self.send_signal(place, which, "KILL")
+        request = {"op": "attach", **fields_of(which)}
+        try:
+            with (
+                gevent.Timeout(KILLED_S, False),
+                collect(self._links, self._budget, there, request, 0, eager=0),
+            ):
+                pass
+        except CommandNotFound:
+            pass  # it has ended, and is forgotten
 
     def resize(self, place: Place, which: Which, cols: int, rows: int) -> None:
         """Raises CommandNotFound, CommandFinished, TerminalMissing."""

@@ -84,7 +84,8 @@ class PatientSocket:
 
     def __init__(self, socket: Any, stall_s: float) -> None:
         self._socket = socket
-        self._stall_s = stall_s
+        self.stall_s = stall_s
+        """See `write_all`. Whoever changes it changes it back."""
         self.was_reset = False
         """Whether a write has found out that the client left without having read everything. The
         kernel tells it once."""
@@ -92,7 +93,7 @@ class PatientSocket:
     def sendall(self, data: bytes) -> None:
         """Raises ClientStalled."""
         try:
-            write_all(self._socket, data, self._stall_s, _ignore)
+            write_all(self._socket, data, self.stall_s, _ignore)
         except (ConnectionResetError, ClientStalled):
             self.was_reset = True
             raise

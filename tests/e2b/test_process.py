@@ -127,27 +127,15 @@ def test_twenty_megabytes_arrive_exactly(sandbox: Sandbox) -> None:
     assert whole.stderr.split()[0].decode() == hashlib.sha256(whole.stdout).hexdigest()
 
 
-def test_a_slow_reader_holds_its_process_back(sandbox: Sandbox) -> None:
-    """And loses nothing: more than is ever kept of a stream."""
-    stream = sandbox.shell("seq 6000000")
-    assert stream.pid
-    eventually(lambda: sandbox.shell("pgrep -c seq").whole().stdout == b"1\n", within_s=5)
-    whole = stream.whole()
-
-    assert whole.stderr == b""
-    assert whole.stdout.endswith(b"\n5999999\n6000000\n")
-    assert len(whole.stdout) == sum(9 * 10**d * (d + 2) for d in range(6)) + 5_000_001 * 8
-
-
 def test_output_that_could_not_be_kept_is_told(sandbox: Sandbox) -> None:
     """Never skipped in silence, though this protocol has no word for it."""
-    stream = sandbox.shell("sleep 0.3; seq 4000000; echo done >&2; sleep 30")
+    stream = sandbox.shell("sleep 0.3; seq 3200000; echo done >&2; sleep 30")
     pid = stream.pid
     stream.close()
     eventually(lambda: _has_written(sandbox, pid), within_s=30)
     following = sandbox.connect(pid)
     told = following.until(b"done\n", "stderr")
-    while b"\n4000000\n" not in told.stdout:
+    while b"\n3200000\n" not in told.stdout:
         following.next()
     following.close()
     sandbox.call("SendSignal", {"process": {"pid": pid}, "signal": 9})
@@ -156,9 +144,14 @@ def test_output_that_could_not_be_kept_is_told(sandbox: Sandbox) -> None:
     assert b" bytes of stdout were not kept]\n" in told.stderr
 
 
-def _has_written(sandbox: Sandbox, pid: int) -> bool:
+def _written(sandbox: Sandbox, pid: int) -> tuple[int, int]:
+    """Bytes that it has written by now, as the native API tells."""
     listed = sandbox.gateway.get(f"/sandboxes/{sandbox.id}/commands").json()
-    return any(one["pid"] == pid and one["stderr_bytes"] > 0 for one in listed)
+    return next((one["stdout_bytes"], one["stderr_bytes"]) for one in listed if one["pid"] == pid)
+
+
+def _has_written(sandbox: Sandbox, pid: int) -> bool:
+    return _written(sandbox, pid)[1] > 0
 
 
 def test_input_is_written_as_it_comes(sandbox: Sandbox) -> None:
@@ -209,8 +202,9 @@ def test_a_terminal_is_steered(sandbox: Sandbox) -> None:
     type_in("stty size\n")
     stream.until(b"33 91\r\n", "pty")
     assert sandbox.call("Update", {**of, "pty": {"size": {"cols": 70, "rows": 20}}}).json() == {}
-    type_in("stty size; sleep 60\n")
+    type_in("stty size; bash -c 'echo u''p; sleep 60'\n")
     stream.until(b"20 70\r\n", "pty")
+    stream.until(b"up\r\n", "pty")
     type_in("\x03")
     type_in("exit 5\n")
     assert stream.whole().exit_code == 5
@@ -299,6 +293,7 @@ def test_commands_of_both_protocols_are_the_same(sandbox: Sandbox) -> None:
     """What one starts the other lists, follows and ends."""
     mine = sandbox.shell("echo mine; sleep 60", tag="mine")
     mine.until(b"mine\n")
+    assert mine.pid
     path = f"/sandboxes/{sandbox.id}/commands"
     native = sandbox.gateway.post(path, json={"command": "echo hi; cat", "background": True}).json()
     listed = {one["pid"]: one for one in sandbox.gateway.get(path).json()}
@@ -307,7 +302,7 @@ def test_commands_of_both_protocols_are_the_same(sandbox: Sandbox) -> None:
     told = {one["pid"]: one for one in sandbox.call("List", {}).json()["processes"]}
 
     assert output.content == b"mine\n"
-    assert listed[mine.pid]["command"] == "/bin/bash -c 'echo mine; sleep 60'"
+    assert listed[mine.pid]["command"] == '"/bin/bash" "-c" "echo mine; sleep 60"'
     assert sandbox.connect(native["pid"]).whole().stdout == b"hi\n"
     assert native["pid"] not in told
     sandbox.gateway.post(f"{path}/{request_id}/signal", json={"signal": "TERM"})
@@ -341,11 +336,10 @@ def test_commands_of_both_protocols_are_the_same(sandbox: Sandbox) -> None:
         ("Update", b'{"process":{"pid":999999}}', UNARY, "invalid_argument"),
         ("CloseStdin", b'{"process":{"tag":"nobody"}}', UNARY, "not_found"),
         ("Fly", b"{}", UNARY, "unimplemented"),
-        ("Fly/away", b"{}", UNARY, 404),
     ],
 )
 def test_bad_calls_are_answered_in_form(
-    sandbox: Sandbox, method: str, body: bytes, kind: str, code: str | int | None
+    sandbox: Sandbox, method: str, body: bytes, kind: str, code: str | None
 ) -> None:
     """JSON with a code and a message, by the status or in the last envelope; never a 500."""
     headers = {**sandbox.headers, "Content-Type": kind}

@@ -173,6 +173,7 @@ class Stream:
 
     def until(self, what: bytes, name: str = "stdout") -> Ended:
         """Read until the output has this."""
+        assert self.pid
         while what not in self.so_far.output.get(name, b""):
             assert self.next(), f"it ended before {what!r}: {self.so_far.__dict__}"
         return self.so_far
@@ -181,6 +182,15 @@ class Stream:
         """Read to the end."""
         assert self.response.status_code == 200, self.response.text
         while self.next():
+            pass
+        return self.so_far
+
+    def until_it_breaks(self) -> Ended:
+        """Read whatever still comes of a connection whose other end has gone."""
+        try:
+            while self.next():
+                pass
+        except requests.RequestException:
             pass
         return self.so_far
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import select
 import socket as sockets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -83,6 +84,20 @@ class ClientSocket:
     def _stop(self) -> None:
         if self._watcher is not None and self._watcher.active:
             self._watcher.stop()
+
+    @contextmanager
+    def may_stall(self, stall_s: float) -> Iterator[None]:
+        """Within the block, the client may take nothing for so many seconds before it counts as
+        gone."""
+        before = getattr(self._connection, "stall_s", None)
+        if before is None:
+            yield
+            return
+        self._connection.stall_s = stall_s
+        try:
+            yield
+        finally:
+            self._connection.stall_s = before
 
     def read_no_more(self) -> None:
         """Whoever reads from the client comes to an end at once."""

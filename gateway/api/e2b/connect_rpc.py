@@ -8,7 +8,6 @@ may block for long waits by `Waiting`, which ends with this process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import gevent
@@ -77,18 +76,14 @@ class ConnectRpc:
         handler: ServerStreamHandler,
         *,
         keepalive: Message,
-        grace_s: float = 0.0,
     ) -> None:
         """One message, answered by those that `handler` gives: see `rpc_streams.Stream`.
-        `keepalive` is what tells clients that the stream is still there. A handler that ends by
-        itself at the deadline is given `grace_s` more seconds for it."""
+        `keepalive` is what tells clients that the stream is still there."""
 
         def answer(sandbox_id: str) -> Response:
             call = begin_call(STREAM)
             message = rpc_requests.first_message()
             messages = handler(sandbox_id, message)
-            if call.timeout_s is not None:
-                call = replace(call, timeout_s=call.timeout_s + grace_s)
             stopping = self._waiting.stopping
             stream = Stream(call, messages, keepalive, stopping, client_of_request())
             leave = self._streams.enter(sandbox_id, stream)

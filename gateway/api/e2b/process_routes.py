@@ -36,10 +36,6 @@ from gateway.use.sandbox_use import SandboxUses
 
 SERVICE = "process.Process"
 
-GRACE_S = 2.0
-"""The end of its time is told by the process's own end: only when that does not come, by the clock.
-"""
-
 _SHELL = ["/bin/bash", "-c"]
 """How commands that are no words are shown."""
 
@@ -48,17 +44,8 @@ def blueprint(rpc: ConnectRpc, commands: Commands, uses: SandboxUses) -> Bluepri
     """The procedures, all of them."""
     routes = Blueprint("e2b_process", __name__, url_prefix=URL_PREFIX)
     processes = _Processes(rpc, commands, uses)
-    rpc.server_stream(
-        routes,
-        SERVICE,
-        "Start",
-        processes.start,
-        keepalive=process_events.KEEPALIVE,
-        grace_s=GRACE_S,
-    )
-    rpc.server_stream(
-        routes, SERVICE, "Connect", processes.connect, keepalive=process_events.KEEPALIVE
-    )
+    for method, stream in (("Start", processes.start), ("Connect", processes.connect)):
+        rpc.server_stream(routes, SERVICE, method, stream, keepalive=process_events.KEEPALIVE)
     rpc.client_stream(routes, SERVICE, "StreamInput", processes.stream_input)
     for method, handler in (
         ("List", processes.list),
@@ -160,7 +147,10 @@ class _Processes:
         asked = read(SendSignal, message)
         which, name = asked.which, asked.name
         with self._uses.of(sandbox_id) as use:
-            self._do(which, lambda: self._commands.send_signal(use.place, which, name))
+            if name == "KILL":
+                self._do(which, lambda: self._commands.kill(use.place, which))
+            else:
+                self._do(which, lambda: self._commands.send_signal(use.place, which, name))
         return {}
 
     def update(self, sandbox_id: str, message: Message) -> Message:

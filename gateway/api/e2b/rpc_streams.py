@@ -35,6 +35,10 @@ WATCHED_AFTER_S = 0.05
 """How long the next message is waited for before it is looked whether the client hangs up. Short
 calls are over by then."""
 
+STALL_S = 24 * 3600.0
+"""How long a client may leave what is written unread. A handle of these clients reads only when its
+program asks it; and what waits for it here is bounded, as the number of streams is."""
+
 STOPPING = "the gateway is being restarted: connect again"
 
 
@@ -83,7 +87,8 @@ class Stream:
     def __iter__(self) -> Iterator[bytes]:
         self._telling = gevent.spawn(self._tell)
         self._stopping.rawlink(self._wake)
-        return self._pieces()
+        with self._client.may_stall(STALL_S):
+            yield from self._pieces()
 
     def end(self, error: RpcError) -> None:
         """Let it end with an error, as soon as what is being written is. Does not block."""
