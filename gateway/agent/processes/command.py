@@ -1,17 +1,14 @@
 """One command: what was asked for, what it wrote, how it ended."""
 
-import array
 import base64
 import errno
-import fcntl
 import os
 import signal
-import termios
 import time
 
 from gateway.protocol import streams
 
-from .output import BLOCK, OutputLog
+from .output import BLOCK, OutputLog, bytes_in_pipe
 
 PIPE_BYTES = 64 * 1024
 """What the kernel may still hold of a pipe when its process has exited (pipe(7))."""
@@ -245,13 +242,3 @@ class Command:
         """Bytes held in memory: output, the text, which is noted three times, and the rest."""
         kept = sum(log.kept for _, log in self.logs)
         return kept + 3 * len(self.text) + self.start.size + OWN_BYTES
-
-
-def bytes_in_pipe(fd):
-    """How many bytes nobody has read yet."""
-    count = array.array("i", [0])
-    try:
-        fcntl.ioctl(fd, termios.FIONREAD, count)
-    except OSError:
-        return 0
-    return count[0]

@@ -1,5 +1,8 @@
 """What a command wrote to one stream, kept within bounds."""
 
+import array
+import fcntl
+import termios
 from collections import deque
 
 BLOCK = 64 * 1024
@@ -96,3 +99,13 @@ class OutputLog:
             offset = self.first_kept(offset + len(piece))
             found += piece
         return found[-size:] if size else b""
+
+
+def bytes_in_pipe(fd):
+    """How many bytes nobody has read yet."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    except OSError:
+        return 0
+    return count[0]

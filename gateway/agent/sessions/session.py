@@ -8,7 +8,7 @@ stdin are its own (`session_streams`). Where the user has sent stdout or stderr 
 import os
 from collections import deque
 
-from ..processes.command import bytes_in_pipe
+from ..processes.output import bytes_in_pipe
 from ..processes.process import MARKER, Process, with_script
 from ..processes.stdin import Stdin
 from . import session_processes, session_script
