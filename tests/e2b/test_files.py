@@ -335,3 +335,18 @@ def test_pages_of_other_sites_may_use_signed_addresses(envd: Envd) -> None:
     assert answer.status_code == 204
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+
+
+def test_a_paused_sandbox_is_not_found_by_its_files(envd: Envd) -> None:
+    """By its token and by a signature: neither wakes one that was not made to be woken."""
+    gateway, base = envd.gateway, f"/sandboxes/{envd.sandbox_id}"
+    address = envd.signed("secret", "read")
+    assert gateway.post(f"{base}/pause").status_code == 200
+    try:
+        for answer in (envd.get("secret"), gateway.get(address), envd.call("Stat", {"path": "/"})):
+            assert answer.status_code == 502
+            assert answer.json()["message"] == "The sandbox was not found"
+        assert gateway.status_of(envd.sandbox_id) == "paused"
+    finally:
+        assert gateway.post(f"{base}/resume").status_code == 200
+    assert gateway.get(address).status_code == 200

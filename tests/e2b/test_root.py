@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.support.e2b_envd import Envd
 from tests.support.e2b_sdks import INLINE, KEYS
 from tests.support.e2b_wire import Sandbox
 from tests.support.gateway_process import GatewayProcess
@@ -68,3 +70,35 @@ def test_files_are_roots_where_that_is_asked_for(sandbox: Sandbox) -> None:
         "/filesystem.Filesystem/MakeDir", json={"path": "/root/y"}, headers=sandbox.headers
     )
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+
+
+def test_each_call_about_files_may_be_roots(sandbox: Sandbox) -> None:
+    """Written, looked at, moved, watched and removed where the user may not; `~` is root's home."""
+    envd = Envd(sandbox.gateway, sandbox.id, sandbox.token)
+    root = {"query": {"username": "root"}}
+
+    def called(method: str, **message: object) -> Any:
+        answer = envd.call(method, message, **AS_ROOT)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert envd.post("/etc/new", b"1").status_code == 403
+    watch = called("CreateWatcher", path="/root")["watcherId"]
+    [made] = envd.post("~/d/f", b"root's", **root).json()
+    assert made["path"] == "/root/d/f"
+    assert envd.get("d/f").status_code == 404
+    assert envd.get("d/f", **root).content == b"root's"
+    entry = called("Stat", path="~/d/f")["entry"]
+    assert (entry["owner"], entry["group"], entry["mode"]) == ("root", "root", 0o644)
+    # Clients of before 2.55 name no user when they ask.
+    events = envd.said("GetWatcherEvents", watcherId=watch)["events"]
+    assert [one["name"] for one in events] == ["d"]
+    assert envd.said("RemoveWatcher", watcherId=watch) == {}
+    called("Move", source="/root/d", destination="/etc/d")
+    assert [one["name"] for one in called("ListDir", path="/etc/d")["entries"]] == ["f"]
+    address = envd.signed("/etc/d/f", "write", username="root")
+    assert sandbox.gateway.post(address, files={"file": ("f", b"2")}).status_code == 200
+    assert envd.get("/etc/d/f").content == b"2"
+    called("Remove", path="/etc/d")
+    envd.put("mine", b"1")
+    assert called("Stat", path="/home/user/mine")["entry"]["owner"] == "user"

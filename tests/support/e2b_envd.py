@@ -20,10 +20,11 @@ from tests.support.gateway_process import GatewayProcess
 class Envd:
     """Calls it as the SDKs do."""
 
-    def __init__(self, gateway: GatewayProcess, sandbox_id: str) -> None:
+    def __init__(self, gateway: GatewayProcess, sandbox_id: str, token: str | None = None) -> None:
+        """`token` is the one that a create has answered with; a native create gives none."""
         self.gateway = gateway
         self.sandbox_id = sandbox_id
-        self.token = _token_of(gateway, sandbox_id)
+        self.token = token or _token_of(gateway, sandbox_id)
         self.headers = {"E2b-Sandbox-Id": sandbox_id, "X-Access-Token": self.token}
 
     def call(self, method: str, message: Any = None, **headers: str) -> requests.Response:
@@ -60,7 +61,8 @@ class Envd:
         if "files" not in options:
             headers.setdefault("Content-Type", "application/octet-stream")
             options["data"] = content
-        query = urlencode({} if path is None else {"path": path})
+        asked = {} if path is None else {"path": path}
+        query = urlencode({**asked, **options.pop("query", {})})
         return self.gateway.post(f"/files?{query}", headers=headers, **options)
 
     def put(self, path: str, content: Any, **headers: str) -> dict[str, Any]:
