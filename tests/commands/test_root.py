@@ -246,6 +246,8 @@ def test_sudo_hands_everything_over(allowing: GatewayProcess, rooted: str) -> No
     assert (said["output"], said["error"], said["returncode"]) == ("out\n", "err\n", 7)
     words = "sudo printf '<%s>' 'a b' '' '*' \"$(printf 'c\\nd')\" é"
     assert _out(allowing, rooted, words) == "<a b><><*><c\nd><é>"
+    odd = """E=$'\\xff\\x01' sudo sh -c 'printf "%s|%s" "$1" "$E" | od -An -tx1' x $'\\xfe"\\t'"""
+    assert _out(allowing, rooted, odd) == " fe 22 09 7c ff 01\n"
     assert _out(
         allowing, rooted, "cd /var/tmp; umask 027; X=1 sudo sh -c 'pwd; umask; echo $X'"
     ) == ("/var/tmp\n0027\n1\n")

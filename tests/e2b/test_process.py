@@ -292,6 +292,7 @@ def test_silence_has_keepalives(sandbox: Sandbox) -> None:
 def test_commands_of_both_protocols_are_the_same(sandbox: Sandbox) -> None:
     """What one starts the other lists, follows and ends."""
     mine = sandbox.shell("echo mine; sleep 60", tag="mine")
+    assert mine.pid > 1  # it comes first, and `until` reads over it
     mine.until(b"mine\n")
     assert mine.pid
     path = f"/sandboxes/{sandbox.id}/commands"
