@@ -61,7 +61,7 @@ def _schema(answer: Any) -> Any:
 
 
 def test_the_terminal_is_documented_with_its_query(document: Any) -> None:
-    """Its size and name are all that a client can say before it opens."""
+    """Its size, its name and whose it is are all that a client can say before it opens."""
     operation = document["paths"]["/ws/{sandbox_id}/terminal"]["get"]
 
     in_query = {p["name"]: p["schema"] for p in operation["parameters"] if p.get("in") == "query"}
@@ -69,6 +69,7 @@ def test_the_terminal_is_documented_with_its_query(document: Any) -> None:
         "cols": 80,
         "rows": 24,
         "request_id": None,
+        "user": "user",
     }
     assert {"101", "404", "422", "426"} <= {*operation["responses"]}
 
