@@ -53,7 +53,7 @@ class E2bTarget:
     token: str | None = field(default=None, repr=False)
     """What `X-Access-Token` says."""
     by_host: bool = False
-    """Whether the name of the host has told."""
+    """Whether the host has the name of a sandbox's port; its header counts all the same."""
 
 
 def install(app: Flask, domains: Collection[str]) -> None:
@@ -95,10 +95,11 @@ def adopt(target: PortTarget) -> None:
 def target_of(environ: dict[str, Any], domains: Collection[str]) -> E2bTarget | None:
     """What a request is for; None when it speaks another protocol."""
     token = environ.get("HTTP_X_ACCESS_TOKEN")
-    if "HTTP_E2B_SANDBOX_ID" in environ:
-        port = environ.get("HTTP_E2B_SANDBOX_PORT", "").strip() or ENVD_PORT
-        return _data(environ, environ["HTTP_E2B_SANDBOX_ID"].strip(), port, token)
     found = sandbox_host_of(str(environ.get("HTTP_HOST", "")), domains)
+    if "HTTP_E2B_SANDBOX_ID" in environ:
+        given = environ["HTTP_E2B_SANDBOX_ID"].strip()
+        port = environ.get("HTTP_E2B_SANDBOX_PORT", "").strip() or ENVD_PORT
+        return _data(environ, given, port, token, by_host=found is not None)
     if found is not None:
         given, port, _domain = found
         if port in (ENVD_PORT, INTERPRETER_PORT):

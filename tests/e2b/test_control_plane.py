@@ -365,7 +365,9 @@ def test_ports_are_open_unless_they_are_closed(e2b_gateway: GatewayProcess) -> N
     finally:
         for one in (opened, closed):
             e2b_gateway.delete(f"/sandboxes/{one['sandboxID']}", headers=ALICE)
+    gone = ask(opened)
 
+    assert (gone.status_code, gone.json()["message"]) == (502, "The sandbox was not found")
     assert "trafficAccessToken" not in opened
     assert (public.status_code, from_a_page.status_code) == (200, 200)
     assert f"'host': '8000-{opened['sandboxID']}.localhost:{port}'" in public.text

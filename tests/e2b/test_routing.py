@@ -33,9 +33,13 @@ def test_health_says_whether_a_sandbox_runs(gateway: GatewayProcess, module_sand
     by_header = gateway.get("/health", headers={"E2b-Sandbox-Id": module_sandbox})
     host = f"49983-{module_sandbox}.localhost:{gateway.port}"
     by_host = gateway.get("/health", headers={"Host": host})
+    by_both = gateway.get("/health", headers={"Host": host, "E2b-Sandbox-Id": module_sandbox})
+    foreign = {"Host": "evil.example", "E2b-Sandbox-Id": module_sandbox}
+    elsewhere = gateway.get("/health", headers=foreign)
     unknown = gateway.get("/health", headers={"E2b-Sandbox-Id": "0" * 32})
 
-    assert (by_header.status_code, by_host.status_code) == (204, 204)
+    assert [one.status_code for one in (by_header, by_host, by_both)] == [204] * 3
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, 403)
     assert unknown.status_code == 502
     assert unknown.json() == {
         "sandboxId": "0" * 32,
@@ -98,3 +102,29 @@ def test_another_port_is_passed_on(gateway: GatewayProcess, module_sandbox: str)
             "code": 502,
         },
     )
+
+
+def test_without_keys_any_key_of_their_form_is_taken(gateway: GatewayProcess) -> None:
+    """On loopback, where nothing is configured. The data plane asks for the token all the same, and
+    a closed port for its own; the native API sees the sandbox."""
+    body = {"templateID": "base", "timeout": 60, "network": {"allowPublicTraffic": False}}
+    made = gateway.post("/v2/sandboxes", json=body, headers=KEY)
+    assert made.status_code == 201, made.text
+    sandbox_id, token = made.json()["sandboxID"], made.json()["envdAccessToken"]
+    try:
+        named = {"E2b-Sandbox-Id": sandbox_id}
+        without = gateway.get("/nothing", headers=named)
+        with_it = gateway.get("/nothing", headers={**named, "X-Access-Token": token})
+        host = {"Host": f"8000-{sandbox_id}.localhost:{gateway.port}"}
+        closed = gateway.get("/", headers=host)
+        traffic = {"E2b-Traffic-Access-Token": made.json()["trafficAccessToken"]}
+        allowed = gateway.get("/", headers={**host, **traffic})
+        listed = gateway.listed()
+    finally:
+        ended = gateway.delete(f"/sandboxes/{sandbox_id}", headers=KEY)
+
+    assert (without.status_code, with_it.status_code) == (401, 404)
+    assert (closed.status_code, closed.json()["code"]) == (403, 403)
+    assert (allowed.status_code, allowed.json()["port"]) == (502, 8000)
+    assert sandbox_id in listed
+    assert ended.status_code == 204

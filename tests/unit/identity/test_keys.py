@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from gateway.errors import SettingsError
 from gateway.identity import keys
-from gateway.identity.keys import ApiKey, Keyring, digest_of, new_key, parse_file, parse_inline
+from gateway.identity.keys import (
+    E2B_KEY,
+    ApiKey,
+    Keyring,
+    digest_of,
+    line_of,
+    new_e2b_key,
+    new_key,
+    parse_file,
+    parse_inline,
+)
 from tests.support.keys import ALICE, BOB, NOBODYS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -195,3 +205,15 @@ def test_the_script_prints_a_key_and_its_line() -> None:
     )
     assert refused.returncode == 2
     assert refused.stdout == ""
+
+
+def test_a_key_for_e2bs_clients_is_a_key_like_any_other() -> None:
+    """In the form that their SDKs insist on, of 256 random bits, and told by it."""
+    key = new_e2b_key()
+
+    assert E2B_KEY.fullmatch(key)
+    assert len(key) == len("e2b_") + 64
+    assert key != new_e2b_key()
+    [parsed] = parse_inline(f"alice:{key}")
+    assert Keyring([parsed]).find(key) == parsed
+    assert line_of("alice", key).startswith("alice sha256:")

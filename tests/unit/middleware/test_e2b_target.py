@@ -90,3 +90,13 @@ def test_what_can_be_no_id_is_looked_for_nowhere(given: str) -> None:
 
     assert target is not None
     assert target.sandbox_id == "-"
+
+
+def test_a_host_of_a_sandbox_is_told_beside_the_header() -> None:
+    """With a domain of their own the SDKs send both, and such a host is no foreign one."""
+    both = target_of(_asked("/health", E2b_Sandbox_Id=ID, Host=f"49983-{ID}.localhost"), DOMAINS)
+    header = target_of(_asked("/health", E2b_Sandbox_Id=ID, Host="evil.example"), DOMAINS)
+
+    assert both is not None
+    assert header is not None
+    assert (both.by_host, header.by_host) == (True, False)
