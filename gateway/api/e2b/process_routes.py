@@ -36,6 +36,10 @@ from gateway.use.sandbox_use import SandboxUses
 
 SERVICE = "process.Process"
 
+EARLY_S = 0.01
+"""So much before its deadline a process is killed: it has ended when its client is told. Older SDKs
+have a clock of their own, and do not wait for the word."""
+
 _SHELL = ["/bin/bash", "-c"]
 """How commands that are no words are shown."""
 
@@ -85,7 +89,7 @@ class _Processes:
             tag=asked.tag,
             size=None if asked.pty is None else asked.pty.size.sides,
             with_stdin=asked.stdin,
-            timeout_s=current_call().left_s(),
+            timeout_s=_life_s(current_call().left_s()),
             user=user,
         )
         story = Story(self._commands, client_of_request(), spec)
@@ -177,6 +181,10 @@ class _Processes:
             self._rpc.until(work)
         except (CommandNotFound, CommandFinished):
             raise _missing(which) from None
+
+
+def _life_s(left_s: float | None) -> float | None:
+    return None if left_s is None else max(left_s - EARLY_S, left_s / 2)
 
 
 def _missing(which: Which) -> RpcError:
