@@ -22,6 +22,9 @@ class Ending:
     exit_code: int | None = None
 
 
+WANTED = frozenset(("idle", "timeout", "deleted"))
+"""Reasons of the ends that a client or the clock has asked for."""
+
 GONE = Ending("engine_lost", "the container was removed behind the gateway's back")
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from gateway.engine.interface import ContainerInfo, Engine
-from gateway.errors import ContainerGone, SandboxBusy, SandboxNotFound
+from gateway.errors import (
+    ContainerGone,
+    EngineFault,
+    HostToolFailed,
+    SandboxBusy,
+    SandboxNotFound,
+)
 from gateway.process.change_feed import ChangeFeed
-from gateway.sandboxes.ending.end_reasons import GONE, ending_of
+from gateway.sandboxes.ending.end_reasons import GONE, WANTED, ending_of
 from gateway.sandboxes.ending.ended_not_found import not_found
 from gateway.sandboxes.ending.removal import Removal
 from gateway.sandboxes.life.pause_and_resume import PauseAndResume
@@ -85,6 +92,25 @@ class SandboxCheck:
     def not_found(self, sandbox_id: str) -> SandboxNotFound:
         """The error that says so, with the end record of one that has ended."""
         return not_found(sandbox_id, self._store.get(sandbox_id), self._commands_of)
+
+    @contextmanager
+    def until_it_ends(self, sandbox_id: str) -> Iterator[None]:
+        """What fails within the block because the sandbox ends meanwhile is told as that: the
+        engine refuses whatever is asked of a container that it is about to remove. Raises
+        SandboxNotFound."""
+        try:
+            yield
+        except ContainerGone as gone:
+            raise self.not_found(sandbox_id) from gone
+        except HostToolFailed:
+            self.live(sandbox_id)
+            raise
+        except EngineFault as error:
+            # Where nobody wanted the end, the engine's failure is what it came of.
+            gone = self.not_found(sandbox_id)
+            if gone.members.get("ended", {}).get("reason") in WANTED:
+                raise gone from error
+            raise
 
     def container_or_end(self, row: SandboxRow) -> ContainerInfo:
         """The row's container, running or paused. Raises SandboxNotFound, and ends the sandbox

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import clock
 from gateway.engine.interface import Engine
 from gateway.errors import (
-    ContainerGone,
     HostToolFailed,
     SandboxBusy,
     SnapshotNotFound,
@@ -62,13 +61,14 @@ class Comparing:
         snapshot = None if since is None else self._snapshot(row, since, of_sandbox)
         with self._turns.one(row.owner or sandbox_id):
             began_s = clock.boot_s()
-            try:
-                found = self._compared(row, snapshot)
-            except (ContainerGone, HostToolFailed):
-                self._check.live(sandbox_id)
-                if snapshot is not None:
-                    self._there(snapshot)
-                raise
+            with self._check.until_it_ends(sandbox_id):
+                try:
+                    found = self._compared(row, snapshot)
+                except HostToolFailed:
+                    self._check.live(sandbox_id)
+                    if snapshot is not None:
+                        self._there(snapshot)
+                    raise
             self._metrics.changes_told("request", clock.boot_s() - began_s)
         return changes_of(found)
 

@@ -14,7 +14,6 @@ from gateway.errors import (
     ContainerGone,
     EngineFault,
     GatewayError,
-    HostToolFailed,
     SnapshotNotFound,
     SnapshotsMissing,
     SnapshotTooLarge,
@@ -116,12 +115,8 @@ class Restoring:
         self._guard.check_room()
         self._holding.claim(sandbox_id, restoring=snapshot.snapshot_id)
         try:
-            self._carry_out(row, snapshot, self._made_ready(row, snapshot))
-        except ContainerGone as gone:
-            raise self._check.not_found(sandbox_id) from gone
-        except HostToolFailed:
-            self._check.live(sandbox_id)  # where it was deleted meanwhile, that is what to tell
-            raise
+            with self._check.until_it_ends(sandbox_id):
+                self._carry_out(row, snapshot, self._made_ready(row, snapshot))
         finally:
             self._holding.release(sandbox_id)  # of what failed; else it is not held any more
         return self._check.view(sandbox_id)

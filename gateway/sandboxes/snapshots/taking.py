@@ -14,9 +14,7 @@ from gateway import clock
 from gateway.engine.container_hardening import user_of
 from gateway.engine.interface import ContainerInfo, Engine, EngineHost, Isolation
 from gateway.errors import (
-    ContainerGone,
     EngineTimeout,
-    HostToolFailed,
     SandboxBusy,
     SandboxNotFound,
     SnapshotsMissing,
@@ -124,12 +122,8 @@ class Taking:
         try:
             row = self._check.live(sandbox_id)
             wanted = self._wanted(row, name, labels or {}, kind)
-            return self._take(row, wanted)
-        except ContainerGone as gone:
-            raise self._check.not_found(sandbox_id) from gone
-        except HostToolFailed:
-            self._check.live(sandbox_id)  # where it was deleted meanwhile, that is what to tell
-            raise
+            with self._check.until_it_ends(sandbox_id):
+                return self._take(row, wanted)
         finally:
             self._leases.release(lease)
 
