@@ -87,7 +87,7 @@ def _no_connection_outlives_its_test() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+def default_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """One gateway with two workers and default settings (a warm pool of two among them) for all
     tests that leave it whole."""
     gateway = GatewayProcess(tmp_path_factory.mktemp("shared-gateway"), pool_size="2")
@@ -95,6 +95,12 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
         yield gateway.start_ready()
     finally:
         gateway.close()
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(default_gateway: GatewayProcess) -> GatewayProcess:
+    """The one that a folder or a module shares."""
+    return default_gateway
 
 
 @pytest.fixture(scope="session")
@@ -141,8 +147,15 @@ def gateway(
 
 
 @pytest.fixture
+def settings_of_own_gateways() -> dict[str, str]:
+    """Those of `own_gateway` where a test says nothing else. Folders and modules that test nothing
+    of a network put `network="none"` here, for the reason of `offline_gateway`."""
+    return {}
+
+
+@pytest.fixture
 def own_gateway(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, request: pytest.FixtureRequest, settings_of_own_gateways: dict[str, str]
 ) -> Iterator[Callable[..., GatewayProcess]]:
     """Makes gateways, not started yet, that this test may configure, kill and restart."""
     made: list[GatewayProcess] = []
@@ -150,6 +163,7 @@ def own_gateway(
     def make(*, engine_url: str | None = None, **settings: str) -> GatewayProcess:
         directory = tmp_path / f"gateway-{len(made)}"
         directory.mkdir()
+        settings = settings_of_own_gateways | settings
         made.append(GatewayProcess(directory, engine_url=engine_url, **settings))
         return made[-1]
 

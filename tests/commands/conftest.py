@@ -11,3 +11,9 @@ from tests.support.gateway_process import GatewayProcess
 def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
     """For all tests of this folder that leave it whole."""
     return offline_gateway
+
+
+@pytest.fixture
+def settings_of_own_gateways() -> dict[str, str]:
+    """As for the shared one."""
+    return {"network": "none"}

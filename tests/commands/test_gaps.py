@@ -21,7 +21,9 @@ MIB = 1024 * KIB
 @pytest.fixture(scope="module")
 def small_retention(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway that keeps 1 MiB of a stream's end, and a quarter of that of its beginning."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("small-retention"), retain_output_mb="1")
+    gateway = GatewayProcess(
+        tmp_path_factory.mktemp("small-retention"), network="none", retain_output_mb="1"
+    )
     try:
         yield gateway.start_ready()
     finally:

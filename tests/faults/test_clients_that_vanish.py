@@ -98,7 +98,7 @@ def test_results_that_nobody_takes_do_not_block_results_of_others(
 @pytest.fixture(scope="module")
 def pinging_gateway(tmp_path_factory: pytest.TempPathFactory):
     """A gateway that pings its clients every second."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("pinging"), ping_interval="1")
+    gateway = GatewayProcess(tmp_path_factory.mktemp("pinging"), ping_interval="1", network="none")
     try:
         yield gateway.start_ready()
     finally:

@@ -25,6 +25,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     gateway = GatewayProcess(
         tmp_path_factory.mktemp("small"),
         workers="1",
+        network="none",
         api_keys=INLINE,
         max_connections=str(MOST),
         max_connections_per_client="12",

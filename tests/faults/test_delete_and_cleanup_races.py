@@ -6,10 +6,24 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.support.clients import Closed, Refused, connect
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.leak_oracle import leak_oracle
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(default_gateway: GatewayProcess) -> GatewayProcess:
+    """With the usual network, whose addresses and filters are made and removed as well."""
+    return default_gateway
+
+
+@pytest.fixture
+def settings_of_own_gateways() -> dict[str, str]:
+    """Likewise."""
+    return {}
 
 
 def test_of_many_deletes_exactly_one_succeeds(gateway: GatewayProcess) -> None:

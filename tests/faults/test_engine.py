@@ -19,6 +19,12 @@ MakeGateway = Callable[..., GatewayProcess]
 
 
 @pytest.fixture
+def settings_of_own_gateways() -> dict[str, str]:
+    """With the usual network, whose addresses and filters are made and removed as well."""
+    return {}
+
+
+@pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[EngineProxy]:
     with EngineProxy(tmp_path / "engine.sock") as proxy:
         yield proxy

@@ -19,7 +19,7 @@ from tests.support.leak_oracle import leak_oracle
 @pytest.fixture(scope="module")
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """Links over docker exec: their carriers are what these tests break."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("exec-links"), link="exec")
+    gateway = GatewayProcess(tmp_path_factory.mktemp("exec-links"), link="exec", network="none")
     try:
         yield gateway.start_ready()
     finally:

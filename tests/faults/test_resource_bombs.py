@@ -19,7 +19,12 @@ TYPED = {"command_lost", "agent_unavailable", "container_gone", "sandbox_not_fou
 def bomb_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway whose sandboxes are small, so that bombs go off soon."""
     gateway = GatewayProcess(
-        tmp_path_factory.mktemp("bombs"), memory_mb="128", pids="64", cpus="1", file_size_mb="16"
+        tmp_path_factory.mktemp("bombs"),
+        network="none",
+        memory_mb="128",
+        pids="64",
+        cpus="1",
+        file_size_mb="16",
     )
     try:
         yield gateway.start_ready()

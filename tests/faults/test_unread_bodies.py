@@ -30,7 +30,9 @@ ENDLESS_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """One worker, so that whatever stops it stops `/healthz`."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("keyed"), workers="1", api_keys=INLINE)
+    gateway = GatewayProcess(
+        tmp_path_factory.mktemp("keyed"), workers="1", api_keys=INLINE, network="none"
+    )
     gateway.headers = bearer(ALICE)
     try:
         yield gateway.start_ready()

@@ -18,6 +18,12 @@ from tests.support.gateway_process import BY_COMMAND_LINE, GatewayProcess
 MakeGateway = Callable[..., GatewayProcess]
 
 
+@pytest.fixture
+def settings_of_own_gateways() -> dict[str, str]:
+    """With the usual network, whose addresses and filters are made and removed as well."""
+    return {}
+
+
 def test_a_killed_worker_takes_nothing_but_its_own_connections(own_gateway: MakeGateway) -> None:
     """`kill -9` of one of two under load: the other answers on, the dead one's leases are
     dropped, and a new worker takes its place."""

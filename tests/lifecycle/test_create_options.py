@@ -19,6 +19,12 @@ MIB = 1024 * 1024
 SECOND_IMAGE = f"sandbox-gateway-test-{os.getpid()}:second"
 
 
+@pytest.fixture(scope="session")
+def shared_gateway(default_gateway: GatewayProcess) -> GatewayProcess:
+    """With the usual settings."""
+    return default_gateway
+
+
 @pytest.fixture(scope="module")
 def second_image() -> Iterator[str]:
     """Another name of the sandbox image."""

@@ -26,12 +26,6 @@ Told = tuple[float, list[dict[str, Any]]]
 """When a sandbox was created, and its events."""
 
 
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
-
-
 @pytest.fixture(scope="module", autouse=True)
 def lives(shared_gateway: GatewayProcess) -> Iterator[dict[str, Future[Told]]]:
     """What is told of three sandboxes that live for ten seconds, which pass while the other tests

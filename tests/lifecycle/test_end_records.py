@@ -18,12 +18,6 @@ HOLDER = "65534:65534"
 """The user of the container's first process."""
 
 
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
-
-
 def _work_in(gateway: GatewayProcess, sandbox_id: str) -> None:
     """Three commands that end, on either way, and one that goes on."""
     result_of(gateway, sandbox_id, "echo over REST; exit 3")

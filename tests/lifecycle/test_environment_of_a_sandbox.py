@@ -24,12 +24,6 @@ SPOILED: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
-
-
 @pytest.fixture
 def create(gateway: GatewayProcess) -> Iterator[Any]:
     made: list[str] = []

@@ -16,12 +16,6 @@ from tests.support.lifecycle import MakeGateway, certificate_of, events_of
 from tests.support.problems import problem_of
 
 
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
-
-
 class Follower:
     """Reads an event stream in a thread. `messages` grow; `is_over` once the stream ended well."""
 

@@ -7,8 +7,6 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
 from tests.support.rest_commands import in_background, result_of
@@ -115,12 +113,6 @@ database = sqlite3.connect("busy/data.db")
 [count, last] = database.execute("SELECT count(*), max(id) FROM rows").fetchone()
 print(json.dumps([check, count, last, int(open("busy/last").read())]))
 """
-
-
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
 
 
 def _python(gateway: GatewayProcess, sandbox_id: str, code: str, **fields: Any) -> str:

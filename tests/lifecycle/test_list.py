@@ -18,7 +18,7 @@ from tests.support.problems import problem_of
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GatewayProcess, list[str]]]:
     """A gateway and seven sandboxes, oldest first: `number` 0 to 6, `team` blue and red in turn."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("crowded"), pool_size="1")
+    gateway = GatewayProcess(tmp_path_factory.mktemp("crowded"), pool_size="1", network="none")
     try:
         gateway.start_ready()
         made = [

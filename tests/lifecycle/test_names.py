@@ -16,12 +16,6 @@ from tests.support.lifecycle import MakeGateway, certificate_of, shown
 from tests.support.problems import problem_of
 
 
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
-
-
 @pytest.fixture
 def name() -> str:
     """One that no other test has."""

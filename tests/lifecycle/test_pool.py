@@ -23,6 +23,12 @@ BUSY, CALM = f"sgk_{'b' * 43}", f"sgk_{'c' * 43}"
 KEYS = f"busy:{BUSY},calm:{CALM}"
 
 
+@pytest.fixture
+def settings_of_own_gateways() -> dict[str, str]:
+    """With the usual network, whose addresses and filters are made and removed as well."""
+    return {}
+
+
 def _filled(gateway: GatewayProcess, size: int = 2) -> dict[str, str]:
     """The pool once it is full and each of its containers has its agent."""
 

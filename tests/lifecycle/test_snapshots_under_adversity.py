@@ -23,12 +23,6 @@ WRITTEN_MB = rounds(192, 1024)
 ROUNDS = rounds(3, 20)
 
 
-@pytest.fixture(scope="module")
-def shared_gateway(offline_gateway: GatewayProcess) -> GatewayProcess:
-    """Nothing here is about a network."""
-    return offline_gateway
-
-
 @pytest.fixture
 def made(gateway: GatewayProcess) -> Iterator[list[str]]:
     """Ids of sandboxes that the test makes: they are removed, and all snapshots. Nothing of the

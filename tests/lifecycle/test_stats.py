@@ -6,6 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.support.clients import connect
 from tests.support.eventually import eventually
 from tests.support.gateway_process import GatewayProcess
@@ -13,6 +15,12 @@ from tests.support.problems import problem_of
 from tests.support.rest_commands import in_background, result_of
 
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(default_gateway: GatewayProcess) -> GatewayProcess:
+    """With the usual network, which counts what it carries."""
+    return default_gateway
 
 
 def _stats(gateway: GatewayProcess, sandbox_id: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     gateway = GatewayProcess(
         tmp_path_factory.mktemp("store-growth"),
         api_keys=INLINE,
+        network="none",
         store_mb_per_key="1",
         followers_per_key="3",
     )

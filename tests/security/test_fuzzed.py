@@ -74,7 +74,7 @@ def test_with_a_key_likewise_and_without_one_nothing_opens(
     own_gateway: MakeGateway, tmp_path: Path
 ) -> None:
     """The same with keys; and whatever is asked without one, or with a wrong one, is refused."""
-    gateway = own_gateway(timeout="20", pool_size="2", api_keys=INLINE)
+    gateway = own_gateway(timeout="20", pool_size="2", api_keys=INLINE, network="none")
     gateway.headers = {"X-API-Key": ALICE}
     gateway.start_ready()
 

@@ -27,7 +27,11 @@ BOTH_STREAMS = f"{SIXTEEN_MB} x; {SIXTEEN_MB} y >&2"
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with one worker, asked in alice's name unless a test says otherwise."""
     gateway = GatewayProcess(
-        tmp_path_factory.mktemp("tenants"), api_keys=INLINE, workers="1", websockets_per_key="8"
+        tmp_path_factory.mktemp("tenants"),
+        network="none",
+        api_keys=INLINE,
+        workers="1",
+        websockets_per_key="8",
     )
     gateway.headers = bearer(ALICE)
     try:
