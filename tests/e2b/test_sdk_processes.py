@@ -218,7 +218,7 @@ def test_every_method_for_processes_in_javascript(
     }
 
 
-@pytest.mark.parametrize(("pause", "count"), [("; sleep 0.02", 200), ("", 300_000)])
+@pytest.mark.parametrize(("pause", "count"), [("; sleep 0.2", 30), ("", 300_000)])
 def test_a_client_that_was_killed_loses_no_byte(
     e2b_gateway: GatewayProcess,
     e2b_sandbox: dict[str, str],
@@ -243,7 +243,7 @@ def test_a_client_that_was_killed_loses_no_byte(
     first = subprocess.Popen(command, env=environment(e2b_gateway), stdout=subprocess.PIPE)
     assert first.stdout is not None
     pid = int(first.stdout.readline())
-    eventually(lambda: heard.exists() and heard.stat().st_size > 100, within_s=30)
+    eventually(lambda: heard.exists() and heard.stat().st_size > 10, within_s=30)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     first.stdout.close()
@@ -263,5 +263,5 @@ def test_a_client_that_was_killed_loses_no_byte(
     assert whole.startswith(had)
     assert whole.endswith(rest)
     assert len(had) + len(rest) >= len(whole)
-    if pause:  # but for what was on its way, it had read everything that came
-        assert len(had) + len(rest) - len(whole) < 20
+    if pause:  # it was killed while it waited, and had looked at everything
+        assert had + rest == whole
