@@ -107,9 +107,9 @@ class SandboxCheck:
             raise
         except EngineFault as error:
             # Where nobody wanted the end, the engine's failure is what it came of.
-            gone = self.not_found(sandbox_id)
-            if gone.members.get("ended", {}).get("reason") in WANTED:
-                raise gone from error
+            ended = self.not_found(sandbox_id)
+            if ended.members.get("ended", {}).get("reason") in WANTED:
+                raise ended from error
             raise
 
     def container_or_end(self, row: SandboxRow) -> ContainerInfo:
