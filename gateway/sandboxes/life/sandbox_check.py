@@ -107,9 +107,9 @@ class SandboxCheck:
             raise
         except EngineFault as error:
             # Where nobody wanted the end, the engine's failure is what it came of.
-            ended = self.not_found(sandbox_id)
-            if ended.members.get("ended", {}).get("reason") in WANTED:
-                raise ended from error
+            row = self._store.get(sandbox_id)
+            if row is not None and row.end_reason in WANTED:
+                raise self.not_found(sandbox_id) from error
             raise
 
     def container_or_end(self, row: SandboxRow) -> ContainerInfo:
