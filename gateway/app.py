@@ -6,7 +6,7 @@ from typing import cast
 
 from flask import Flask
 
-from gateway.api import e2b, ports, rest, ws
+from gateway.api import e2b, mcp, ports, rest, ws
 from gateway.api.asking import client_presence
 from gateway.api.e2b import envd_files, filesystem_routes, interpreter_routes, process_routes
 from gateway.api.e2b.awake import Awake
@@ -28,6 +28,7 @@ from gateway.middleware import (
     unread_answers,
 )
 from gateway.runtime import Runtime
+from gateway.schemas.models import PortToken
 from gateway.settings import MIB, Settings, check_reach, load_settings
 from gateway.use.sandbox_use import SandboxUses
 
@@ -143,6 +144,17 @@ def create_app(settings: Settings | None = None) -> Flask:
             envd_files.blueprint(rpc, inside.files, short_uses, signed, settings.archive_mb * MIB),
         ],
     )
+    mcp.register(
+        app,
+        _tool_services(runtime, uses, short_uses, settings),
+        mcp.Defaults(
+            settings.mcp_wait,
+            settings.mcp_chars,
+            settings.mcp_max_chars,
+            settings.mcp_timeout or None,
+        ),
+        settings.mcp_tool_names,
+    )
     unread_answers.install(app, inside.held_output)
     return app
 
@@ -171,6 +183,34 @@ def _control_services(runtime: Runtime, settings: Settings) -> e2b.ControlServic
         ),
         domains=settings.ports_domains,
         with_root=settings.allow_root,
+    )
+
+
+def _tool_services(
+    runtime: Runtime, uses: SandboxUses, short_uses: SandboxUses, settings: Settings
+) -> mcp.Services:
+    services, inside, issue = runtime.services, runtime.inside, runtime.base.access.issue_for_port
+    ttl_s = min(settings.port_token_ttl, settings.token_ttl)
+
+    def port_address(sandbox_id: str, port: int) -> PortToken:
+        token = issue(sandbox_id, port, ttl_s)
+        return port_routes.issued(sandbox_id, port, token, settings.ports_domains)
+
+    return mcp.Services(
+        creation=services.creation,
+        sandboxes=services.sandboxes,
+        changes=services.changes,
+        snapshots=runtime.snapshots,
+        commands=runtime.commands,
+        files=inside.files,
+        uses=uses,
+        short_uses=short_uses,
+        held_output=inside.held_output,
+        waiting=runtime.waiting,
+        port_address=port_address,
+        is_listening=lambda container_id, port: (
+            port in (one.port for one in inside.ports.listening(container_id))
+        ),
     )
 
 

@@ -49,6 +49,15 @@ POSTURE = (
 """What `/readyz` says about the host, and SANDBOX_REQUIRE may demand."""
 
 
+MCP_TOOLS = (
+    *("create_sandbox", "list_sandboxes", "delete_sandbox"),
+    *("run_command", "read_output", "write_stdin", "stop_command"),
+    *("read_file", "write_file", "edit_file", "list_files", "port_url"),
+    *("snapshot", "restore", "fork"),
+)
+"""What clients of the Model Context Protocol may be given."""
+
+
 def _default_data_dir() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state) / "sandbox-gateway"
@@ -149,6 +158,38 @@ class Settings(BaseSettings):
         "",
         description="Origins whose web pages may use the gateway, as `https://example.com`, "
         "separated by commas. `*` stands for all and needs API keys.",
+    )
+    mcp_tools: str = Field(
+        "",
+        description="Tools that `/mcp` offers, separated by commas. Empty: all. `off`: there is no "
+        "`/mcp`.",
+    )
+    mcp_wait: float = Field(
+        45,
+        ge=0,
+        le=45,
+        description="Seconds that the tools `run_command` and `read_output` wait where a call does "
+        "not say.",
+    )
+    mcp_chars: int = Field(
+        20000,
+        ge=1000,
+        le=1000000,
+        description="Characters that the answer of a tool has at most where a call does not say, "
+        "in its text and in its structure each.",
+    )
+    mcp_max_chars: int = Field(
+        100000,
+        ge=1000,
+        le=1000000,
+        description="Most characters that a call may ask for (`max_chars`).",
+    )
+    mcp_timeout: float = Field(
+        0,
+        ge=0,
+        le=366 * 86400,
+        description="Seconds after which a command ends that the tool `run_command` started "
+        "without a `timeout`. 0: never.",
     )
     audit_log: str = Field(
         "audit.jsonl",
@@ -658,6 +699,21 @@ class Settings(BaseSettings):
         operator's, which everybody may use."""
         found = [_POOLED_SNAPSHOT.fullmatch(entry) for entry in _listed(self.pool_images)]
         return tuple(dict.fromkeys((one[2], one[3]) for one in found if one is not None))
+
+    @field_validator("mcp_tools")
+    @classmethod
+    def _mcp_tools_exist(cls, names: str) -> str:
+        for name in _listed(names):
+            if name not in MCP_TOOLS and names.strip() != "off":
+                raise ValueError(f"{name!r:.80} is none of {', '.join(MCP_TOOLS)}")
+        return names
+
+    @property
+    def mcp_tool_names(self) -> frozenset[str]:
+        """`mcp_tools`, one by one; none where there is no such surface."""
+        if self.mcp_tools.strip() == "off":
+            return frozenset()
+        return frozenset(_listed(self.mcp_tools) or MCP_TOOLS)
 
     @field_validator("egress_allow")
     @classmethod

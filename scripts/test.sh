@@ -43,6 +43,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/chromium.sh"
 # shellcheck source=scripts/lib/sdks.sh
 . "$ROOT/scripts/lib/sdks.sh"
+# shellcheck source=scripts/lib/mcp_clients.sh
+. "$ROOT/scripts/lib/mcp_clients.sh"
 # shellcheck source=scripts/lib/fast_disk.sh
 . "$ROOT/scripts/lib/fast_disk.sh"
 
@@ -84,6 +86,7 @@ if [[ -z $fast ]]; then
   SANDBOX_TEMPLATES=code-interpreter preflight test
   ensure_postgres
   ensure_chromium
+  ensure_mcp_clients
   ensure_xfsprogs
   ensure_sdks
   stage "leftovers of aborted runs" "$VENV/bin/python" scripts/lib/sweep.py

@@ -35,7 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=_turn)
 
 
-_ON_THE_ENGINE = {"code_contexts", "e2b", "e2e", "faults", "lifecycle", "ports", "security", "soak"}
+_ON_THE_ENGINE = {
+    *("code_contexts", "e2b", "e2e", "faults", "lifecycle", "mcp", "ports", "security", "soak"),
+}
 
 _LONG_FILES_FIRST = ("soak", "faults", "security", "lifecycle")
 """Folders, by how long their longest file takes: minutes, of which most are waits."""

@@ -63,6 +63,9 @@ anybody can cause them."""
 
 _EXTENSION = "sandbox-gateway.audit"
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
+_NOTED_ELSEWHERE = ("port_traffic.", "mcp.")
+"""Traffic is not noted, and each call of a tool by itself."""
+
 _PARAMETER = re.compile(r"<[^>]*>")
 _SANDBOX_ID = re.compile(SANDBOX_ID_PATTERN)
 
@@ -96,7 +99,7 @@ def install(app: Flask, audit_log: AuditLog | None) -> None:
 
 
 def _changes(endpoint: str) -> bool:
-    return request.method not in _READING and not endpoint.startswith("port_traffic.")
+    return request.method not in _READING and not endpoint.startswith(_NOTED_ELSEWHERE)
 
 
 def action_of(method: str, rule: str) -> str:

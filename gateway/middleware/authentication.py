@@ -25,7 +25,9 @@ from gateway.middleware.target import FindByName, sandbox_id_of
 from gateway.process.time_shares import wait_for_share, work_for
 from gateway.settings import is_loopback
 
-OPEN_ENDPOINTS = frozenset(("service.healthz", "openapi.show", "docs.show", "docs.asset"))
+OPEN_ENDPOINTS = frozenset(
+    ("service.healthz", "openapi.show", "docs.show", "docs.asset", "mcp_discovery.missing")
+)
 """What needs no key. Everything else does, and every address that does not exist."""
 
 KEYS_ONLY_ENDPOINTS = frozenset(("tokens.issue", "tokens.revoke", "ports.issue", "snapshots.fork"))
@@ -174,6 +176,20 @@ def required(given: str) -> str:
     access = _access()
     if access is not None:
         access.check(caller(), sandbox_id)
+    return sandbox_id
+
+
+def entered(given: str) -> str:
+    """Likewise, of the sandbox in which the current request does its work: that is charged to it,
+    and noted."""
+    try:
+        sandbox_id = required(given)
+    except GatewayError as error:
+        g.denied = error.code
+        raise
+    if not caller().name:
+        work_for(sandbox_id)
+    g.entered = sandbox_id
     return sandbox_id
 
 

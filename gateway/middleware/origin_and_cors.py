@@ -36,7 +36,7 @@ _ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = (
     "Authorization, X-API-Key, Content-Type, Accept, Accept-Language, Idempotency-Key, "
-    "Last-Event-ID, Range"
+    "Last-Event-ID, Range, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id"
 )
 _EXPOSED_HEADERS = (
     "Location, Link, Retry-After, Content-Language, Content-Range, Accept-Ranges, "

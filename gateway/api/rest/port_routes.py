@@ -134,7 +134,7 @@ def blueprint(
             )
         valid_s = min(ttl_s, longest_ttl_s) if asked.ttl is None else asked.ttl
         token = issue_for_port(sandbox_id, number, valid_s)
-        return answers.one(_issued(sandbox_id, number, token, domains), 201)
+        return answers.one(issued(sandbox_id, number, token, domains), 201)
 
     return routes
 
@@ -149,7 +149,8 @@ def _shown(found: Listening) -> ListeningPort:
     )
 
 
-def _issued(sandbox_id: str, port: int, token: NewToken, domains: Sequence[str]) -> PortToken:
+def issued(sandbox_id: str, port: int, token: NewToken, domains: Sequence[str]) -> PortToken:
+    """The address of a port, as whoever sent the current request reaches the gateway."""
     base = request.host_url.rstrip("/")
     scheme = request.scheme
     host = site_of(request.host)

@@ -21,7 +21,14 @@ from tests.support.keys import ALICE, BOB, INLINE, NOBODYS, bearer
 from tests.unit.api.rest.fake_tenancy import FakeTenancy
 from tests.unit.api.rest.fakes import CheckedClient, FakeSandboxes
 
-OPEN = {"/healthz", "/openapi.json", "/docs", "/docs/assets/<name>"}
+NO_OAUTH = {
+    "/.well-known/oauth-<path:_rest>",
+    "/.well-known/openid-configuration",
+    "/.well-known/openid-configuration/<path:_rest>",
+}
+"""Clients that were refused look there, without a key."""
+
+OPEN = {"/healthz", "/openapi.json", "/docs", "/docs/assets/<name>"} | NO_OAUTH
 """Said again, so that opening a route takes a change here as well."""
 
 
