@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.client import Gateway, errors
 from tests.support.bare_image import image_without
 from tests.support.clients import Connection, connect
 from tests.support.eventually import always, eventually
@@ -50,6 +51,17 @@ def test_checkpoints_and_changes_need_no_agent(
     assert client.run("true", checkpoint=True, once=True, request_id="o")["type"] == "error"
     taken = [one["snapshot_id"] for one in bare_gateway.get("/snapshots").json()]
     assert taken == [result["checkpoint"]]
+
+
+def test_the_python_client_runs_commands(bare_gateway: GatewayProcess, bare_sandbox: str) -> None:
+    """As with an agent, but for what needs one."""
+    with Gateway(bare_gateway.url) as gateway:
+        commands = gateway.sandbox(bare_sandbox).commands
+        result = commands.run("echo out; echo err >&2; exit 3")
+        assert (result.stdout, result.stderr, result.returncode) == (b"out\n", b"err\n", 3)
+        assert len(commands.run("head -c 9000000 /dev/zero").stdout) == 9_000_000
+        with pytest.raises(errors.FeatureMissing):
+            commands.run("cat", session="main")
 
 
 def test_output_error_and_returncode(

@@ -1,0 +1,1 @@
+"""The client for programs of asyncio: `AsyncGateway` and what it leads to."""

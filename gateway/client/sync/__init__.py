@@ -1,0 +1,1 @@
+"""The client for programs that wait: `Gateway` and what it leads to."""
