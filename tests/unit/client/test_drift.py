@@ -170,6 +170,20 @@ def test_all_names_can_be_imported() -> None:
     assert client.__version__ == gateway.__version__
 
 
+def test_the_command_line_imports_little() -> None:
+    """httpx2 takes longer than the whole of `sgw ls`."""
+    code = (
+        "import sys, gateway.client.cli.main, gateway.client.cli.running;"
+        "import gateway.client.cli.quick_gateway;"
+        "print({'httpx2', 'anyio', 'asyncio', 'flask'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "set()"
+
+
 def test_its_dataclasses_are_all_of_this_kind() -> None:
     """So that each passes over what it does not know."""
     for module in (sandboxes, snapshots, ports):
