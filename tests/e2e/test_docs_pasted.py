@@ -24,6 +24,7 @@ from tests.support.clients import connect
 from tests.support.gateway_process import ROOT, GatewayProcess
 from tests.support.markdown import Page
 from tests.support.pasted import Example, Shell, each_pasted, examples_in, missing_from
+from tests.support.sgw import installed
 
 LEFT_OUT = {
     "./start.sh            #": "the gateway runs already",
@@ -31,10 +32,19 @@ LEFT_OUT = {
     "SANDBOX_WORKERS=4 .venv/bin/gunicorn": "another gateway, on the reader's port",
     "./start.sh --stop-all": "it would end the reader's own gateway",
     "./scripts/build_image.sh": "it takes a registry",
+    "python3 -m venv client && client/bin/pip install --quiet .": "test_client_wheel.py does it",
+    "uv tool install .": "the same by another program",
 }
 """Beginnings of examples that a test cannot paste, and why."""
 
-PAGES = {"README.md": 8, "docs/api.md": 30, "docs/websocket.md": 7, "docs/operation.md": 3}
+PAGES = {
+    "README.md": 6,
+    "docs/api.md": 30,
+    "docs/client.md": 6,
+    "docs/operation.md": 3,
+    "docs/sgw.md": 6,
+    "docs/websocket.md": 7,
+}
 """Pages with examples, and how many of them at least are pasted."""
 
 READING_S = 4.0
@@ -128,8 +138,9 @@ class _Reader:
             if (ROOT / name).exists():
                 (self._clone / name).symlink_to(ROOT / name)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_")}
-        # `scripts/run` has the reader's port as its default.
-        self._shell = Shell(self._clone, environment | {"GATEWAY_URL": self._gateway.url})
+        # `sgw` has the reader's port as its default.
+        environment |= {"GATEWAY_URL": self._gateway.url} | installed(directory)
+        self._shell = Shell(self._clone, environment)
         self.pasted = 0
         self.left_out = 0
 

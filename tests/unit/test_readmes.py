@@ -95,6 +95,6 @@ def test_the_two_commands_come_first(readme: Page) -> None:
 
     for command in ("./start.sh", "./scripts/test.sh"):
         assert command in first_screen
+    assert "sgw exec" in readme.text
     for command in ("./start.sh", "./scripts/test.sh", "./scripts/run"):
-        assert command in readme.text
         assert (ROOT / command).stat().st_mode & 0o111
