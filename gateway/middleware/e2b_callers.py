@@ -6,7 +6,7 @@ from gateway.errors import SandboxNotFound, Unauthorized
 from gateway.identity.access import Access
 from gateway.identity.caller import ANONYMOUS, Caller
 from gateway.middleware.e2b_target import E2bTarget
-from gateway.middleware.open_ports import RuleOf, whoever_may
+from gateway.middleware.open_ports import NO_ACCESS_TOKEN, USUAL, RuleOf, whoever_may
 
 OPEN_ENDPOINTS = frozenset(("e2b_health.show",))
 """What the service in a sandbox answers to everybody."""
@@ -24,13 +24,11 @@ def identify(
     if target.plane == "signed" or endpoint in OPEN_ENDPOINTS:
         return ANONYMOUS
     if target.plane == "interpreter":  # its clients show no token but for one of the routes
-        rule = None if rule_of is None else rule_of(target.sandbox_id)
-        if rule is not None:
-            return whoever_may(access, target.sandbox_id, rule)
-        return access.owner_at(target.sandbox_id)
+        rule = USUAL if rule_of is None else rule_of(target.sandbox_id)
+        return whoever_may(access, target.sandbox_id, rule)
     caller = access.identify_for_e2b(target.token, target.sandbox_id)
     if caller is not None:
         return caller
     if not access.is_known(target.sandbox_id):
         raise SandboxNotFound(target.sandbox_id)
-    raise Unauthorized("unauthorized access, the access token of the sandbox is missing or wrong")
+    raise Unauthorized(NO_ACCESS_TOKEN)

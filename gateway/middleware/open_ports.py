@@ -7,7 +7,7 @@ from typing import Protocol
 
 from flask import request
 
-from gateway.errors import TokenNotEnough, Unauthorized
+from gateway.errors import SandboxNotFound, TokenNotEnough, Unauthorized
 from gateway.identity.access import Access
 from gateway.identity.caller import Caller
 from gateway.middleware import e2b_target
@@ -15,12 +15,15 @@ from gateway.middleware.port_credentials import PortCaller, identify
 from gateway.middleware.port_target import PortTarget
 from gateway.schemas.models import LOOKS_LIKE_AN_ID
 
+ACCESS_TOKEN = "X-Access-Token"  # noqa: S105  (a name, and no token)
 TRAFFIC_TOKEN = "E2b-Traffic-Access-Token"  # noqa: S105  (a name, and no token)
 
 _OF_THE_ROUTER = frozenset(
-    (TRAFFIC_TOKEN.lower(), "e2b-sandbox-id", "e2b-sandbox-port", "x-access-token")
+    (TRAFFIC_TOKEN.lower(), "e2b-sandbox-id", "e2b-sandbox-port", ACCESS_TOKEN.lower())
 )
 """Headers that are for the gateway, and kept from the server."""
+
+NO_ACCESS_TOKEN = "unauthorized access, the access token of the sandbox is missing or wrong"  # noqa: S105
 
 
 class PortRule(Protocol):
@@ -32,6 +35,14 @@ class PortRule(Protocol):
     @property
     def masked_host(self) -> str | None: ...
 
+
+class _Usual:
+    access = "key"
+    masked_host = None
+
+
+USUAL: PortRule = _Usual()
+"""Where nobody knows of rules."""
 
 RuleOf = Callable[[str], PortRule]
 """The rule of a sandbox, whether there is one or not. Raises StoreUnavailable."""
@@ -63,10 +74,18 @@ def caller_by_rule(
 
 
 def whoever_may(access: Access, sandbox_id: str, rule: PortRule) -> Caller:
-    """The caller of the current request for a port, as the sandbox's owner. Raises TokenNotEnough,
-    SandboxNotFound, RateLimited and StoreUnavailable."""
-    if rule.access != "token":
+    """The caller of the current request for a port, as the sandbox's owner: whoever has its access
+    token, or may by its rule. Raises Unauthorized, TokenNotEnough, SandboxNotFound, RateLimited and
+    StoreUnavailable."""
+    by_token = access.identify_for_e2b(request.headers.get(ACCESS_TOKEN), sandbox_id)
+    if by_token is not None:
+        return by_token
+    if rule.access == "open" or (rule.access == "key" and not access.needs_key):
         return access.owner_at(sandbox_id)
+    if rule.access == "key":
+        if not access.is_known(sandbox_id):
+            raise SandboxNotFound(sandbox_id)
+        raise Unauthorized(NO_ACCESS_TOKEN)
     shown = request.headers.get(TRAFFIC_TOKEN)
     caller = access.identify_for_e2b(shown, sandbox_id, "traffic")
     if caller is None:

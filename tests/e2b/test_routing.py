@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.support.e2b_sdks import key_header
 from tests.support.gateway_process import GatewayProcess
 
 KEY = {"X-API-Key": "e2b_" + "0a" * 20}
@@ -102,6 +105,47 @@ def test_another_port_is_passed_on(gateway: GatewayProcess, module_sandbox: str)
             "code": 502,
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("port", "method", "path"),
+    [
+        ("8000", "GET", "/"),
+        ("49999", "GET", "/health"),
+        ("49999", "GET", "/contexts"),
+        ("49999", "POST", "/execute"),
+    ],
+)
+def test_a_native_sandbox_is_opened_by_its_token_only(
+    e2b_gateway: GatewayProcess, native: dict[str, str], port: str, method: str, path: str
+) -> None:
+    """Whoever knows nothing but its id gets nowhere, whichever port is named in a header; it was
+    not made by a client whose ports are everybody's."""
+
+    def ask(**more: str) -> int:
+        named = {"E2b-Sandbox-Id": native["sandboxID"], "E2b-Sandbox-Port": port}
+        headers = {**named, "Authorization": "", **more}
+        body = {"code": "1"} if method == "POST" else None
+        return e2b_gateway.request(method, path, headers=headers, json=body).status_code
+
+    others = native["sandboxID"] + "0" * 64
+    assert ask() == 401
+    assert ask(**{"X-Access-Token": others}) == 401
+    assert ask(**{"X-Access-Token": native["other_token"]}) == 401
+    assert ask(**{"X-Access-Token": native["envdAccessToken"]}) not in (401, 403)
+
+
+@pytest.fixture(scope="module")
+def native(e2b_gateway: GatewayProcess, e2b_sandbox: dict[str, str]) -> Iterator[dict[str, str]]:
+    """One that the native API has made, as a connect of E2B's shows it, and the token of another
+    one."""
+    sandbox_id = e2b_gateway.create()
+    shown = e2b_gateway.post(
+        f"/sandboxes/{sandbox_id}/connect", json={"timeout": 60}, headers=key_header()
+    )
+    assert shown.status_code == 200, shown.text
+    yield {**shown.json(), "other_token": e2b_sandbox["envdAccessToken"]}
+    e2b_gateway.delete(f"/sandboxes/{sandbox_id}")
 
 
 def test_without_keys_any_key_of_their_form_is_taken(gateway: GatewayProcess) -> None:
