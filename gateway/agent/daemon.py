@@ -39,10 +39,15 @@ class Daemon:
             lambda: self._runner.running,
         )
         if os.getuid() == 0:
-            # Only root's agent has these modules.
-            from .sudo.listener import SudoListener
+            self._listen_for_sudo()
 
-            SudoListener(self._loop)
+    def _listen_for_sudo(self):
+        """Where this is root's agent, beside another: only that one is sent with these modules."""
+        try:
+            from .sudo.listener import SudoListener
+        except ImportError:
+            return
+        SudoListener(self._loop)
 
     def run(self):
         """Serve until the process is killed."""

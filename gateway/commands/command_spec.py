@@ -95,7 +95,7 @@ def request_id_of(given: str | None) -> str:
 def spec_of(request: CommandRequest, request_id: str, default_cap: int) -> CommandSpec:
     """The spec of a valid request. Raises LineTooLong."""
     options: dict[str, Any] = {}
-    for name in ("timeout", "cwd", "env", "session"):
+    for name in ("timeout", "cwd", "env", "session", "argv"):
         value = getattr(request, name)
         if value is not None:
             options[name] = value

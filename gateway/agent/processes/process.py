@@ -209,7 +209,8 @@ def _spawn(argv, environment, directory, **streams):
             argv, cwd=directory, env=environment, start_new_session=True, **streams
         )
     except OSError as error:
-        missing = error.errno == errno.ENOENT and error.filename != directory
+        # No shell looks for a name that no file can have.
+        missing = error.errno in (errno.ENOENT, errno.ENAMETOOLONG) and error.filename != directory
         raise StartFailed(str(error), NOT_FOUND if missing else NOT_EXECUTABLE) from None
     except (ValueError, subprocess.SubprocessError) as error:
         raise StartFailed(str(error), NOT_EXECUTABLE) from None

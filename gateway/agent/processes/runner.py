@@ -66,7 +66,8 @@ class Runner:
         command = Command(
             key,
             str(message["request_id"]),
-            str(message["command"]) if argv is None else " ".join(map(quoted, argv)),
+            # What is shown of words is said by who asks for them, if at all.
+            str(message["command"]) if "command" in message else " ".join(map(quoted, argv)),
             message.get("meta"),
             self._limits.head_bytes,
             self._limits.tail_bytes,

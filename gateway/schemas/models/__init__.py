@@ -7,11 +7,10 @@ here does not exist. The examples are what the documentation shows.
 from gateway.link.users import User
 from gateway.schemas.models.base import Answer, Request
 from gateway.schemas.models.changes import ChangeCounts, Changes, ChangesQuery, NotUtf8
+from gateway.schemas.models.command_requests import CommandRequest, CommandRun
 from gateway.schemas.models.commands import (
     CommandInput,
     CommandOptions,
-    CommandRequest,
-    CommandRun,
     CommandSignal,
     TerminalSize,
 )

@@ -175,37 +175,6 @@ class CommandOptions(Request):
         return base64.b64decode(self.stdin) if packed else self.stdin.encode()
 
 
-class CommandRequest(CommandOptions):
-    """Text frame from a client on `/ws/{sandbox_id}`: run a command."""
-
-    command: Text = Field(
-        description="Run by the sandbox's shell, `/bin/bash -c` or else `/bin/sh -c`, each in "
-        "a fresh shell.",
-        examples=["ls -la"],
-    )
-    stream: bool = Field(
-        False, description="Send output as it is produced, then the result.", examples=[False]
-    )
-
-
-class CommandRun(CommandRequest):
-    """Body of `POST /sandboxes/{sandbox_id}/commands`."""
-
-    background: bool = Field(
-        False,
-        description="Answer as soon as it runs; its state, output and result are asked for "
-        "later. Over REST only.",
-        examples=[False],
-    )
-
-    @field_validator("background")
-    @classmethod
-    def _excludes_a_stream(cls, background: bool, info: Any) -> bool:
-        if background and info.data.get("stream"):
-            raise ValueError("either `stream` or `background`")
-        return background
-
-
 class CommandInput(Request):
     """Input for a running command that was started with `interactive` or on a terminal."""
 
