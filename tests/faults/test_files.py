@@ -50,7 +50,8 @@ def test_each_path_error_has_its_own_code(files: SandboxFiles) -> None:
     assert code_of(files.get("/proc/1/root/etc/shadow"), 403) == "permission_denied"
     for query in ({"depth": 0}, {"limit": 0}, {"limit": -1}, {"depth": "x"}, {"other": 1}):
         assert code_of(files.get(".", "/list", query=query), 422) == "invalid_fields"
-    assert code_of(files.get("errors/file", query={"user": "root"}), 422) == "invalid_fields"
+    assert code_of(files.get("errors/file", query={"user": "nobody"}), 422) == "invalid_fields"
+    assert code_of(files.get("errors/file", query={"user": "root"}), 422) == "user_unavailable"
     assert files.read("errors/file") == b"1"
 
 

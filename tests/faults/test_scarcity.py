@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
 
 from tests.support.clients import connect
 from tests.support.eventually import eventually
@@ -37,8 +38,16 @@ def narrow_network(own_gateway: MakeGateway) -> Iterator[str]:
         options={"com.docker.network.bridge.enable_icc": "false"},
     )
     yield name
-    for container in api.inspect_network(made["Id"])["Containers"]:
-        api.remove_container(container, force=True)
+
+    def is_empty() -> bool:
+        # The gateway may be removing one of them just now: the engine refuses to, then.
+        left = api.inspect_network(made["Id"])["Containers"]
+        for container in left:
+            with contextlib.suppress(APIError):
+                api.remove_container(container, force=True)
+        return not left
+
+    eventually(is_empty, within_s=30)
     api.remove_network(made["Id"])
 
 
