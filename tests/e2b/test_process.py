@@ -88,12 +88,12 @@ def test_what_a_client_that_left_has_not_had_comes_to_the_next_one(sandbox: Sand
     """In order, nothing lost and nothing twice; after the end for half a minute."""
     first = sandbox.shell("for i in $(seq 30); do echo $i; sleep 0.03; done")
     pid = first.pid
-    had = first.until(b"5\n").stdout
-    first.close()
+    first.until(b"5\n")
+    had = first.leave().stdout
     second = sandbox.connect(pid)
     assert second.pid == pid
-    had += second.until(b"12\n").stdout
-    second.close()
+    second.until(b"12\n")
+    had += second.leave().stdout
     eventually(lambda: not sandbox.alive(pid), within_s=20)
     third = sandbox.connect(pid).whole()
     had += third.stdout

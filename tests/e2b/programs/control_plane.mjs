@@ -8,7 +8,8 @@ said.host = sandbox.getHost(3000).startsWith(`3000-${sandbox.sandboxId}.`)
 const info = await sandbox.getInfo()
 said.metadata = info.metadata['a b']
 await sandbox.setTimeout(600_000)
-said.later = Math.round(((await sandbox.getInfo()).endAt - info.endAt) / 10_000) * 10
+const later = (await sandbox.getInfo()).endAt - info.endAt
+said.later = later >= 300_000 && later < 360_000 // what has passed since the create is added
 const page = Sandbox.list({ query: { metadata: { of: 'node', 'a b': '%+&=é' }, state: ['running'] } })
 said.listed = (await page.nextItems()).map((one) => one.sandboxId === sandbox.sandboxId)
 said.more = page.hasNext
