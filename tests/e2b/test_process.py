@@ -303,7 +303,7 @@ def test_commands_of_both_protocols_are_the_same(sandbox: Sandbox) -> None:
     told = {one["pid"]: one for one in sandbox.call("List", {}).json()["processes"]}
 
     assert output.content == b"mine\n"
-    assert listed[mine.pid]["command"] == '"/bin/bash" "-c" "echo mine; sleep 60"'
+    assert listed[mine.pid]["command"] == "/bin/bash -c 'echo mine; sleep 60'"
     assert sandbox.connect(native["pid"]).whole().stdout == b"hi\n"
     assert native["pid"] not in told
     sandbox.gateway.post(f"{path}/{request_id}/signal", json={"signal": "TERM"})
