@@ -18,7 +18,14 @@ from tests.support.keys import ALICE, BOB, HANDSHAKE, INLINE, NOBODYS, bearer
 from tests.support.leak_oracle import leak_oracle
 from tests.support.problems import check_problem, problem_of
 
-OPEN = {"/healthz", "/openapi.json", "/docs", "/docs/assets/<name>"}
+NO_OAUTH = {
+    "/.well-known/oauth-<path:_rest>",
+    "/.well-known/openid-configuration",
+    "/.well-known/openid-configuration/<path:_rest>",
+}
+"""Clients of MCP that were refused look there, without a key."""
+
+OPEN = {"/healthz", "/openapi.json", "/docs", "/docs/assets/<name>"} | NO_OAUTH
 
 UNKNOWN_ID = "0" * 32
 

@@ -197,7 +197,7 @@ class Stream:
     def leave(self) -> Ended:
         """Hang up, having looked at all that has come: what this process has taken and not looked
         at counts as had."""
-        self.response.raw._fp.fp.raw._sock.settimeout(0.02)
+        self.response.raw._fp.fp.raw._sock.settimeout(0.001)
         self.until_it_breaks()
         self.close()
         return self.so_far

@@ -98,11 +98,14 @@ class ClientReading:
             self._take_back(0)
 
     def complete(self) -> None:
-        """Everything was written, and the client is still there: it will have read it."""
+        """Everything was written, and the client is still there: it will have read it. How it
+        leaves after that tells nothing: many do not wait for the end of an answer whose last
+        message they have, which is a reset."""
         self.look()
         if not self._is_over and self._waiting:
             self._taken.append(self._waiting[-1])
             self._waiting.clear()
+        self._is_over = True
 
     def _much_came(self) -> bool:
         if not self._recent or self._now() - self._recent[-1][0] > RECENT_S:

@@ -126,6 +126,7 @@ class Story:
             raise RpcError("deadline_exceeded", TIME_IS_UP)
         if self._reading is not None:
             self._reading.complete()
+            self._tell()  # before the client knows of the end, and may come back
         return Last(process_events.ended(event))
 
     # --- what the client has had -----------------------------------------------------------------

@@ -142,3 +142,17 @@ def test_a_real_client_that_leaves_is_seen(is_read: bool) -> None:
     assert watched.was_reset is not is_read
     ours.close()
     listener.close()
+
+
+@pytest.mark.parametrize("by_reset", [True, False])
+def test_how_a_client_leaves_after_the_end_tells_nothing(
+    client: Client, reading: ClientReading, by_reset: bool
+) -> None:
+    """It has the last message, and does not wait for the end of the answer; or it takes all that
+    came at a time and goes at once."""
+    for n in range(1, 40):
+        reading.wrote(96, (10 + n, 0))
+    reading.complete()
+    client.gone, client.was_reset = True, by_reset
+    reading.look()
+    assert (reading.offsets, reading.is_behind) == ((49, 0), False)
