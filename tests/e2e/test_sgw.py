@@ -180,8 +180,8 @@ def test_a_shell_on_a_terminal(sgw: Sgw, box: str) -> None:
         screen.wait_for(b"goes on")
         _resize(screen.fd, 33, 99)
         os.kill(screen.pid, signal.SIGWINCH)
-        screen.type(b"until [ \"$(stty size)\" = '33 99' ]; do :; done; echo si''ze\n")
-        screen.wait_for(b"size")
+        screen.type(b"until [ \"$(stty size)\" = '33 99' ]; do :; done; echo re''sized\n")
+        screen.wait_for(b"resized")
         screen.type(b"\x10\x11")
         screen.wait_for(b"to return: sgw attach ")
         assert screen.wait() == 0
