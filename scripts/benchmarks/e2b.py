@@ -109,7 +109,7 @@ def _program(url: str) -> Iterator[_Program]:
         "E2B_API_KEY": "e2b_00",
     }
     with subprocess.Popen(
-        [str(INTERPRETER), str(PROGRAM)],
+        [str(INTERPRETER), "-I", str(PROGRAM)],  # else this module would be the SDK of its name
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
