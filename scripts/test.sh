@@ -41,10 +41,8 @@ SCRIPT_NAME="test"
 . "$ROOT/scripts/lib/postgres.sh"
 # shellcheck source=scripts/lib/chromium.sh
 . "$ROOT/scripts/lib/chromium.sh"
-# shellcheck source=scripts/lib/sdks.sh
-. "$ROOT/scripts/lib/sdks.sh"
-# shellcheck source=scripts/lib/mcp_clients.sh
-. "$ROOT/scripts/lib/mcp_clients.sh"
+# shellcheck source=scripts/lib/client_environments.sh
+. "$ROOT/scripts/lib/client_environments.sh"
 # shellcheck source=scripts/lib/fast_disk.sh
 . "$ROOT/scripts/lib/fast_disk.sh"
 

@@ -1,5 +1,5 @@
 """Clients of other people, unmodified, in environments of their own
-(`scripts/lib/mcp_clients.sh`)."""
+(`scripts/lib/client_environments.sh`)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """E2B's SDKs, unmodified, as programs of their users run them: in environments that
-`scripts/lib/sdks.sh` makes below `.run/sdks`."""
+`scripts/lib/client_environments.sh` makes below `.run/sdks`."""
 
 from __future__ import annotations
 
