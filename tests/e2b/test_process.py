@@ -301,12 +301,13 @@ def test_commands_of_both_protocols_are_the_same(sandbox: Sandbox) -> None:
     listed = {one["pid"]: one for one in sandbox.gateway.get(path).json()}
     request_id = listed[mine.pid]["request_id"]
     output = sandbox.gateway.get(f"{path}/{request_id}/output?wait=0")
-    told = {one["pid"]: one for one in sandbox.call("List", {}).json()["processes"]}
 
     assert output.content == b"mine\n"
     assert listed[mine.pid]["command"] == "/bin/bash -c 'echo mine; sleep 60'"
     assert sandbox.connect(native["pid"]).whole().stdout == b"hi\n"
-    assert native["pid"] not in told
+    told = {one["pid"]: one for one in sandbox.call("List", {}).json()["processes"]}
+    assert told[mine.pid]["tag"] == "mine"
+    assert native["pid"] not in told  # it has ended
     sandbox.gateway.post(f"{path}/{request_id}/signal", json={"signal": "TERM"})
     assert mine.whole().end is not None
     result = sandbox.gateway.get(f"{path}/{request_id}").json()["result"]
